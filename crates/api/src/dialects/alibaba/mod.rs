@@ -1,0 +1,335 @@
+//! Alibaba Cloud Intelligent Media Services (product ICE, version 2020-11-09): the three operations of an outbound call.
+//! What works, what differs and what is refused is in `docs/alibaba.md`. Never knows how a call is made.
+//!
+//! Read from top to bottom: limits, who claims a request, the order of checks, the operations, the words of errors.
+
+mod auth;
+mod outbound;
+mod section;
+mod view;
+mod wire;
+
+use super::Dialect;
+use crate::fault::Fault;
+use crate::http::{Context, Request, Response};
+use callwright_domain::access::KeyStatus;
+use callwright_domain::{
+    AccountId, AgentId, ApiKey, CallId, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
+};
+use callwright_engine::{HangUp, OrderError, StartCall, StartError};
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use wire::Call;
+
+/// The only version that is spoken.
+const VERSION: &str = "2020-11-09";
+/// Longest UserData, in characters. The vendor names no limit.
+const MAX_USER_DATA: usize = 16_384;
+/// Longest single-use value, in characters; the SDKs send 32.
+const MAX_NONCE: usize = 256;
+/// Most members of a UserData object that become variables.
+const MAX_VARIABLES: usize = 100;
+
+/// The dialect's entry in the table.
+pub(super) static DIALECT: Alibaba = Alibaba;
+
+/// Alibaba Cloud IMS.
+pub(super) struct Alibaba;
+
+impl Dialect for Alibaba {
+    fn name(&self) -> &'static str {
+        "alibaba"
+    }
+
+    fn claims(&self, request: &Request) -> bool {
+        let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
+        root && wire::bears_signs(request)
+    }
+
+    fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            match answer(&request, context).await {
+                Ok(body) => wire::success(&request, body),
+                Err(error) => wire::failure(&request, &error),
+            }
+        })
+    }
+
+    fn refuse(&self, request: &Request, fault: Fault) -> Response {
+        wire::failure(request, &VendorError::from(fault))
+    }
+}
+
+/// The operations that exist here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Start,
+    Stop,
+    Describe,
+}
+
+impl Action {
+    fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "StartAIAgentOutboundCall" => Some(Self::Start),
+            "StopAIAgentInstance" => Some(Self::Stop),
+            "DescribeAIAgentInstance" => Some(Self::Describe),
+            _ => None,
+        }
+    }
+
+    const fn scope(self) -> Scope {
+        match self {
+            Self::Start | Self::Stop => Scope::CallsWrite,
+            Self::Describe => Scope::CallsRead,
+        }
+    }
+}
+
+/// The order of checks: action and version, date, key, signature, single use, then parameters. A wrong secret never
+/// learns about parameters, and a stranger never uses up another's nonce.
+async fn answer(request: &Request, context: &Context) -> Result<Value, VendorError> {
+    let call = Call::of(request)?;
+    let name = call.action().ok_or_else(|| missing("Action"))?;
+    let action = Action::of_name(name).ok_or(Fault::UnknownOperation)?;
+    if call.version().ok_or_else(|| missing("Version"))? != VERSION {
+        return Err(Fault::Version.into());
+    }
+    let key = believe(&call, request, context).await?;
+    if !key.permits(action.scope()) {
+        return Err(Fault::Forbidden { scope: super::native::scope_word(action.scope()) }.into());
+    }
+    match action {
+        Action::Start => start(&call, &key.account, request, context).await,
+        Action::Stop => stop(&call, &key.account, context).await,
+        Action::Describe => describe(&call, &key.account, context).await,
+    }
+}
+
+/// The key that signed the request.
+async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Result<ApiKey, Fault> {
+    let claim = auth::claim(call, request.received)?;
+    let id = KeyId::new(claim.key.as_str()).map_err(|_| Fault::Unauthenticated)?;
+    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let key = found.ok_or(Fault::Unauthenticated)?;
+    if key.status == KeyStatus::Disabled {
+        return Err(Fault::KeyDisabled);
+    }
+    claim.check(key.secret.expose())?;
+    if claim.nonce.is_empty() || claim.nonce.chars().count() > MAX_NONCE {
+        return Err(invalid("SignatureNonce", &format!("must be 1 to {MAX_NONCE} characters")));
+    }
+    let used = context.calls.use_nonce(&id, &claim.nonce, request.received, auth::NONCE_KEPT).await;
+    match used.map_err(|error| Fault::Storage(error.public()))? {
+        true => Ok(key),
+        false => Err(Fault::Replayed),
+    }
+}
+
+async fn start(
+    call: &Call<'_>,
+    account: &AccountId,
+    request: &Request,
+    context: &Context,
+) -> Result<Value, VendorError> {
+    let mut wanted = decode(call, account)?;
+    let stored = context.calls.reader().agent(account, &wanted.agent).await;
+    let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+    let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
+    outbound::settle(&mut wanted.patch, &stored.profile, user_data);
+    let started = context.calls.start(wanted, request.received).await?;
+    Ok(json!({"InstanceId": started.id}))
+}
+
+/// The request for a call. Nothing is looked up: what cannot be an agent's id is no agent's.
+fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError> {
+    let needed = |name: &str| call.parameter(name).ok_or_else(|| missing(name));
+    let (agent, caller, callee) = (needed("AIAgentId")?, needed("CallerNumber")?, needed("CalledNumber")?);
+    let number = |name: &str, text: &str| PhoneNumber::parse(text).map_err(|why| invalid(name, &why.to_string()));
+    let (caller, callee) = (number("CallerNumber", &caller)?, number("CalledNumber", &callee)?);
+    let user_data = call.parameter("UserData");
+    if user_data.as_ref().is_some_and(|text| text.chars().count() > MAX_USER_DATA) {
+        return Err(invalid("UserData", &format!("must be at most {MAX_USER_DATA} characters")).into());
+    }
+    let thread = call.parameter("SessionId").map(ThreadId::new).transpose();
+    let thread = thread.map_err(|why| invalid("SessionId", &why.to_string()))?;
+    let config = call.parameter("Config");
+    let patch = outbound::decode(config.as_deref())?;
+    Ok(StartCall {
+        account: account.clone(),
+        agent: AgentId::new(agent).map_err(|_| Refusal::UnknownAgent)?,
+        patch,
+        callee,
+        callers: vec![caller],
+        variables: variables(user_data.as_deref()),
+        user_data: user_data.map(Pii::new),
+        thread,
+        due: None,
+        deadline: None,
+        once: None,
+        origin: Origin { dialect: String::from("alibaba"), memo: config.unwrap_or_default() },
+    })
+}
+
+/// When UserData is a JSON object, its plain members are the variables of the stored agent's templates.
+fn variables(user_data: Option<&str>) -> BTreeMap<String, String> {
+    let members = user_data.and_then(|text| serde_json::from_str::<serde_json::Map<String, Value>>(text).ok());
+    let plain = |value: Value| match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(yes) => Some(yes.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    let named = members.into_iter().flatten().filter_map(|(name, value)| Some((name, plain(value)?)));
+    named.take(MAX_VARIABLES).collect()
+}
+
+async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+    let id = instance(call)?;
+    match context.calls.hang_up(account, id, HangUp::Now).await {
+        // Stopping what has stopped is what was wanted.
+        Ok(()) | Err(OrderError::Ended(_)) => Ok(json!({})),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn describe(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+    let id = instance(call)?;
+    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let view = found.ok_or(Fault::NotFound { what: "instance" })?;
+    Ok(json!({"Instance": view::instance(&view)}))
+}
+
+fn instance(call: &Call<'_>) -> Result<CallId, Fault> {
+    let id = call.parameter("InstanceId").ok_or_else(|| missing("InstanceId"))?;
+    id.parse().map_err(|_| Fault::NotFound { what: "instance" })
+}
+
+fn missing(name: &str) -> Fault {
+    Fault::Missing { field: name.to_owned() }
+}
+
+/// A fault of one parameter; inside Config `field` is the path, such as `Config.AsrConfig.AsrMaxSilence`.
+fn invalid(field: &str, rule: &str) -> Fault {
+    Fault::Invalid { field: field.to_owned(), rule: rule.to_owned() }
+}
+
+/// An error in the vendor's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct VendorError {
+    status: StatusCode,
+    code: String,
+    message: String,
+}
+
+impl VendorError {
+    fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { status, code: code.into(), message: message.into() }
+    }
+
+    fn parameter(field: &str, rule: &str) -> Self {
+        let parameter = field.split(['.', '[']).next().unwrap_or(field);
+        let message = format!("The specified parameter {field} is not valid: {rule}.");
+        Self::new(StatusCode::BAD_REQUEST, format!("InvalidParameter.{parameter}"), message)
+    }
+
+    fn unavailable(message: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+    }
+}
+
+impl From<Fault> for VendorError {
+    fn from(fault: Fault) -> Self {
+        let said = fault.to_string();
+        let bad = |code: &str, message: &str| Self::new(StatusCode::BAD_REQUEST, code, message);
+        match fault {
+            Fault::Missing { field } => {
+                bad(&format!("Missing{field}"), &format!("{field} is mandatory for this action."))
+            }
+            Fault::Invalid { field, rule } => Self::parameter(&field, &rule),
+            Fault::Unknown { field, .. } => Self::parameter(&field, "it does not belong here"),
+            Fault::Malformed { rule } => bad("InvalidParameter", &format!("The request is not valid: {rule}.")),
+            Fault::UnknownOperation => Self::new(
+                StatusCode::NOT_FOUND,
+                "InvalidAction.NotFound",
+                "Specified api is not found, please check your url and method.",
+            ),
+            Fault::Method { .. } => Self::new(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHTTPMethod", said),
+            Fault::Version => bad("InvalidVersion", "Specified parameter Version is not valid."),
+            Fault::Unauthenticated => {
+                Self::new(StatusCode::NOT_FOUND, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+            }
+            Fault::KeyDisabled => bad("InvalidAccessKeyId.Inactive", "Specified access key is disabled."),
+            Fault::Forbidden { .. } => Self::new(StatusCode::FORBIDDEN, "Forbidden.RAM", said),
+            Fault::BadDate => {
+                bad("InvalidTimeStamp.Format", "Specified time stamp or date value is not well formatted.")
+            }
+            Fault::Expired => bad("InvalidTimeStamp.Expired", "Specified time stamp or date value is expired."),
+            Fault::BadSignature { signed } => bad(
+                "SignatureDoesNotMatch",
+                &format!("Specified signature is not matched with our calculation. server string to sign is:{signed}"),
+            ),
+            Fault::Replayed => bad("SignatureNonceUsed", "Specified signature nonce was used already."),
+            Fault::NotFound { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "InstanceNotFound", "The instance is not found.")
+            }
+            Fault::Slow => Self::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", said),
+            Fault::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", said),
+            Fault::MediaType { .. } => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", said),
+            Fault::Conflict { .. } => bad("InvalidStatus.Instance", &said),
+            Fault::Busy => bad("Throttling.User", "Request was denied due to user flow control."),
+            Fault::Storage(_) => Self::unavailable(&said),
+            Fault::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", said),
+        }
+    }
+}
+
+impl From<Refusal> for VendorError {
+    fn from(refusal: Refusal) -> Self {
+        let said = refusal.to_string();
+        let bad = |code: &str, message: &str| Self::new(StatusCode::BAD_REQUEST, code, message);
+        match refusal {
+            Refusal::UnknownAgent => Self::new(StatusCode::NOT_FOUND, "AgentNotFound", "The agent is not found."),
+            Refusal::CallerNotOwned | Refusal::CallerDisabled | Refusal::NoCallerNumber | Refusal::NoTrunk => {
+                Self::parameter("CallerNumber", &said)
+            }
+            Refusal::CallerBusy => {
+                bad("Throttling.CallerNumber", "The caller number has reached its limit of concurrent calls.")
+            }
+            Refusal::AccountBusy => bad("Throttling.User", "Request was denied due to user flow control."),
+            Refusal::NodeBusy | Refusal::Draining => Self::unavailable(&said),
+        }
+    }
+}
+
+impl From<StartError> for VendorError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Refused(refusal) => refusal.into(),
+            StartError::Template(why) => Self::parameter("UserData", &why.to_string()),
+            StartError::UnknownVendor(why) => Self::parameter("AIAgentId", &why),
+            // This dialect sends no idempotency key.
+            StartError::OtherRequest => Fault::Internal.into(),
+            StartError::Store(why) => Fault::Storage(why.public()).into(),
+        }
+    }
+}
+
+impl From<OrderError> for VendorError {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::UnknownCall => Fault::NotFound { what: "instance" }.into(),
+            OrderError::Ended(_) | OrderError::NotAnswered => {
+                let message = "The instance is not in a state that allows this.";
+                Self::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message)
+            }
+            OrderError::Busy => Fault::Busy.into(),
+            OrderError::Store(why) => Fault::Storage(why.public()).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! A call as `DescribeAIAgentInstance` shows it. The types of members are those of the vendor's response classes.
+
+use callwright_domain::{CallState, HangupCause, Moment};
+use callwright_store::CallView;
+use serde_json::{Map, Value, json};
+
+/// Members that are numbers in answers and may have come as text.
+const WHOLE: [&str; 16] = [
+    "AsrMaxSilence",
+    "GreetingDelay",
+    "LlmHistoryLimit",
+    "MaxIdleTime",
+    "MaxRepeats",
+    "OutputMaxDelay",
+    "OutputMinLength",
+    "SemanticWaitDuration",
+    "VadDuration",
+    "VadLevel",
+    "Volume",
+    "WaitTime",
+    "Expire",
+    "UserOnlineTimeout",
+    "UserOfflineTimeout",
+    "CallbackDelay",
+];
+
+/// The `Instance` of an answer.
+pub(super) fn instance(view: &CallView) -> Value {
+    let plan = &view.plan;
+    let timeline = &view.timeline;
+    let latest = [timeline.dialing, timeline.ringing, timeline.answered, timeline.ended].into_iter().flatten().max();
+    let config = if plan.origin.dialect == "alibaba" { plan.origin.memo.as_str() } else { "" };
+    json!({
+        "Status": status(view.state),
+        "AgentConfig": agent_config(config),
+        "TemplateConfig": {},
+        "RuntimeConfig": {},
+        "UserData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
+        "SessionId": plan.thread.as_ref().map_or("", |thread| thread.as_str()),
+        "CallLogUrl": "",
+        "GmtCreate": gmt(plan.created),
+        "GmtModified": gmt(latest.unwrap_or(plan.created)),
+        "CallInfo": call_info(view),
+    })
+}
+
+/// The three states of an instance: made, both ends connected, over.
+const fn status(state: CallState) -> &'static str {
+    match state {
+        CallState::Queued | CallState::Dialing | CallState::Ringing => "Created",
+        CallState::Talking | CallState::Transferring => "Executing",
+        CallState::Ended(_) => "Finished",
+    }
+}
+
+fn call_info(view: &CallView) -> Value {
+    let timeline = &view.timeline;
+    let answered = timeline.answered.is_some();
+    let code = match view.state {
+        CallState::Queued | CallState::Dialing => "1",
+        CallState::Ringing => "2",
+        CallState::Talking | CallState::Transferring => "3",
+        CallState::Ended(_) if answered => "4",
+        CallState::Ended(_) => "5",
+    };
+    let mut info = Map::new();
+    info.insert(String::from("Status"), json!(code));
+    info.insert(String::from("CallerNumber"), json!(view.plan.caller.dial()));
+    info.insert(String::from("CalleeNumber"), json!(view.plan.callee.dial()));
+    if let Some(began) = timeline.answered.or(timeline.dialing) {
+        info.insert(String::from("CallStartTime"), json!(micros(began)));
+    }
+    if let Some(ended) = timeline.ended {
+        info.insert(String::from("CallEndTime"), json!(micros(ended)));
+        let talked = timeline.answered.map_or(0, |answered| ended.since(answered).as_secs());
+        info.insert(String::from("CallDuration"), json!(talked));
+    }
+    if let CallState::Ended(cause) = view.state {
+        info.insert(String::from("HangupRole"), json!(hangup_role(cause)));
+    }
+    Value::Object(info)
+}
+
+/// Who ended it: 0 the agent's side, 1 the user's.
+const fn hangup_role(cause: HangupCause) -> u8 {
+    match cause {
+        HangupCause::CalleeHungUp
+        | HangupCause::Busy
+        | HangupCause::NoAnswer
+        | HangupCause::Rejected
+        | HangupCause::Unreachable
+        | HangupCause::MediaRefused => 1,
+        HangupCause::AgentHungUp
+        | HangupCause::ApiHungUp
+        | HangupCause::Cancelled
+        | HangupCause::AuthFailed
+        | HangupCause::NoResponse
+        | HangupCause::TrunkFailed
+        | HangupCause::Redirected
+        | HangupCause::MediaFailed
+        | HangupCause::MediaTimeout
+        | HangupCause::MaxDuration
+        | HangupCause::Idle
+        | HangupCause::ProviderFailed
+        | HangupCause::Expired
+        | HangupCause::ServerRestarted
+        | HangupCause::ServerShutdown
+        | HangupCause::InternalError => 0,
+    }
+}
+
+/// The Config of the request in the shape of an answer's AgentConfig.
+pub(super) fn agent_config(memo: &str) -> Value {
+    let given = serde_json::from_str(memo).unwrap_or(Value::Null);
+    match shown("", given) {
+        Value::Object(members) => Value::Object(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => json!({}),
+    }
+}
+
+/// Requests and answers differ: numbers may come as text, single objects for lists, and nothing comes as `null`.
+fn shown(name: &str, value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let kept = members.into_iter().filter(|(_, value)| !value.is_null());
+            let kept: Map<_, _> = kept
+                .map(|(name, value)| {
+                    let value = shown(&name, value);
+                    (name, value)
+                })
+                .collect();
+            if matches!(name, "BackChannelingConfig" | "Words") { json!([kept]) } else { Value::Object(kept) }
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| shown("", item)).collect()),
+        Value::String(text) if WHOLE.contains(&name) => {
+            text.trim().parse::<i64>().map_or(json!(text), |number| json!(number))
+        }
+        other => other,
+    }
+}
+
+fn micros(moment: Moment) -> String {
+    printed(moment, "%Y-%m-%dT%H:%M:%S.%6f+00:00")
+}
+
+fn gmt(moment: Moment) -> String {
+    printed(moment, "%Y-%m-%dT%H:%M:%S.%3f+00:00")
+}
+
+fn printed(moment: Moment, format: &str) -> String {
+    jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default().strftime(format).to_string()
+}

@@ -1,0 +1,75 @@
+//! The table of dialects. A request is asked round in the order of the table; the first that claims it serves it.
+//!
+//! To add one: a file or folder here, one line in the table, golden requests under `crates/api/tests/golden/`, a page in
+//! `docs/`. `Refusal`, `HangupCause` and `Fault` are mapped in each without a wildcard arm, so that a new one must find
+//! its word in every dialect before anything builds.
+
+use crate::fault::Fault;
+use crate::http::{Context, Request, Response};
+use callwright_domain::Moment;
+use futures_util::future::BoxFuture;
+
+/// One vendor's way of asking for calls, or our own.
+pub trait Dialect: Sync {
+    /// Its name, as stored with each call.
+    fn name(&self) -> &'static str;
+    /// Whether a request is meant for it. Several vendors share `POST /`.
+    fn claims(&self, request: &Request) -> bool;
+    /// Answers a request.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response>;
+    /// Words a fault that was found before the dialect was asked.
+    fn refuse(&self, request: &Request, fault: Fault) -> Response;
+}
+
+macro_rules! dialects {
+    ($($name:ident),* $(,)?) => {
+        $(mod $name;)*
+        static TABLE: &[&dyn Dialect] = &[$(&$name::DIALECT),*];
+    };
+}
+
+dialects! { // order = order of asking `claims`; the last one claims everything
+    alibaba,
+    native,
+}
+
+/// The names of all dialects, in the order of asking.
+pub fn names() -> Vec<&'static str> {
+    TABLE.iter().map(|dialect| dialect.name()).collect()
+}
+
+/// The dialect that a request is meant for.
+pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
+    TABLE.iter().copied().find(|dialect| dialect.claims(request)).unwrap_or(&native::DIALECT)
+}
+
+/// A moment as RFC 3339 text in UTC with milliseconds, as all our JSON shows it.
+pub(crate) fn timestamp(moment: Moment) -> String {
+    let timestamp = jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default();
+    timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn timestamps_have_milliseconds() {
+        assert_eq!(super::timestamp(callwright_domain::Moment(1_795_226_400_007)), "2026-11-21T02:00:00.007Z");
+    }
+
+    #[test]
+    fn names_are_unique_and_every_file_is_listed() {
+        let names = super::names();
+        let mut unique = names.clone();
+        unique.sort_unstable();
+        unique.dedup();
+        assert_eq!(unique.len(), names.len());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dialects");
+        for entry in std::fs::read_dir(folder).expect("the folder is there") {
+            let name = entry.expect("readable").file_name().into_string().expect("UTF-8");
+            let module = name.trim_end_matches(".rs");
+            assert!(module == "mod" || names.contains(&module), "{name} is not in the table");
+        }
+    }
+}

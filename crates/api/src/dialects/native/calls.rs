@@ -1,0 +1,356 @@
+//! Operations on calls: start, list, show, end, speak, recording, live events.
+
+use super::decode::{Object, invalid, moment, number, query};
+use super::refusals::{not_ordered, not_started};
+use super::{Asked, json_response, profile};
+use crate::dialects::timestamp;
+use crate::fault::Fault;
+use crate::feed;
+use crate::http::Response;
+use axum::body::Body;
+use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
+use callwright_domain::{AgentId, AgentPatch, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId};
+use callwright_engine::{HangUp, Repeat, Speech, StartCall};
+use callwright_store::{CallFilter, CallView, Idempotency, Stage};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::io::{Read, Seek, SeekFrom};
+
+/// Longest opaque text of a requester.
+const MAX_USER_DATA: usize = 4096;
+/// Longest value of a variable.
+const MAX_VARIABLE: usize = 8192;
+/// Journal events shown with a call; the rest is in the feed.
+const SHOWN_EVENTS: u32 = 1000;
+/// Calls on a page unless asked otherwise, and at most.
+const PAGE: (u32, u32) = (50, 200);
+/// Bytes of a recording read at a time.
+const PIECE: usize = 64 * 1024;
+
+pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let (calls, now) = (&asked.context.calls, asked.request.received);
+    let request = decode(asked)?;
+    let started = match calls.start(request, now).await {
+        Ok(started) => started,
+        Err(error) => return not_started(asked.request, &error),
+    };
+    let view = calls.reader().call(&asked.account, started.id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let view = view.ok_or(Fault::Internal)?;
+    let body = json!({
+        "id": view.plan.id,
+        "status": "queued",
+        "agent": view.plan.agent_id,
+        "to": view.plan.callee,
+        "from": view.plan.caller,
+        "created_at": timestamp(view.plan.created),
+    });
+    let mut response = json_response(StatusCode::ACCEPTED, &body);
+    if started.repeat == Repeat::Replayed {
+        response
+            .headers_mut()
+            .insert(HeaderName::from_static("idempotency-replayed"), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn decode(asked: &Asked<'_>) -> Result<StartCall, Fault> {
+    let mut body = Object::of(asked.request)?;
+    let agent = AgentId::new(body.needed_text("agent", 64)?).map_err(|why| invalid("agent", &why.to_string()))?;
+    let callee = body.number("to")?.ok_or_else(|| Fault::Missing { field: String::from("to") })?;
+    let callers = body.numbers("from")?;
+    let variables = body.texts("variables", MAX_VARIABLE)?;
+    let user_data = body.text("user_data", MAX_USER_DATA)?.map(Pii::new);
+    let thread = body.text("thread", 255)?.map(ThreadId::new).transpose();
+    let thread = thread.map_err(|why| invalid("thread", &why.to_string()))?;
+    let patch: AgentPatch = body.object("overrides")?.unwrap_or_default();
+    profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
+    let due = body.moment("scheduled_for")?;
+    let deadline = body.moment("deadline")?;
+    body.end()?;
+    let now = asked.request.received;
+    if deadline.is_some_and(|deadline| deadline <= due.unwrap_or(now)) {
+        return Err(invalid("deadline", "must be later than the time of the call"));
+    }
+    Ok(StartCall {
+        account: asked.account.clone(),
+        agent,
+        patch,
+        callee,
+        callers,
+        variables,
+        user_data,
+        thread,
+        due,
+        deadline,
+        once: idempotency(asked)?,
+        origin: Origin { dialect: String::from("native"), memo: String::new() },
+    })
+}
+
+fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {
+    let name = "Idempotency-Key";
+    if !asked.request.headers.contains_key(name) {
+        return Ok(None);
+    }
+    let rule = "must be 1 to 255 visible ASCII characters";
+    let key = asked.request.header(name).ok_or_else(|| invalid(name, rule))?;
+    if key.is_empty() || key.len() > 255 || !key.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err(invalid(name, rule));
+    }
+    let body_hash = Sha256::digest(&asked.request.body).into();
+    Ok(Some(Idempotency { key: key.to_owned(), body_hash }))
+}
+
+pub(super) async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let known = ["status", "agent", "to", "from", "since", "until", "limit", "cursor"];
+    let parameters = query(asked.request, &known)?;
+    let text = |name: &str| parameters.get(name).map(String::as_str);
+    let stage = |word: &str| {
+        let rule = "must be one of queued, dialing, ringing, talking, transferring, ended";
+        Stage::of_word(word).ok_or_else(|| invalid("status", rule))
+    };
+    let filter = CallFilter {
+        state: text("status").map(stage).transpose()?,
+        agent: text("agent").map(AgentId::new).transpose().map_err(|why| invalid("agent", &why.to_string()))?,
+        callee: text("to").map(|text| number("to", text)).transpose()?,
+        caller: text("from").map(|text| number("from", text)).transpose()?,
+        since: text("since").map(|text| moment("since", text)).transpose()?,
+        until: text("until").map(|text| moment("until", text)).transpose()?,
+    };
+    let limit = match text("limit") {
+        None => PAGE.0,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=PAGE.1).contains(limit))
+            .ok_or_else(|| invalid("limit", &format!("must be a number from 1 to {}", PAGE.1)))?,
+    };
+    let reader = asked.context.calls.reader();
+    let page = reader.calls(&asked.account, &filter, text("cursor"), limit).await.map_err(|error| match error {
+        callwright_store::StoreError::BadCursor => invalid("cursor", "must be the `next` of an earlier page"),
+        other => Fault::Storage(other.public()),
+    })?;
+    let calls: Vec<Value> = page.items.iter().map(summary).collect();
+    Ok(json_response(StatusCode::OK, &json!({"calls": calls, "next": page.next})))
+}
+
+pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let view = find(asked).await?;
+    let reader = asked.context.calls.reader();
+    let journal = reader.journal(&asked.account, view.plan.id, 0, SHOWN_EVENTS).await;
+    let journal = journal.map_err(|error| Fault::Storage(error.public()))?;
+    let mut body = summary(&view);
+    body["transcript"] = of_journal(&journal).iter().map(transcript_line).collect();
+    body["timeline"] = journal.iter().map(timeline_line).collect();
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+pub(super) async fn hang_up(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let id = call_id(asked)?;
+    let mut body = Object::of(asked.request)?;
+    let after_sentence: Option<bool> = body.typed("after_sentence")?;
+    body.end()?;
+    let how = if after_sentence == Some(true) { HangUp::AfterSentence } else { HangUp::Now };
+    asked.context.calls.hang_up(&asked.account, id, how).await.map_err(|error| not_ordered(&error))?;
+    accepted(asked).await
+}
+
+pub(super) async fn say(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let id = call_id(asked)?;
+    let mut body = Object::of(asked.request)?;
+    let text = body.needed_text("text", 1024)?;
+    let interruptible: Option<bool> = body.typed("interruptible")?;
+    body.end()?;
+    let speech = if interruptible == Some(false) { Speech::Insistent } else { Speech::Interruptible };
+    asked.context.calls.say(&asked.account, id, text, speech).await.map_err(|error| not_ordered(&error))?;
+    accepted(asked).await
+}
+
+pub(super) async fn hear(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let id = call_id(asked)?;
+    let mut body = Object::of(asked.request)?;
+    let text = body.needed_text("text", 4000)?;
+    body.end()?;
+    asked.context.calls.hear(&asked.account, id, text).await.map_err(|error| not_ordered(&error))?;
+    accepted(asked).await
+}
+
+pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let none = || Fault::NotFound { what: "recording" };
+    let view = find(asked).await?;
+    let name = view.recording.ok_or_else(none)?;
+    let mut kept = asked.context.calls.recording(&name).map_err(|_| none())?;
+    let (first, last) = match asked.request.header("range") {
+        None => (0, kept.length.saturating_sub(1)),
+        Some(range) => match byte_range(range, kept.length) {
+            Some(range) => range,
+            None => return unsatisfiable(kept.length),
+        },
+    };
+    kept.file.seek(SeekFrom::Start(first)).map_err(|_| Fault::Storage("the recording cannot be read"))?;
+    let length = if kept.length == 0 { 0 } else { last - first + 1 };
+    let mut response = Response::new(file_body(kept.file, length));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    insert_text(headers, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", view.plan.id));
+    if asked.request.header("range").is_some() {
+        insert_text(headers, header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", kept.length));
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    }
+    Ok(response)
+}
+
+pub(super) async fn events(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let view = find(asked).await?;
+    let after = asked.request.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
+    Ok(event_stream(feed::of_call(asked.context.calls.clone(), asked.account.clone(), view.plan.id, after)))
+}
+
+pub(super) fn all_events(asked: &Asked<'_>) -> Response {
+    event_stream(feed::of_account(&asked.context.calls, asked.account.clone()))
+}
+
+fn event_stream(body: Body) -> Response {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The answer to an order: where the call stands. The order is carried out beside the request.
+async fn accepted(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let view = find(asked).await?;
+    let body = json!({"id": view.plan.id, "status": Stage::from(view.state).word()});
+    Ok(json_response(StatusCode::ACCEPTED, &body))
+}
+
+fn call_id(asked: &Asked<'_>) -> Result<CallId, Fault> {
+    asked.part().parse().map_err(|_| Fault::NotFound { what: "call" })
+}
+
+/// The call of the path, of this account; any other is not told apart from none.
+async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
+    let id = call_id(asked)?;
+    let found = asked.context.calls.reader().call(&asked.account, id).await;
+    found.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })
+}
+
+fn summary(view: &CallView) -> Value {
+    let plan = &view.plan;
+    let at = |moment: Option<Moment>| moment.map(timestamp);
+    let talked = match (view.timeline.answered, view.timeline.ended) {
+        (Some(answered), Some(ended)) => Some(ended.since(answered).as_secs_f64()),
+        _ => None,
+    };
+    json!({
+        "id": plan.id,
+        "status": Stage::from(view.state).word(),
+        "agent": plan.agent_id,
+        "to": plan.callee,
+        "from": plan.caller,
+        "trunk": plan.trunk,
+        "user_data": plan.user_data,
+        "thread": plan.thread,
+        "variables": plan.variables,
+        "created_at": timestamp(plan.created),
+        "scheduled_for": timestamp(plan.due),
+        "dialing_at": at(view.timeline.dialing),
+        "ringing_at": at(view.timeline.ringing),
+        "answered_at": at(view.timeline.answered),
+        "ended_at": at(view.timeline.ended),
+        "duration_s": talked,
+        "cause": if let CallState::Ended(cause) = view.state { json!(cause) } else { Value::Null },
+        "sip_status": view.status,
+        "q850": view.q850,
+        "recording": view.recording.as_ref().map(|_| format!("/v1/calls/{}/recording", plan.id)),
+    })
+}
+
+fn transcript_line(line: &TranscriptLine) -> Value {
+    let speaker = match line.speaker {
+        Speaker::Callee => "callee",
+        Speaker::Agent => "agent",
+    };
+    json!({
+        "speaker": speaker,
+        "text": line.text,
+        "at": timestamp(line.at),
+        "interrupted": line.interrupted,
+        "latency": line.latency,
+    })
+}
+
+fn timeline_line(recorded: &Recorded) -> Value {
+    feed::event_json(recorded)
+}
+
+/// `bytes=a-b`, `bytes=a-`, `bytes=-n` (RFC 9110, section 14.1.2); one range, inside the file.
+fn byte_range(text: &str, length: u64) -> Option<(u64, u64)> {
+    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+    let range = match (first.trim(), last.trim()) {
+        ("", suffix) => (length.saturating_sub(suffix.parse().ok()?), length.checked_sub(1)?),
+        (first, "") => (first.parse().ok()?, length.checked_sub(1)?),
+        (first, last) => (first.parse().ok()?, last.parse::<u64>().ok()?.min(length.checked_sub(1)?)),
+    };
+    (range.0 <= range.1 && range.0 < length).then_some(range)
+}
+
+fn unsatisfiable(length: u64) -> Result<Response, Fault> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+    insert_text(response.headers_mut(), header::CONTENT_RANGE, format!("bytes */{length}"));
+    Ok(response)
+}
+
+fn insert_text(headers: &mut http::HeaderMap, name: HeaderName, text: String) {
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// The file's next `length` bytes, piece by piece; reads happen beside the async runtime.
+fn file_body(file: std::fs::File, length: u64) -> Body {
+    let pieces = futures_util::stream::unfold((Some(file), length), |(file, left)| async move {
+        let mut file = file?;
+        if left == 0 {
+            return None;
+        }
+        let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        let read = tokio::task::spawn_blocking(move || {
+            let mut piece = vec![0; wanted];
+            file.read_exact(&mut piece).map(|()| (piece, file))
+        });
+        match read.await.map_err(std::io::Error::other).and_then(|outcome| outcome) {
+            Ok((piece, file)) => Some((Ok(bytes::Bytes::from(piece)), (Some(file), left - wanted as u64))),
+            Err(error) => Some((Err(error), (None, 0))),
+        }
+    });
+    Body::from_stream(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::byte_range;
+
+    #[test]
+    fn ranges_stay_inside_the_file() {
+        for (text, range) in [
+            ("bytes=0-9", Some((0, 9))),
+            ("bytes=90-", Some((90, 99))),
+            ("bytes=-10", Some((90, 99))),
+            ("bytes=-1000", Some((0, 99))),
+            ("bytes=50-5000", Some((50, 99))),
+            ("bytes=100-", None),
+            ("bytes=9-3", None),
+            ("bytes=a-b", None),
+            ("items=0-1", None),
+            ("bytes=-", None),
+        ] {
+            assert_eq!(byte_range(text, 100), range, "{text}");
+        }
+        assert_eq!(byte_range("bytes=0-", 0), None);
+    }
+}

@@ -1,0 +1,323 @@
+//! Our own API: JSON over HTTP, bearer keys with scopes, one error shape. Everything that the other dialects can do is
+//! reachable here under our own names; the routes are in one table with the scope that each needs.
+
+mod calls;
+mod configuration;
+mod decode;
+mod openapi;
+mod profile;
+mod refusals;
+
+pub(super) use decode::scope_word;
+
+use super::Dialect;
+use crate::fault::Fault;
+use crate::http::{Context, Request, Response};
+use crate::sign;
+use axum::body::Body;
+use callwright_domain::access::KeyStatus;
+use callwright_domain::{AccountId, ApiKey, KeyId, Scope};
+use callwright_engine::Accepting;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, StatusCode, header};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
+
+/// The dialect's entry in the table.
+pub(super) static DIALECT: Native = Native;
+
+/// Our own API.
+pub(super) struct Native;
+
+/// An operation of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    StartCall,
+    ListCalls,
+    ShowCall,
+    HangUp,
+    Say,
+    Hear,
+    Recording,
+    CallEvents,
+    AllEvents,
+    ListAgents,
+    ShowAgent,
+    PutAgent,
+    DeleteAgent,
+    ListNumbers,
+    ShowNumber,
+    PutNumber,
+    DeleteNumber,
+    ListTrunks,
+    ShowTrunk,
+    PutTrunk,
+    DeleteTrunk,
+    ListKeys,
+    MakeKey,
+    DeleteKey,
+    Health,
+    Ready,
+    Metrics,
+    OpenApi,
+}
+
+/// One row of the route table.
+struct Route {
+    method: Method,
+    /// Segments; `*` is one that the operation reads.
+    path: &'static [&'static str],
+    operation: Operation,
+    /// What the key must be allowed to do; none: open to everybody.
+    scope: Option<Scope>,
+}
+
+const fn route(method: Method, path: &'static [&'static str], operation: Operation, scope: Option<Scope>) -> Route {
+    Route { method, path, operation, scope }
+}
+
+/// Every route. One that is not here does not exist, and one that is here says who may use it.
+static ROUTES: &[Route] = &[
+    route(Method::POST, &["v1", "calls"], Operation::StartCall, Some(Scope::CallsWrite)),
+    route(Method::GET, &["v1", "calls"], Operation::ListCalls, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "calls", "*"], Operation::ShowCall, Some(Scope::CallsRead)),
+    route(Method::POST, &["v1", "calls", "*", "hangup"], Operation::HangUp, Some(Scope::CallsWrite)),
+    route(Method::POST, &["v1", "calls", "*", "say"], Operation::Say, Some(Scope::CallsWrite)),
+    route(Method::POST, &["v1", "calls", "*", "hear"], Operation::Hear, Some(Scope::CallsWrite)),
+    route(Method::GET, &["v1", "calls", "*", "recording"], Operation::Recording, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "calls", "*", "events"], Operation::CallEvents, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "events"], Operation::AllEvents, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "agents"], Operation::ListAgents, Some(Scope::ConfigRead)),
+    route(Method::GET, &["v1", "agents", "*"], Operation::ShowAgent, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "agents", "*"], Operation::PutAgent, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "agents", "*"], Operation::DeleteAgent, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "numbers"], Operation::ListNumbers, Some(Scope::ConfigRead)),
+    route(Method::GET, &["v1", "numbers", "*"], Operation::ShowNumber, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "numbers", "*"], Operation::PutNumber, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "numbers", "*"], Operation::DeleteNumber, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "trunks"], Operation::ListTrunks, Some(Scope::ConfigRead)),
+    route(Method::GET, &["v1", "trunks", "*"], Operation::ShowTrunk, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "trunks", "*"], Operation::PutTrunk, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "trunks", "*"], Operation::DeleteTrunk, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "keys"], Operation::ListKeys, Some(Scope::KeysWrite)),
+    route(Method::POST, &["v1", "keys"], Operation::MakeKey, Some(Scope::KeysWrite)),
+    route(Method::DELETE, &["v1", "keys", "*"], Operation::DeleteKey, Some(Scope::KeysWrite)),
+    route(Method::GET, &["healthz"], Operation::Health, None),
+    route(Method::GET, &["readyz"], Operation::Ready, None),
+    route(Method::GET, &["metrics"], Operation::Metrics, None),
+    route(Method::GET, &["openapi.json"], Operation::OpenApi, None),
+];
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn claims(&self, _request: &Request) -> bool {
+        true
+    }
+
+    fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
+        Box::pin(async move {
+            match answer(&request, context).await {
+                Ok(response) => response,
+                Err(fault) => self.refuse(&request, fault),
+            }
+        })
+    }
+
+    fn refuse(&self, request: &Request, fault: Fault) -> Response {
+        refusals::response(request, &fault)
+    }
+}
+
+/// A request whose operation and key are known.
+struct Asked<'a> {
+    request: &'a Request,
+    context: &'a Context,
+    account: AccountId,
+    /// What the key may do.
+    scopes: Vec<Scope>,
+    /// What stood in the place of each `*`, decoded.
+    parts: Vec<String>,
+}
+
+impl Asked<'_> {
+    /// The first part of the path.
+    fn part(&self) -> &str {
+        self.parts.first().map_or("", String::as_str)
+    }
+}
+
+async fn answer(request: &Request, context: &Context) -> Result<Response, Fault> {
+    let (route, parts) = find(request)?;
+    let key = match route.scope {
+        None => return open(route.operation, context),
+        Some(scope) => authenticate(request, context, scope).await?,
+    };
+    let asked = Asked { request, context, account: key.account, scopes: key.scopes, parts };
+    match route.operation {
+        Operation::StartCall => calls::start(&asked).await,
+        Operation::ListCalls => calls::list(&asked).await,
+        Operation::ShowCall => calls::show(&asked).await,
+        Operation::HangUp => calls::hang_up(&asked).await,
+        Operation::Say => calls::say(&asked).await,
+        Operation::Hear => calls::hear(&asked).await,
+        Operation::Recording => calls::recording(&asked).await,
+        Operation::CallEvents => calls::events(&asked).await,
+        Operation::AllEvents => Ok(calls::all_events(&asked)),
+        Operation::ListAgents => configuration::list_agents(&asked).await,
+        Operation::ShowAgent => configuration::show_agent(&asked).await,
+        Operation::PutAgent => configuration::put_agent(&asked).await,
+        Operation::DeleteAgent => configuration::delete_agent(&asked).await,
+        Operation::ListNumbers => configuration::list_numbers(&asked).await,
+        Operation::ShowNumber => configuration::show_number(&asked).await,
+        Operation::PutNumber => configuration::put_number(&asked).await,
+        Operation::DeleteNumber => configuration::delete_number(&asked).await,
+        Operation::ListTrunks => configuration::list_trunks(&asked).await,
+        Operation::ShowTrunk => configuration::show_trunk(&asked).await,
+        Operation::PutTrunk => configuration::put_trunk(&asked).await,
+        Operation::DeleteTrunk => configuration::delete_trunk(&asked).await,
+        Operation::ListKeys => configuration::list_keys(&asked).await,
+        Operation::MakeKey => configuration::make_key(&asked).await,
+        Operation::DeleteKey => configuration::delete_key(&asked).await,
+        Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
+    }
+}
+
+/// Operations that need no key.
+fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
+    match operation {
+        Operation::Health => Ok(json_response(StatusCode::OK, &json!({"status": "ok"}))),
+        Operation::Ready => {
+            let readiness = context.calls.readiness();
+            let (status, word) = match readiness.accepting {
+                Accepting::Open => (StatusCode::OK, "ready"),
+                Accepting::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            };
+            Ok(json_response(status, &json!({"status": word, "live_calls": readiness.live})))
+        }
+        Operation::Metrics => Ok(text_response("text/plain; version=0.0.4; charset=utf-8", (context.metrics)())),
+        Operation::OpenApi => Ok(json_response(StatusCode::OK, openapi::document())),
+        Operation::StartCall
+        | Operation::ListCalls
+        | Operation::ShowCall
+        | Operation::HangUp
+        | Operation::Say
+        | Operation::Hear
+        | Operation::Recording
+        | Operation::CallEvents
+        | Operation::AllEvents
+        | Operation::ListAgents
+        | Operation::ShowAgent
+        | Operation::PutAgent
+        | Operation::DeleteAgent
+        | Operation::ListNumbers
+        | Operation::ShowNumber
+        | Operation::PutNumber
+        | Operation::DeleteNumber
+        | Operation::ListTrunks
+        | Operation::ShowTrunk
+        | Operation::PutTrunk
+        | Operation::DeleteTrunk
+        | Operation::ListKeys
+        | Operation::MakeKey
+        | Operation::DeleteKey => Err(Fault::Internal),
+    }
+}
+
+/// The route of a request. A path that exists under other methods is told apart from one that does not.
+fn find(request: &Request) -> Result<(&'static Route, Vec<String>), Fault> {
+    let segments: Vec<&str> = request.path.strip_prefix('/').unwrap_or_default().split('/').collect();
+    let mut allowed = None;
+    for route in ROUTES {
+        let Some(parts) = matched(route.path, &segments)? else { continue };
+        if route.method == request.method {
+            return Ok((route, parts));
+        }
+        allowed = Some(methods(route.path));
+    }
+    Err(allowed.map_or(Fault::UnknownOperation, |allowed| Fault::Method { allowed }))
+}
+
+fn matched(path: &[&str], segments: &[&str]) -> Result<Option<Vec<String>>, Fault> {
+    if path.len() != segments.len() {
+        return Ok(None);
+    }
+    let mut parts = Vec::new();
+    for (wanted, given) in path.iter().zip(segments) {
+        if *wanted == "*" {
+            let decoded = percent_decode_str(given).decode_utf8();
+            let decoded = decoded.map_err(|_| Fault::Malformed { rule: String::from("the path must be UTF-8") })?;
+            parts.push(decoded.into_owned());
+        } else if wanted != given {
+            return Ok(None);
+        }
+    }
+    Ok(Some(parts))
+}
+
+/// The methods under which a path exists, for the `Allow` header.
+fn methods(path: &[&str]) -> &'static str {
+    match path {
+        ["v1", "calls"] | ["v1", "keys"] => "GET, POST",
+        ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
+        ["v1", "agents" | "numbers" | "trunks", "*"] => "DELETE, GET, PUT",
+        ["v1", "keys", "*"] => "DELETE",
+        _ => "GET",
+    }
+}
+
+/// The request's bearer key, when it is honoured and may do this. Which of its parts was wrong is not told.
+async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Result<ApiKey, Fault> {
+    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+    let (id, secret) = token.and_then(|token| token.rsplit_once('.')).ok_or(Fault::Unauthenticated)?;
+    let id = KeyId::new(id).map_err(|_| Fault::Unauthenticated)?;
+    let key = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let key = key.filter(|key| sign::same(key.secret.expose(), secret)).ok_or(Fault::Unauthenticated)?;
+    if key.status == KeyStatus::Disabled {
+        return Err(Fault::KeyDisabled);
+    }
+    if !key.permits(scope) {
+        return Err(Fault::Forbidden { scope: scope_word(scope) });
+    }
+    Ok(key)
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text_response(content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_one_of_its_paths_methods() {
+        for route in ROUTES {
+            assert!(methods(route.path).contains(route.method.as_str()), "{:?}", route.path);
+        }
+    }
+
+    #[test]
+    fn only_what_tells_nothing_is_open() {
+        for route in ROUTES.iter().filter(|route| route.scope.is_none()) {
+            assert!(!route.path.starts_with(&["v1"]), "{:?} needs a scope", route.path);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The OpenAPI 3.1 document, made from the route table and what is said here about each operation. Says nothing that the
+//! code does not do: a test holds it against the table.
+
+use super::{Operation, ROUTES, Route};
+use serde_json::{Map, Value, json};
+
+/// What is said about one operation.
+struct Words {
+    id: &'static str,
+    summary: &'static str,
+    /// Name of the body's schema.
+    body: Option<&'static str>,
+    status: &'static str,
+    /// Name of the answer's schema.
+    answer: Option<&'static str>,
+}
+
+const fn words(
+    id: &'static str,
+    summary: &'static str,
+    body: Option<&'static str>,
+    status: &'static str,
+    answer: Option<&'static str>,
+) -> Words {
+    Words { id, summary, body, status, answer }
+}
+
+const fn about(operation: Operation) -> Words {
+    match operation {
+        Operation::StartCall => words("startCall", "Make a call", Some("StartCall"), "202", Some("StartedCall")),
+        Operation::ListCalls => words("listCalls", "List calls, newest first", None, "200", Some("CallPage")),
+        Operation::ShowCall => words("showCall", "Show a call", None, "200", Some("Call")),
+        Operation::HangUp => words("hangUp", "End a call", Some("HangUp"), "202", Some("Ordered")),
+        Operation::Say => words("say", "Speak into a call, past the model", Some("Say"), "202", Some("Ordered")),
+        Operation::Hear => words("hear", "Give the model a text as the callee's", Some("Hear"), "202", Some("Ordered")),
+        Operation::Recording => words("recording", "Fetch the recording (Range is supported)", None, "200", None),
+        Operation::CallEvents => words("callEvents", "Follow a call as server-sent events", None, "200", None),
+        Operation::AllEvents => words("allEvents", "Follow all calls as server-sent events", None, "200", None),
+        Operation::ListAgents => words("listAgents", "List agents", None, "200", Some("AgentPage")),
+        Operation::ShowAgent => words("showAgent", "Show an agent", None, "200", Some("Agent")),
+        Operation::PutAgent => words("putAgent", "Create or replace an agent", Some("Agent"), "200", Some("Agent")),
+        Operation::DeleteAgent => words("deleteAgent", "Delete an agent", None, "204", None),
+        Operation::ListNumbers => words("listNumbers", "List caller numbers", None, "200", Some("Numbers")),
+        Operation::ShowNumber => words("showNumber", "Show a caller number", None, "200", Some("Number")),
+        Operation::PutNumber => {
+            words("putNumber", "Create or replace a caller number", Some("Number"), "200", Some("Number"))
+        }
+        Operation::DeleteNumber => words("deleteNumber", "Delete a caller number", None, "204", None),
+        Operation::ListTrunks => words("listTrunks", "List trunks", None, "200", Some("Trunks")),
+        Operation::ShowTrunk => words("showTrunk", "Show a trunk", None, "200", Some("Trunk")),
+        Operation::PutTrunk => words("putTrunk", "Create or replace a trunk", Some("Trunk"), "200", Some("Trunk")),
+        Operation::DeleteTrunk => words("deleteTrunk", "Delete a trunk", None, "204", None),
+        Operation::ListKeys => words("listKeys", "List keys, without secrets", None, "200", Some("Keys")),
+        Operation::MakeKey => {
+            words("makeKey", "Make a key; its secret is shown once", Some("NewKey"), "201", Some("Key"))
+        }
+        Operation::DeleteKey => words("deleteKey", "Delete a key", None, "204", None),
+        Operation::Health => words("health", "Whether the process answers", None, "200", None),
+        Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
+        Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
+        Operation::OpenApi => words("openApi", "This document", None, "200", None),
+    }
+}
+
+/// The whole document.
+pub(super) fn document() -> &'static Value {
+    static DOCUMENT: std::sync::OnceLock<Value> = std::sync::OnceLock::new();
+    DOCUMENT.get_or_init(|| {
+        let mut paths = Map::new();
+        for route in ROUTES {
+            let path = paths.entry(template(route)).or_insert_with(|| json!({}));
+            path[route.method.as_str().to_ascii_lowercase()] = operation(route);
+        }
+        json!({
+            "openapi": "3.1.0",
+            "info": {"title": "Callwright", "version": env!("CARGO_PKG_VERSION")},
+            "paths": paths,
+            "components": {
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "<key id>.<secret>"}},
+                "responses": {"error": {
+                    "description": "What was wrong",
+                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+                }},
+                "schemas": schemas(),
+            },
+        })
+    })
+}
+
+/// The path with a name for each part: `/v1/calls/{id}`.
+fn template(route: &Route) -> String {
+    let name = if route.path.get(1) == Some(&"numbers") { "{number}" } else { "{id}" };
+    route.path.iter().map(|segment| format!("/{}", if *segment == "*" { name } else { segment })).collect()
+}
+
+fn operation(route: &Route) -> Value {
+    let words = about(route.operation);
+    let content =
+        |schema: &str| json!({"application/json": {"schema": {"$ref": format!("#/components/schemas/{schema}")}}});
+    let mut answer = json!({"description": words.summary});
+    if let Some(schema) = words.answer {
+        answer["content"] = content(schema);
+    }
+    let mut operation = json!({
+        "operationId": words.id,
+        "summary": words.summary,
+        "parameters": parameters(route),
+        "responses": {words.status: answer, "default": {"$ref": "#/components/responses/error"}},
+    });
+    if let Some(schema) = words.body {
+        let required = route.operation != Operation::HangUp;
+        operation["requestBody"] = json!({"required": required, "content": content(schema)});
+    }
+    match route.scope {
+        Some(scope) => {
+            operation["security"] = json!([{"bearer": []}]);
+            operation["x-scope"] = json!(scope);
+        }
+        None => operation["security"] = json!([]),
+    }
+    operation
+}
+
+fn parameters(route: &Route) -> Vec<Value> {
+    let one = |name: &str, place: &str| json!({"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}});
+    let mut all = Vec::new();
+    if route.path.contains(&"*") {
+        all.push(one(if route.path.get(1) == Some(&"numbers") { "number" } else { "id" }, "path"));
+    }
+    let query: &[&str] = match route.operation {
+        Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
+        Operation::ListAgents => &["limit", "cursor"],
+        _ => &[],
+    };
+    all.extend(query.iter().map(|name| one(name, "query")));
+    match route.operation {
+        Operation::StartCall => all.push(one("Idempotency-Key", "header")),
+        Operation::Recording => all.push(one("Range", "header")),
+        Operation::CallEvents => all.push(one("Last-Event-ID", "header")),
+        _ => {}
+    }
+    all
+}
+
+fn object(required: &[&str], members: Value) -> Value {
+    json!({"type": "object", "required": required, "properties": members})
+}
+
+fn schemas() -> Value {
+    let (text, whole, time) =
+        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
+    let switch = json!({"enum": ["on", "off"]});
+    let of = |name: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}});
+    let page = |name: &str, items: Value| object(&[name], json!({name: items, "next": {"type": ["string", "null"]}}));
+    let agent = shape(&serde_json::to_value(callwright_domain::AgentProfile::default()).unwrap_or_default());
+    json!({
+        "Error": object(&["error"], json!({"error": object(&["code", "message", "request_id"], json!({
+            "code": text, "message": text, "field": text, "request_id": text}))})),
+        "StartCall": object(&["agent", "to"], json!({
+            "agent": text, "to": text, "from": {"oneOf": [text, {"type": "array", "items": text}]},
+            "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
+            "overrides": agent, "scheduled_for": time, "deadline": time})),
+        "StartedCall": object(&["id", "status"], json!({
+            "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time})),
+        "Call": call_schema(&text, &time),
+        "CallPage": page("calls", of("Call")),
+        "HangUp": object(&[], json!({"after_sentence": {"type": "boolean", "default": false}})),
+        "Say": object(&["text"], json!({"text": text, "interruptible": {"type": "boolean", "default": true}})),
+        "Hear": object(&["text"], json!({"text": text})),
+        "Ordered": object(&["id", "status"], json!({"id": text, "status": text})),
+        "Agent": agent,
+        "AgentPage": page("agents", of("Agent")),
+        "Number": object(&["trunk"], json!({
+            "number": text, "trunk": text, "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
+        "Numbers": object(&["numbers"], json!({"numbers": of("Number")})),
+        "Trunk": object(&["host"], json!({
+            "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,
+            "password": {"type": "string", "writeOnly": true}, "realm": text, "domain": text, "register": switch,
+            "cps": whole, "max_calls": whole, "options_interval_s": whole, "enabled": switch})),
+        "Trunks": object(&["trunks"], json!({"trunks": of("Trunk")})),
+        "NewKey": object(&["name", "scopes"], json!({
+            "name": text, "scopes": {"type": "array", "items": {"enum": callwright_domain::Scope::ALL}}})),
+        "Key": object(&["id", "name", "scopes", "status"], json!({
+            "id": text, "name": text, "scopes": {"type": "array", "items": text}, "status": text,
+            "secret": {"type": "string", "description": "In the answer that made the key, and never again"}})),
+        "Keys": object(&["keys"], json!({"keys": of("Key")})),
+    })
+}
+
+fn call_schema(text: &Value, time: &Value) -> Value {
+    let or_null = |kind: &str| json!({"type": [kind, "null"]});
+    let status = json!({"enum": ["queued", "dialing", "ringing", "talking", "transferring", "ended"]});
+    object(
+        &["id", "status", "agent", "to", "from", "created_at"],
+        json!({
+            "id": text, "status": status, "agent": text, "to": text, "from": text, "trunk": text,
+            "user_data": or_null("string"), "thread": or_null("string"), "variables": {"type": "object"},
+            "created_at": time, "scheduled_for": time, "dialing_at": or_null("string"), "ringing_at": or_null("string"),
+            "answered_at": or_null("string"), "ended_at": or_null("string"), "duration_s": or_null("number"),
+            "cause": {"enum": causes()}, "sip_status": or_null("integer"), "q850": or_null("integer"),
+            "transcript": {"type": "array", "items": object(&["speaker", "text", "at"], json!({
+                "speaker": {"enum": ["agent", "callee"]}, "text": text, "at": time, "interrupted": {"type": "boolean"},
+                "latency": or_null("object")}))},
+            "timeline": {"type": "array", "items": object(&["seq", "at", "event"], json!({
+                "seq": {"type": "integer"}, "at": time, "event": text}))},
+            "recording": or_null("string"),
+        }),
+    )
+}
+
+fn causes() -> Vec<Value> {
+    callwright_domain::HangupCause::ALL.iter().map(|cause| json!(cause)).chain([Value::Null]).collect()
+}
+
+/// The schema of a value's shape: what its members are, by example of the default.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let shapes: Map<_, _> = members.iter().map(|(name, value)| (name.clone(), shape(value))).collect();
+            json!({"type": "object", "properties": shapes})
+        }
+        Value::Array(_) => json!({"type": "array", "items": {}}),
+        Value::String(text) => json!({"default": text}),
+        Value::Number(number) => json!({"type": "number", "default": number}),
+        Value::Bool(yes) => json!({"type": "boolean", "default": yes}),
+        Value::Null => json!({}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_document_and_the_table_say_the_same() {
+        let routed: BTreeSet<_> =
+            ROUTES.iter().map(|route| (template(route), route.method.as_str().to_ascii_lowercase())).collect();
+        let paths = document()["paths"].as_object().expect("paths");
+        let methods = |path: &str, operations: &Value| -> Vec<(String, String)> {
+            operations.as_object().expect("methods").keys().map(|method| (path.to_owned(), method.clone())).collect()
+        };
+        let told: BTreeSet<_> = paths.iter().flat_map(|(path, operations)| methods(path, operations)).collect();
+        assert_eq!(routed, told);
+        assert_eq!(routed.len(), ROUTES.len(), "no route stands twice");
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere_and_ids_are_unique() {
+        let text = document().to_string();
+        for piece in text.split("\"#/components/schemas/").skip(1) {
+            let name = piece.split('"').next().expect("a name");
+            assert!(document()["components"]["schemas"][name].is_object(), "{name}");
+        }
+        let ids: BTreeSet<_> = ROUTES.iter().map(|route| about(route.operation).id).collect();
+        assert_eq!(ids.len(), ROUTES.len());
+    }
+}

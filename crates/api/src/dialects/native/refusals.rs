@@ -1,0 +1,105 @@
+//! Our words for faults, refusals and failed orders. No wildcard arm: a new rule must find its word here.
+
+use crate::fault::Fault;
+use crate::http::{Request, Response};
+use callwright_domain::Refusal;
+use callwright_engine::{OrderError, StartError};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+/// What a fault is called on the wire, and its status.
+fn code(fault: &Fault) -> (StatusCode, &'static str) {
+    match fault {
+        Fault::Missing { .. } => (StatusCode::BAD_REQUEST, "missing_field"),
+        Fault::Invalid { .. } => (StatusCode::BAD_REQUEST, "invalid_field"),
+        Fault::Malformed { .. } => (StatusCode::BAD_REQUEST, "invalid_json"),
+        Fault::Unknown { .. } => (StatusCode::BAD_REQUEST, "unknown_field"),
+        Fault::Slow => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+        Fault::UnknownOperation => (StatusCode::NOT_FOUND, "not_found"),
+        Fault::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Fault::Version => (StatusCode::BAD_REQUEST, "unknown_version"),
+        Fault::Unauthenticated | Fault::KeyDisabled | Fault::BadDate | Fault::Expired | Fault::BadSignature { .. } => {
+            (StatusCode::UNAUTHORIZED, "unauthenticated")
+        }
+        Fault::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+        Fault::Replayed => (StatusCode::CONFLICT, "replayed"),
+        Fault::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        Fault::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Fault::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+        Fault::Conflict { code, .. } => (StatusCode::CONFLICT, code),
+        Fault::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        Fault::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+        Fault::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// The answer that a fault gets.
+pub(super) fn response(request: &Request, fault: &Fault) -> Response {
+    let (status, code) = code(fault);
+    let field = match fault {
+        Fault::Missing { field } | Fault::Invalid { field, .. } | Fault::Unknown { field, .. } => Some(field.as_str()),
+        _ => None,
+    };
+    let mut answer = worded(request, status, code, &fault.to_string(), field);
+    if let Fault::Method { allowed } = fault {
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    answer
+}
+
+/// The answer that a refusal gets.
+fn refused(request: &Request, refusal: Refusal) -> Response {
+    let (status, code, again_in) = match refusal {
+        Refusal::UnknownAgent => (StatusCode::NOT_FOUND, "unknown_agent", None),
+        Refusal::CallerNotOwned => (StatusCode::FORBIDDEN, "caller_not_owned", None),
+        Refusal::CallerDisabled => (StatusCode::FORBIDDEN, "caller_disabled", None),
+        Refusal::NoCallerNumber => (StatusCode::CONFLICT, "no_caller_number", None),
+        Refusal::CallerBusy => (StatusCode::TOO_MANY_REQUESTS, "caller_busy", Some("5")),
+        Refusal::NoTrunk => (StatusCode::CONFLICT, "no_trunk", None),
+        Refusal::AccountBusy => (StatusCode::TOO_MANY_REQUESTS, "account_busy", Some("5")),
+        Refusal::NodeBusy => (StatusCode::SERVICE_UNAVAILABLE, "node_busy", Some("5")),
+        Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", Some("30")),
+    };
+    let mut answer = worded(request, status, code, &refusal.to_string(), None);
+    if let Some(seconds) = again_in {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    answer
+}
+
+/// The answer to a call that was not made.
+pub(super) fn not_started(request: &Request, error: &StartError) -> Result<Response, Fault> {
+    match error {
+        StartError::Refused(refusal) => Ok(refused(request, *refusal)),
+        StartError::Template(error) => {
+            Err(Fault::Invalid { field: String::from("variables"), rule: error.to_string() })
+        }
+        StartError::UnknownVendor(what) => Err(Fault::Invalid { field: String::from("agent"), rule: what.clone() }),
+        StartError::OtherRequest => {
+            Ok(worded(request, StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", &error.to_string(), None))
+        }
+        StartError::Store(error) => Err(Fault::Storage(error.public())),
+    }
+}
+
+/// The fault behind an order that was not carried out.
+pub(super) fn not_ordered(error: &OrderError) -> Fault {
+    match error {
+        OrderError::UnknownCall => Fault::NotFound { what: "call" },
+        OrderError::Ended(_) => Fault::Conflict { rule: "the call has ended", code: "call_ended" },
+        OrderError::NotAnswered => Fault::Conflict { rule: "the call is not answered yet", code: "not_answered" },
+        OrderError::Busy => Fault::Busy,
+        OrderError::Store(error) => Fault::Storage(error.public()),
+    }
+}
+
+fn worded(request: &Request, status: StatusCode, code: &str, message: &str, field: Option<&str>) -> Response {
+    let mut error = json!({"code": code, "message": message, "request_id": request.uuid()});
+    if let Some(field) = field {
+        error["field"] = json!(field);
+    }
+    super::json_response(status, &json!({ "error": error }))
+}

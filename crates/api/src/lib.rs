@@ -1,0 +1,14 @@
+//! The HTTP API: the only crate that knows its JSON and the vendors' words.
+//!
+//! Hides listeners, dialects, signatures and live feeds. Never dials, never writes the store: it asks
+//! [`callwright_engine::Calls`] and reads through its reader.
+
+mod dialects;
+mod fault;
+mod feed;
+mod http;
+mod sign;
+
+pub use dialects::{Dialect, names as dialect_names};
+pub use fault::Fault;
+pub use http::{Api, Limits, Request, Response};

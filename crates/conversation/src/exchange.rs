@@ -1,0 +1,230 @@
+//! What goes into a conversation and what comes out of it. Data only; nothing here decides anything.
+
+use crate::vocabulary::{AsrEvent, LlmEvent, Message, ToolSpec};
+use callwright_domain::agent::{HistoryLine, Switch};
+use callwright_domain::{AgentProfile, CallEvent, HangupCause};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// What a conversation begins with.
+#[derive(Clone, PartialEq)]
+pub struct Setup {
+    /// The agent, every patch laid over it.
+    pub agent: AgentProfile,
+    /// Values for the templates.
+    pub variables: BTreeMap<String, String>,
+    /// What was said in earlier calls of the same thread, oldest first.
+    pub thread: Vec<HistoryLine>,
+    /// Today in words, as templates may use it under the name `today`; a variable of that name wins.
+    pub today: String,
+    /// Seed of everything that is left to chance (fillers, reminders, backchannels).
+    pub seed: u64,
+}
+
+impl fmt::Debug for Setup {
+    /// Shows none of the variables and lines: they are personal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("agent", &self.agent.name).field("seed", &self.seed).finish_non_exhaustive()
+    }
+}
+
+/// Names one question to the model, for the length of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub(crate) u64);
+
+impl AskId {
+    /// The question for the agent's first words; see [`crate::Conversation::opening_request`].
+    pub const OPENING: Self = Self(0);
+
+    /// The id as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// Names one phrase, for the length of a call; also the number of its mark in the playout queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhraseId(pub(crate) u64);
+
+impl PhraseId {
+    /// The id as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The id behind a number that [`PhraseId::number`] gave, as when a mark comes back from the playout queue.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+/// Names one run of a tool, for the length of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ToolRunId(pub(crate) u64);
+
+impl ToolRunId {
+    /// The id as a number.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// How a phrase gets on at the synthesiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoiceProgress {
+    /// Its first sound was received.
+    FirstSound,
+    /// Its last sound is in the playout queue, its mark behind it.
+    Complete,
+    /// It will not be spoken, or not to its end.
+    Failed,
+}
+
+/// How far a phrase had been played when the playout queue was flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeardPhrase {
+    /// Which.
+    pub phrase: PhraseId,
+    /// How much of its sound was sent.
+    pub sent: Duration,
+    /// How long it is altogether; `None` when not all of it had been synthesised.
+    pub total: Option<Duration>,
+}
+
+/// How much time a conversation that is to stop still has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grace {
+    /// None.
+    Now,
+    /// What is being said is said to its end, at most 10 s.
+    FinishUtterance,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The callee answered; audio flows.
+    Answered,
+    /// Voice activity detection: the callee speaks, and has done so for this long.
+    SpeechStarted {
+        /// Speech needed before it was reported.
+        speech: Duration,
+    },
+    /// Voice activity detection: the callee has been silent for this long.
+    SpeechStopped {
+        /// The detector's hangover: silence that has already passed.
+        silence: Duration,
+    },
+    /// The recogniser.
+    Heard(AsrEvent),
+    /// No recogniser works any more; the call cannot go on.
+    EarsLost,
+    /// The model.
+    Model(AskId, LlmEvent),
+    /// The model broke off; neither a retry nor a substitute helped.
+    ModelFailed(AskId),
+    /// The synthesiser.
+    Voiced(PhraseId, VoiceProgress),
+    /// The phrase was played to its end: its mark was reached.
+    Played(PhraseId),
+    /// The playout queue ran empty.
+    PlayoutDrained,
+    /// The answer to [`Output::Flush`]: the phrases in the playout queue that were not played to their end, in order. One
+    /// that is missing was played whole if all of it had been queued (its mark may still be on its way) or a later one
+    /// is there; otherwise it had not begun.
+    Flushed(Vec<HeardPhrase>),
+    /// A tool has run.
+    ToolFinished {
+        /// Which run.
+        id: ToolRunId,
+        /// What the model is told.
+        result: String,
+    },
+    /// The callee pressed a key: `0`-`9`, `*`, `#`, `A`-`D`.
+    Key(char),
+    /// Order from outside: say this now, in place of what is being said where that may be cut off. Ignored before
+    /// the answer and after the end.
+    Say {
+        /// The text.
+        text: String,
+        /// Whether the callee may cut it off.
+        interruptible: Switch,
+    },
+    /// Order from outside: answer this as if the callee had said it.
+    UserText(String),
+    /// Order from outside: be silent now and listen.
+    Interrupt,
+    /// The call is to end: by order, or because it has ended. Fed in either way, so that the last words reach the
+    /// journal; [`Output::HangUp`] with the same cause closes the outputs.
+    Stop {
+        /// The cause that the call shall have.
+        cause: HangupCause,
+        /// How much time there is.
+        grace: Grace,
+    },
+    /// The callee cannot hear us for now.
+    HoldStarted,
+    /// The callee hears us again.
+    HoldEnded,
+    /// Time has passed; see [`crate::Conversation::timeout`].
+    Clock,
+}
+
+/// A question to the model. The answer streams back as [`Input::Model`] under its id.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ask {
+    /// Its name.
+    pub id: AskId,
+    /// The whole conversation as the model shall see it, instructions first.
+    pub messages: Vec<Message>,
+    /// What the model may do.
+    pub tools: Vec<ToolSpec>,
+}
+
+/// A piece of speech. Phrases are spoken in the order in which they are put out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phrase {
+    /// Its name, and the number of its mark.
+    pub id: PhraseId,
+    /// What to speak: no markup, pronunciations applied.
+    pub text: String,
+    /// Whether the callee may cut it off; for display, the machine itself sees to it.
+    pub interruptible: Switch,
+}
+
+/// Something the call does for the model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolAction {
+    /// Press these keys: 1 to 32 of `0`-`9`, `*`, `#`, `A`-`D`.
+    SendKeys {
+        /// The keys.
+        digits: String,
+    },
+}
+
+/// Something to be done, in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Ask the model.
+    Ask(Ask),
+    /// The answer to this question is not wanted any more.
+    CancelAsk(AskId),
+    /// Speak.
+    Say(Phrase),
+    /// Be silent at once: drop what is queued and being synthesised, then report [`Input::Flushed`].
+    Flush,
+    /// A small sound of attention under the callee's speech. Not a phrase: no mark, no report.
+    Backchannel(String),
+    /// Do this, then report [`Input::ToolFinished`].
+    RunTool {
+        /// Name of the run.
+        id: ToolRunId,
+        /// What to do.
+        action: ToolAction,
+    },
+    /// For the journal.
+    Note(CallEvent),
+    /// End the call. Nothing follows.
+    HangUp(HangupCause),
+}

@@ -1,0 +1,279 @@
+//! The agent's voice: greeting, lines to the synthesiser, what became of them, and what is said of the machine's own
+//! accord while the model is slow.
+
+use super::{Conversation, Greeted, Stage, Stance};
+use crate::exchange::{HeardPhrase, Output, Phrase, PhraseId, VoiceProgress};
+use crate::history::{EntryId, Memory};
+use crate::latency::Stopwatch;
+use crate::machine::thinking::{Answer, Purpose};
+use crate::mouth::{Line, spoken_length};
+use crate::phrasing::Phraser;
+use crate::speakable;
+use crate::timers::{Timer, span};
+use crate::words;
+use callwright_domain::agent::{Greeting, Switch};
+use callwright_domain::{CallEvent, HangupCause, Pii};
+use std::time::{Duration, Instant};
+
+/// Phrases in a row that the voice may fail at before the call cannot go on.
+const VOICE_FAILURES: u32 = 3;
+/// A greeting waits no longer than this beyond its delay for a callee who is speaking.
+const GREETING_PATIENCE: Duration = Duration::from_secs(3);
+/// A "Hello?" that comes no later than this into the greeting was not said in answer to it.
+const HELLO: Duration = Duration::from_millis(1500);
+/// Texts up to this many characters are not cut at a clause: that would gain nothing and sound chopped.
+const SHORT: usize = 40;
+/// Lines that may wait before further orders to speak are refused.
+const LINES_CAP: usize = 256;
+/// Longest text spoken by order, in bytes.
+const ORDER_CAP: usize = 8 * 1024;
+
+impl Conversation {
+    pub(super) fn answered(&mut self, now: Instant) {
+        if self.stage != Stage::Ringing {
+            return;
+        }
+        self.stage = Stage::Greeting;
+        self.note_interaction(now);
+        self.out.timers.set(Timer::Greeting, now + span(self.agent.opening.delay_ms));
+        if self.agent.opening.delay_ms == 0 {
+            self.greet(now);
+        }
+    }
+
+    /// Whether the agent's first words are still to come.
+    pub(super) fn is_greeting(&self) -> bool {
+        let made = self.thought.as_ref().is_some_and(|thought| thought.purpose == Purpose::Greeting);
+        let awaited = self.agent.opening.greeting != Greeting::None && (made || self.mouth.is_busy());
+        self.stage == Stage::Greeting || (awaited && self.stage == Stage::Talking && self.greeted == Greeted::NotYet)
+    }
+
+    pub(super) fn greet(&mut self, now: Instant) {
+        if self.stage != Stage::Greeting || self.held.is_on() {
+            return;
+        }
+        let begun = self.idle.interaction.unwrap_or(now);
+        let limit = begun + span(self.agent.opening.delay_ms) + GREETING_PATIENCE;
+        if self.ears.is_speaking() && now < limit {
+            // Not over the callee's "Hello?".
+            self.out.timers.set(Timer::Greeting, now + Duration::from_millis(100));
+            return;
+        }
+        self.out.timers.clear(Timer::Greeting);
+        let greeting = self.agent.opening.greeting.clone();
+        let wake_up = self.agent.opening.wake_up.clone().filter(|text| words::any(text));
+        // The model makes its greeting knowing the wake-up words; after a text they are the next thing said.
+        if let (Some(wake_up), Greeting::Model(_)) = (&wake_up, &greeting) {
+            self.history.callee(wake_up);
+        }
+        match greeting {
+            Greeting::None => {}
+            Greeting::Text(text) => {
+                if self.ears.has_words() {
+                    self.hear_unanswered(now);
+                }
+                self.say_text(&text, Memory::Keep, Switch::On);
+            }
+            Greeting::Model(_) if self.thought.is_some() => self.confirm_thought(now),
+            Greeting::Model(_) => self.ask(now, Purpose::Greeting),
+        }
+        self.stage = Stage::Talking;
+        if let (Some(wake_up), Greeting::None | Greeting::Text(_)) = (&wake_up, &self.agent.opening.greeting) {
+            self.history.callee(wake_up);
+            self.turn.watch = Some(Stopwatch::start(now, now, now));
+            self.ask(now, Purpose::Turn);
+        }
+    }
+
+    /// Whether the greeting has only just begun: the callee's "Hello?" and it have met on the way.
+    pub(super) fn has_just_greeted(&self, now: Instant) -> bool {
+        let has_text = matches!(&self.agent.opening.greeting, Greeting::Text(text) if words::any(text));
+        matches!(self.greeted, Greeted::Since(at) if has_text && now.saturating_duration_since(at) <= HELLO)
+    }
+
+    /// Greets once more a callee whose "Hello?" cut the greeting off.
+    pub(super) fn greet_again(&mut self) {
+        self.greeted = Greeted::Answered;
+        if let Greeting::Text(text) = self.agent.opening.greeting.clone() {
+            self.say_text(&text, Memory::Keep, Switch::On);
+        }
+    }
+
+    /// Adds a phrase to a go.
+    pub(super) fn say(&mut self, entry: EntryId, text: &str, interruptible: Switch) {
+        let id = self.out.name_phrase();
+        self.history.piece(entry, id, text);
+        self.mouth.push(Line { id, entry, text: text.to_owned(), interruptible });
+    }
+
+    /// Says a whole text, cut into phrases, as a go of its own.
+    pub(super) fn say_text(&mut self, text: &str, memory: Memory, interruptible: Switch) {
+        let mut phraser = Phraser::new(&self.agent.voice);
+        if text.chars().count() <= SHORT {
+            phraser.prefer_sentences();
+        }
+        let Some(now) = self.out.now else { return };
+        phraser.push(now, words::clip(text, ORDER_CAP));
+        phraser.finish();
+        let mut entry = None;
+        while let Some(phrase) = phraser.next(now) {
+            let entry = *entry.get_or_insert_with(|| self.history.begin(memory));
+            self.say(entry, &phrase, interruptible);
+        }
+    }
+
+    /// Says something that the model need not know of.
+    pub(super) fn say_aside(&mut self, text: &str) {
+        self.say_text(text, Memory::Forget, Switch::On);
+    }
+
+    pub(super) fn order_to_say(&mut self, now: Instant, text: &str, interruptible: Switch) {
+        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
+            return;
+        }
+        if self.mouth.waiting() >= LINES_CAP {
+            let detail = "more is ordered to be said than can be".to_owned();
+            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
+            return;
+        }
+        self.note_interaction(now);
+        if self.stance() == Stance::Speaking && self.mouth.is_interruptible() {
+            self.interrupt(now);
+            self.interruption = None;
+        }
+        self.say_text(text, Memory::Keep, interruptible);
+    }
+
+    /// Gives lines to the voice as it can take them.
+    pub(super) fn release_lines(&mut self, now: Instant) {
+        if self.stage == Stage::Ringing || self.held.is_on() {
+            return;
+        }
+        while let Some(line) = self.mouth.release(now) {
+            let mut text = speakable::pronounce(&line.text, &self.agent.voice.pronunciations);
+            if !words::any(&text) {
+                // A voice given nothing to say may never report that it said it.
+                text.clone_from(&line.text);
+            }
+            self.out.put(Output::Say(Phrase { id: line.id, text, interruptible: line.interruptible }));
+        }
+    }
+
+    pub(super) fn voiced(&mut self, now: Instant, id: PhraseId, progress: VoiceProgress) {
+        match progress {
+            VoiceProgress::FirstSound => {
+                self.failures.voice = 0;
+                if self.greeted == Greeted::NotYet {
+                    self.greeted = Greeted::Since(now);
+                }
+                let Some(line) = self.mouth.first_sound(now, id) else { return };
+                if Some(line.entry) == self.turn.entry {
+                    self.turn.latency = self.turn.watch.take().map(|watch| watch.stop(now)).or(self.turn.latency);
+                }
+            }
+            VoiceProgress::Complete => self.mouth.complete(now, id),
+            VoiceProgress::Failed => self.voice_failed(now, id),
+        }
+    }
+
+    /// A phrase that made no sound is tried once more, when nothing was to follow it: later it would come out of order.
+    fn voice_failed(&mut self, now: Instant, id: PhraseId) {
+        let Some((open, followed)) = self.mouth.failed(now, id) else { return };
+        self.failures.voice += 1;
+        let heard = open.sounded.map_or(0, |since| {
+            let part = now.saturating_duration_since(since);
+            if part >= spoken_length(&open.line.text) { open.line.text.len() } else { 0 }
+        });
+        let rest = self.history.lose(id, heard);
+        if self.failures.voice >= VOICE_FAILURES {
+            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail: "nothing can be said".to_owned() });
+            self.hang_up(now, HangupCause::ProviderFailed);
+        } else if open.sounded.is_none() && !followed {
+            self.say(open.line.entry, &rest, open.line.interruptible);
+        }
+    }
+
+    pub(super) fn played(&mut self, now: Instant, id: PhraseId) {
+        for line in self.mouth.played(now, id) {
+            self.history.heard(line.id);
+        }
+    }
+
+    pub(super) fn playout_drained(&mut self, now: Instant) {
+        for line in self.mouth.drained(now) {
+            self.history.heard(line.id);
+        }
+    }
+
+    /// The phrase at the front neither sounded nor ended: it is taken as failed, or as played when it was heard.
+    pub(super) fn playout_is_stuck(&mut self, now: Instant) {
+        let Some((due, id)) = self.mouth.stuck() else { return };
+        if due > now {
+            return;
+        }
+        if self.mouth.is_audible() {
+            self.played(now, id);
+        } else {
+            self.voice_failed(now, id);
+        }
+    }
+
+    pub(super) fn flushed(&mut self, now: Instant, report: &[HeardPhrase]) {
+        if self.mouth.is_cutting() {
+            let cuts = self.mouth.cut(now, report);
+            self.settle_cuts(cuts);
+        }
+    }
+
+    pub(super) fn flush_unreported(&mut self, now: Instant) {
+        let cuts = self.mouth.cut_by_estimate(now);
+        self.settle_cuts(cuts);
+    }
+
+    /// Notes the goes of which nothing more will be heard.
+    pub(super) fn note_what_was_said(&mut self) {
+        if !self.history.has_open() {
+            return;
+        }
+        let open = self.thought.as_ref().and_then(|thought: &Answer| thought.entry);
+        let open = open.or(self.runs.as_ref().map(|runs| runs.entry()));
+        for closed in self.history.close(open) {
+            if Some(closed.id) == self.turn.entry
+                && let Some(latency) = self.turn.latency.take()
+            {
+                self.out.note(CallEvent::TurnTaken { latency });
+            }
+            self.out.note(CallEvent::Said { text: Pii::new(closed.text), interrupted: closed.interrupted });
+        }
+    }
+
+    /// The model is slow: says a configured filler, once a turn.
+    pub(super) fn fill(&mut self) {
+        if self.keeps_waiting()
+            && let Some(filler) = self.texts.fillers.take(&mut self.out.chance)
+        {
+            self.say_aside(&filler);
+        }
+    }
+
+    /// The model is very slow: says a built-in sentence.
+    pub(super) fn ask_for_patience(&mut self) {
+        if self.keeps_waiting() {
+            let wait = self.texts.stock.wait;
+            self.say_aside(wait);
+        }
+    }
+
+    /// Whether the callee waits for the model and hears nothing.
+    fn keeps_waiting(&self) -> bool {
+        let silent = !self.mouth.is_busy() && !self.ears.is_speaking();
+        silent && self.stance() == Stance::Thinking && self.closing.is_none()
+    }
+
+    /// Since when neither side has been heard.
+    pub(super) fn silent_since(&self, now: Instant) -> Instant {
+        let callee = self.turn.watch.as_ref().map(Stopwatch::silent);
+        let begun = self.idle.interaction;
+        callee.max(self.mouth.progress()).or(begun).unwrap_or(now).min(now)
+    }
+}

@@ -1,0 +1,136 @@
+//! What the model may do, as it is described to it, and what it wants, checked. Text is never searched for commands:
+//! only a typed tool call gets here.
+
+use crate::exchange::ToolAction;
+use crate::vocabulary::{ToolCall, ToolSpec};
+use callwright_domain::agent::Tool;
+use serde_json::{Value, json};
+
+/// Most tool calls in one turn; a model that loops is stopped here.
+pub(crate) const CALLS_PER_TURN: u32 = 8;
+/// Most keys pressed by one call.
+const KEYS_CAP: usize = 32;
+/// Longest arguments that are read, in bytes.
+const ARGUMENTS_CAP: usize = 8 * 1024;
+
+/// What a tool call comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Hang up once everything has been said.
+    EndCall,
+    /// Something for the call to do.
+    Run(ToolAction),
+    /// It cannot be granted; the model is told why.
+    Refused(String),
+}
+
+/// The tools as the model sees them.
+pub(crate) fn specs(tools: &[Tool]) -> Vec<ToolSpec> {
+    tools
+        .iter()
+        .map(|tool| match tool {
+            Tool::EndCall { name, description } => ToolSpec {
+                name: name.clone(),
+                description: description.clone(),
+                parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
+            },
+            Tool::SendKeys { name, description } => ToolSpec {
+                name: name.clone(),
+                description: description.clone(),
+                parameters: json!({
+                    "type": "object",
+                    "properties": {"digits": {
+                        "type": "string",
+                        "description": "The keys to press, in order.",
+                        "pattern": "^[0-9*#A-D]{1,32}$",
+                    }},
+                    "required": ["digits"],
+                    "additionalProperties": false,
+                }),
+            },
+        })
+        .collect()
+}
+
+/// Reads a tool call against the agent's own list.
+pub(crate) fn wish(tools: &[Tool], call: &ToolCall) -> Wish {
+    let Some(tool) = tools.iter().find(|tool| tool.name() == call.name) else {
+        return Wish::Refused("there is no such tool".to_owned());
+    };
+    let arguments = match arguments(&call.arguments) {
+        Ok(arguments) => arguments,
+        Err(reason) => return Wish::Refused(reason),
+    };
+    match tool {
+        Tool::EndCall { .. } => Wish::EndCall,
+        Tool::SendKeys { .. } => match digits(&arguments) {
+            Ok(digits) => Wish::Run(ToolAction::SendKeys { digits }),
+            Err(reason) => Wish::Refused(reason),
+        },
+    }
+}
+
+/// The result that tells the model why a call was refused.
+pub(crate) fn refusal(reason: &str) -> String {
+    json!({"error": reason}).to_string()
+}
+
+/// The result of a tool that has nothing to tell.
+pub(crate) fn done() -> String {
+    json!({"ok": true}).to_string()
+}
+
+fn arguments(text: &str) -> Result<Value, String> {
+    if text.len() > ARGUMENTS_CAP {
+        return Err("the arguments are too long".to_owned());
+    }
+    // Models send nothing at all for a tool without arguments.
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("the arguments are not JSON: {error}"))?;
+    if value.is_object() { Ok(value) } else { Err("the arguments must be a JSON object".to_owned()) }
+}
+
+fn digits(arguments: &Value) -> Result<String, String> {
+    let wanted = match arguments.get("digits") {
+        Some(Value::String(digits)) => digits.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => return Err("digits must be a text of keys to press".to_owned()),
+    };
+    let digits: String = wanted.chars().filter(|c| !matches!(c, ' ' | '-')).map(|c| c.to_ascii_uppercase()).collect();
+    if digits.is_empty() || digits.len() > KEYS_CAP {
+        return Err(format!("digits must be 1 to {KEYS_CAP} keys"));
+    }
+    let is_key = |c: char| c.is_ascii_digit() || matches!(c, '*' | '#' | 'A'..='D');
+    if digits.chars().all(is_key) { Ok(digits) } else { Err("only 0-9, *, #, A-D can be pressed".to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, arguments: &str, expected: Result<Wish, &str>) {
+        let tools = [
+            Tool::EndCall { name: "bye".into(), description: String::new() },
+            Tool::SendKeys { name: "keys".into(), description: String::new() },
+        ];
+        let call = ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() };
+        let expected = expected.unwrap_or_else(|reason| Wish::Refused(reason.to_owned()));
+        assert_eq!(wish(&tools, &call), expected, "{name} {arguments}");
+    }
+
+    #[test]
+    fn only_what_is_allowed_and_well_formed_is_granted() {
+        let keys = |digits: &str| Ok(Wish::Run(ToolAction::SendKeys { digits: digits.into() }));
+        check("bye", "", Ok(Wish::EndCall));
+        check("bye", "{\"reason\":\"done\"}", Ok(Wish::EndCall));
+        check("keys", "{\"digits\":\"12 3#*a\"}", keys("123#*A"));
+        check("keys", "{\"digits\":42}", keys("42"));
+        check("keys", "{\"digits\":\"\"}", Err("digits must be 1 to 32 keys"));
+        check("keys", &format!("{{\"digits\":\"{}\"}}", "1".repeat(33)), Err("digits must be 1 to 32 keys"));
+        check("keys", "{\"digits\":\"+19005551234\"}", Err("only 0-9, *, #, A-D can be pressed"));
+        check("keys", "{}", Err("digits must be a text of keys to press"));
+        check("keys", "[1]", Err("the arguments must be a JSON object"));
+        check("transfer", "{}", Err("there is no such tool"));
+        check("bye", &" ".repeat(ARGUMENTS_CAP + 1), Err("the arguments are too long"));
+    }
+}

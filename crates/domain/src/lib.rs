@@ -1,0 +1,23 @@
+//! The nouns and the rules of an AI call: identifiers, phone numbers, agents, the life of a call, policy, transcripts.
+//!
+//! Pure: no runtime, socket, clock or randomness. `serde` derives describe *our* storage format; no field is named or
+//! shaped after a vendor's.
+
+pub mod access;
+pub mod agent;
+pub mod call;
+pub mod ids;
+pub mod moment;
+pub mod number;
+pub mod pii;
+pub mod policy;
+pub mod transcript;
+
+pub use access::{ApiKey, Scope};
+pub use agent::{AgentPatch, AgentProfile};
+pub use call::{CallEvent, CallPlan, CallState, DialIntent, HangupCause, Origin, Recorded};
+pub use ids::{AccountId, AgentId, CallId, KeyId, ThreadId, TrunkId};
+pub use moment::Moment;
+pub use number::PhoneNumber;
+pub use pii::Pii;
+pub use policy::Refusal;

@@ -1,0 +1,57 @@
+//! What was said in a call, line by line, as both sides really heard it. A projection of the journal, never a source.
+
+use crate::Moment;
+use crate::call::{CallEvent, Recorded, TurnLatency};
+use serde::{Deserialize, Serialize};
+
+/// Who spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The person on the other end.
+    Callee,
+    /// Our agent.
+    Agent,
+}
+
+/// One utterance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TranscriptLine {
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// What was heard. Of an interrupted agent only what was played.
+    pub text: String,
+    /// When the line was complete.
+    pub at: Moment,
+    /// The agent was cut off by the callee.
+    pub interrupted: bool,
+    /// How the time before this agent line was spent.
+    pub latency: Option<TurnLatency>,
+}
+
+/// The transcript of a call from its journal.
+pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
+    let mut lines = Vec::new();
+    let mut pending: Option<TurnLatency> = None;
+    for recorded in events {
+        match &recorded.event {
+            CallEvent::Heard { text } => lines.push(TranscriptLine {
+                speaker: Speaker::Callee,
+                text: text.expose().clone(),
+                at: recorded.at,
+                interrupted: false,
+                latency: None,
+            }),
+            CallEvent::TurnTaken { latency } => pending = Some(*latency),
+            CallEvent::Said { text, interrupted } => lines.push(TranscriptLine {
+                speaker: Speaker::Agent,
+                text: text.expose().clone(),
+                at: recorded.at,
+                interrupted: *interrupted,
+                latency: pending.take(),
+            }),
+            _ => {}
+        }
+    }
+    lines
+}

@@ -1,0 +1,449 @@
+//! What the outside may ask of calls. The only door into the engine: dialects, the feed and the command line hold a
+//! [`Calls`], nothing else. Hides the store's writing half, the registry of live calls and the dialer.
+
+use crate::journal::Fed;
+use crate::limits;
+use crate::live::Order;
+use crate::node::Node;
+use callwright_conversation::{Conversation, TemplateError};
+use callwright_domain::agent::AgentProfile;
+use callwright_domain::{
+    AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, HangupCause, KeyId, Moment, Origin, PhoneNumber, Pii,
+    Refusal, ThreadId, TrunkId,
+};
+use callwright_store::blobs::Blob;
+use callwright_store::{
+    Admission, AdmitError, Admitted, BlobError, BlobName, Idempotency, Number, NumberStatus, Reader, StoreError, Trunk,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast;
+
+/// A request for a call, as every dialect puts it.
+#[derive(Debug, Clone)]
+pub struct StartCall {
+    /// Who asks.
+    pub account: AccountId,
+    /// The stored agent.
+    pub agent: AgentId,
+    /// What the request changes in it.
+    pub patch: AgentPatch,
+    /// Who is rung.
+    pub callee: PhoneNumber,
+    /// Who shows on the display; empty: any number of the account.
+    pub callers: Vec<PhoneNumber>,
+    /// Values for the prompt's templates.
+    pub variables: BTreeMap<String, String>,
+    /// The requester's own text, given back unread.
+    pub user_data: Option<Pii<String>>,
+    /// The history it shares with other calls.
+    pub thread: Option<ThreadId>,
+    /// When to dial; now when absent.
+    pub due: Option<Moment>,
+    /// After this it is not dialled any more.
+    pub deadline: Option<Moment>,
+    /// Makes repeats of the same request the same call.
+    pub once: Option<Idempotency>,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+/// A call exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub id: CallId,
+    /// Whether it existed before this request.
+    pub repeat: Repeat,
+}
+
+/// Whether a request made a call or found the one that its first copy made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// This request made it.
+    First,
+    /// An earlier request with the same idempotency key made it.
+    Replayed,
+}
+
+/// Why no call was made.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A rule says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The agent's texts need a variable that the request does not bring, or are not valid templates.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The agent names an ear, brain or voice that this server does not have.
+    #[error("{0}")]
+    UnknownVendor(String),
+    /// The idempotency key was used with another request.
+    #[error("the idempotency key was used before with another request")]
+    OtherRequest,
+    /// Nothing could be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What is wrong with an agent that is to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentFlaw {
+    /// The member to blame, as a path.
+    pub field: &'static str,
+    /// The rule that it breaks.
+    pub rule: String,
+}
+
+/// An agent of which only the vendors are set.
+fn vendors_of(agent: &AgentProfile) -> AgentProfile {
+    let mut vendors = AgentProfile::default();
+    vendors.ears.vendor.clone_from(&agent.ears.vendor);
+    vendors.brain.vendor.clone_from(&agent.brain.vendor);
+    vendors.voice.vendor.clone_from(&agent.voice.vendor);
+    vendors
+}
+
+/// Why an order to a call was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The account has no such call.
+    #[error("no call with this id exists")]
+    UnknownCall,
+    /// It is over.
+    #[error("the call has ended")]
+    Ended(HangupCause),
+    /// It is not answered yet.
+    #[error("the call is not answered yet")]
+    NotAnswered,
+    /// Too many orders wait already.
+    #[error("the call has too many orders waiting")]
+    Busy,
+    /// The journal could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How a call is ended from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HangUp {
+    /// At once.
+    Now,
+    /// After the sentence that is being spoken, at most ten seconds.
+    AfterSentence,
+}
+
+/// Whether the server takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Readiness {
+    /// It takes new calls.
+    pub accepting: Accepting,
+    /// Calls that are up or being dialled.
+    pub live: usize,
+}
+
+/// Whether new calls are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepting {
+    /// Yes.
+    Open,
+    /// No: going down.
+    Draining,
+}
+
+/// The door into the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Calls {
+    node: Arc<Node>,
+}
+
+impl Calls {
+    /// The door of a running node.
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    /// Makes a call. When this returns `Ok`, the call is written down and will be dialled or ended, whatever happens.
+    ///
+    /// # Errors
+    /// [`StartError`]; no call exists then.
+    pub async fn start(&self, request: StartCall, now: Moment) -> Result<Started, StartError> {
+        if self.node.is_draining() {
+            return Err(Refusal::Draining.into());
+        }
+        let once = request.once.clone();
+        let plan = self.plan(request, now).await?;
+        let id = plan.id;
+        let admission = Admission { plan, idempotency: once, response: String::new() };
+        let admitted = self.node.store.admit(admission, now).await;
+        match admitted {
+            Ok(Admitted::New) => {
+                self.node.bell.notify_one();
+                Ok(Started { id, repeat: Repeat::First })
+            }
+            Ok(Admitted::Replayed { call, .. }) => Ok(Started { id: call, repeat: Repeat::Replayed }),
+            Err(AdmitError::Refused(refusal)) => Err(refusal.into()),
+            Err(AdmitError::IdempotencyMismatch) => Err(StartError::OtherRequest),
+            Err(AdmitError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// Ends a call. A call that is still queued ends without being dialled.
+    ///
+    /// # Errors
+    /// [`OrderError::UnknownCall`] for a call of another account, too; [`OrderError::Ended`] when it is over already.
+    pub async fn hang_up(&self, account: &AccountId, call: CallId, how: HangUp) -> Result<(), OrderError> {
+        self.order(account, call, Order::HangUp(how)).await
+    }
+
+    /// Speaks a text into the call, past the model.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn say(&self, account: &AccountId, call: CallId, text: String, order: Speech) -> Result<(), OrderError> {
+        self.order(account, call, Order::Say { text, order }).await
+    }
+
+    /// Gives the model a text as if the callee had said it.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn hear(&self, account: &AccountId, call: CallId, text: String) -> Result<(), OrderError> {
+        self.order(account, call, Order::Hear { text }).await
+    }
+
+    /// Everything that happens to calls from now on, all accounts; the watcher filters.
+    pub fn watch(&self) -> broadcast::Receiver<Fed> {
+        self.node.journal.watch()
+    }
+
+    /// Reads of calls and configuration.
+    pub fn reader(&self) -> &Reader {
+        &self.node.reader
+    }
+
+    /// Whether the server takes calls.
+    pub fn readiness(&self) -> Readiness {
+        let accepting = if self.node.is_draining() { Accepting::Draining } else { Accepting::Open };
+        Readiness { accepting, live: self.node.registry.len() }
+    }
+
+    /// Remembers a nonce for `keep`; `false` when it was used before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn use_nonce(&self, key: &KeyId, nonce: &str, now: Moment, keep: Duration) -> Result<bool, StoreError> {
+        self.node.store.use_nonce(key.clone(), nonce.to_owned(), now, keep).await
+    }
+
+    /// Changes of agents, numbers, trunks and keys.
+    pub fn configure(&self) -> Configure<'_> {
+        Configure { node: &self.node }
+    }
+
+    /// Opens a recording by the name that the journal gives it.
+    ///
+    /// # Errors
+    /// [`BlobError`] when there is none of that name.
+    pub fn recording(&self, name: &str) -> Result<Blob, BlobError> {
+        self.node.recordings.read(&BlobName::new(name)?)
+    }
+
+    async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
+        let reader = &self.node.reader;
+        let stored = reader.agent(&request.account, &request.agent).await?.ok_or(Refusal::UnknownAgent)?;
+        let mut agent = stored.profile;
+        request.patch.apply(&mut agent);
+        self.check(&agent, &request.variables)?;
+        let (caller, trunk) = self.caller(&request.account, &request.callers).await?;
+        Ok(CallPlan {
+            id: CallId::from_entropy(self.node.entropy.bits128()),
+            account: request.account,
+            agent_id: request.agent,
+            agent,
+            callee: request.callee,
+            caller,
+            trunk,
+            variables: request.variables,
+            user_data: request.user_data,
+            thread: request.thread,
+            created: now,
+            due: request.due.unwrap_or(now),
+            deadline: request.deadline,
+            origin: request.origin,
+        })
+    }
+
+    /// Checks what only the engine can judge of an agent that is to be stored: whether its texts are templates (a call
+    /// brings the variables), and whether its ear, brain and voice exist on this server.
+    ///
+    /// # Errors
+    /// The member to blame and the rule that it breaks.
+    pub fn check_agent(&self, agent: &AgentProfile) -> Result<(), AgentFlaw> {
+        // One text at a time: an unknown variable in the first must not hide a mistake in the second.
+        let (mut prompt, mut greeting) = (AgentProfile::default(), AgentProfile::default());
+        prompt.brain.system_prompt.clone_from(&agent.brain.system_prompt);
+        greeting.opening.greeting.clone_from(&agent.opening.greeting);
+        for (field, part) in [("brain.system_prompt", prompt), ("opening.greeting", greeting)] {
+            match Conversation::check(&part, &BTreeMap::new()) {
+                Ok(()) | Err(TemplateError::Unknown { .. }) => {}
+                Err(error @ TemplateError::Malformed { .. }) => {
+                    return Err(AgentFlaw { field, rule: error.to_string() });
+                }
+            }
+        }
+        match self.check(&vendors_of(agent), &BTreeMap::new()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(AgentFlaw { field: "vendor", rule: error.to_string() }),
+        }
+    }
+
+    fn check(&self, agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), StartError> {
+        Conversation::check(agent, variables)?;
+        let catalogue = &self.node.catalogue;
+        let vendors = [
+            catalogue.ears(&agent.ears.vendor).err(),
+            catalogue.brain(&agent.brain.vendor).err(),
+            catalogue.voice(&agent.voice.vendor).err(),
+        ];
+        match vendors.into_iter().flatten().next() {
+            Some(unknown) => Err(StartError::UnknownVendor(unknown.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Picks the number that shows: the least busy of those that were named, or of all of the account's.
+    async fn caller(&self, account: &AccountId, wanted: &[PhoneNumber]) -> Result<(PhoneNumber, TrunkId), StartError> {
+        let owned = self.node.reader.numbers(account).await?;
+        if wanted.is_empty() && owned.is_empty() {
+            return Err(Refusal::NoCallerNumber.into());
+        }
+        let mut candidates: Vec<&Number> =
+            owned.iter().filter(|number| wanted.is_empty() || wanted.contains(&number.number)).collect();
+        if candidates.is_empty() {
+            return Err(Refusal::CallerNotOwned.into());
+        }
+        if candidates.iter().any(|number| number.status == NumberStatus::Active) {
+            candidates.retain(|number| number.status == NumberStatus::Active);
+        }
+        let mut best = candidates[0];
+        if candidates.len() > 1 {
+            let mut least = u32::MAX;
+            for number in candidates {
+                let active = self.node.reader.active_calls(account, &number.number).await?;
+                if active < least {
+                    (best, least) = (number, active);
+                }
+            }
+        }
+        Ok((best.number.clone(), best.trunk.clone()))
+    }
+
+    async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
+        let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
+        if let callwright_domain::CallState::Ended(cause) = view.state {
+            return Err(OrderError::Ended(cause));
+        }
+        match self.node.registry.send(call, order) {
+            Sent::Yes => Ok(()),
+            Sent::Full => Err(OrderError::Busy),
+            Sent::NotLive(Order::HangUp(_)) => {
+                self.node.end(account, call, HangupCause::Cancelled).await?;
+                Ok(())
+            }
+            Sent::NotLive(_) => Err(OrderError::NotAnswered),
+        }
+    }
+}
+
+/// Whether a spoken order may be talked over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speech {
+    /// The callee may interrupt it.
+    Interruptible,
+    /// It is spoken to its end.
+    Insistent,
+}
+
+pub(crate) use crate::registry::Sent;
+
+/// Changes of what calls are made from.
+pub struct Configure<'a> {
+    node: &'a Node,
+}
+
+impl Configure<'_> {
+    /// Stores an agent, new or changed. Calls that exist keep the agent they were admitted with.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_agent(
+        &self,
+        account: &AccountId,
+        id: &AgentId,
+        agent: &AgentProfile,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.node.store.put_agent(account.clone(), id.clone(), agent.clone(), now).await
+    }
+
+    /// Removes an agent; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_agent(&self, account: &AccountId, id: &AgentId) -> Result<bool, StoreError> {
+        self.node.store.delete_agent(account.clone(), id.clone()).await
+    }
+
+    /// Stores a caller number.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_number(&self, number: &Number) -> Result<(), StoreError> {
+        self.node.store.put_number(number.clone()).await
+    }
+
+    /// Removes a caller number; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_number(&self, account: &AccountId, number: &PhoneNumber) -> Result<bool, StoreError> {
+        self.node.store.delete_number(account.clone(), number.clone()).await
+    }
+
+    /// Stores a trunk; calls dialled from now on use it as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_trunk(&self, account: &AccountId, trunk: &Trunk) -> Result<(), StoreError> {
+        self.node.store.put_trunk(account.clone(), trunk.clone()).await
+    }
+
+    /// Removes a trunk; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_trunk(&self, account: &AccountId, id: &TrunkId) -> Result<bool, StoreError> {
+        self.node.store.delete_trunk(account.clone(), id.clone()).await
+    }
+
+    /// Stores an API key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
+        self.node.store.put_key(key.clone()).await
+    }
+
+    /// Removes an API key; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_key(&self, account: &AccountId, id: &KeyId) -> Result<bool, StoreError> {
+        self.node.store.delete_key(account.clone(), id.clone()).await
+    }
+}
+
+/// Room for orders to one call, for the registry.
+pub(crate) const ORDERS: usize = limits::CALL_ORDERS;

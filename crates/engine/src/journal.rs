@@ -1,0 +1,167 @@
+//! Writes what happens to calls, in order, and tells those who watch. One task for the whole node: entries of many calls
+//! that wait together are committed together. Never reads; a watcher that fell behind reads the store.
+
+use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_QUEUE};
+use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded};
+use callwright_store::{Ending, Finished, Store, StoreError};
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+/// An event as watchers get it.
+#[derive(Debug, Clone)]
+pub struct Fed {
+    /// Whose call.
+    pub account: AccountId,
+    /// Which call.
+    pub call: CallId,
+    /// What happened.
+    pub recorded: Recorded,
+}
+
+/// One event on its way to the store.
+struct Entry {
+    account: AccountId,
+    call: CallId,
+    at: Moment,
+    event: CallEvent,
+    written: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+/// The way into the journal. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    entries: mpsc::Sender<Entry>,
+    feed: broadcast::Sender<Fed>,
+}
+
+/// The writing end; [`Writer::run`] is a task of the node.
+pub(crate) struct Writer {
+    store: Store,
+    entries: mpsc::Receiver<Entry>,
+    feed: broadcast::Sender<Fed>,
+}
+
+/// A journal and the task that writes it.
+pub(crate) fn journal(store: Store) -> (Journal, Writer) {
+    let (sender, receiver) = mpsc::channel(JOURNAL_QUEUE);
+    let (feed, _) = broadcast::channel(FEED_DEPTH);
+    (Journal { entries: sender, feed: feed.clone() }, Writer { store, entries: receiver, feed })
+}
+
+impl Journal {
+    /// Queues an event; it is written in order, soon. Waits only when the queue is full.
+    pub(crate) async fn note(&self, account: &AccountId, call: CallId, at: Moment, event: CallEvent) {
+        let entry = Entry { account: account.clone(), call, at, event, written: None };
+        if self.entries.send(entry).await.is_err() {
+            error!(%call, "the journal is closed; an event is lost");
+        }
+    }
+
+    /// Writes an event; when this returns `Ok`, it and everything queued before it for this call is durable.
+    pub(crate) async fn commit(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        at: Moment,
+        event: CallEvent,
+    ) -> Result<(), StoreError> {
+        let (written, done) = oneshot::channel();
+        let entry = Entry { account: account.clone(), call, at, event, written: Some(written) };
+        self.entries.send(entry).await.map_err(|_| StoreError::Closed)?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Everything written from now on.
+    pub(crate) fn watch(&self) -> broadcast::Receiver<Fed> {
+        self.feed.subscribe()
+    }
+}
+
+impl Writer {
+    /// Writes until every [`Journal`] is gone, or until `stop`: then what is queued is written first.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(JOURNAL_BATCH);
+        loop {
+            tokio::select! {
+                biased;
+                taken = self.entries.recv_many(&mut batch, JOURNAL_BATCH) => if taken == 0 { return },
+                () = stop.cancelled() => return,
+            }
+            let mut order = Vec::new();
+            let mut by_call: HashMap<CallId, Vec<Entry>> = HashMap::new();
+            for entry in batch.drain(..) {
+                by_call.entry(entry.call).or_insert_with_key(|call| {
+                    order.push(*call);
+                    Vec::new()
+                });
+                if let Some(entries) = by_call.get_mut(&entry.call) {
+                    entries.push(entry);
+                }
+            }
+            let writes = order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries));
+            join_all(writes).await;
+        }
+    }
+
+    /// Writes the waiting events of one call in order and tells everyone. The end has a verb of its own, because the
+    /// record and the slot go with it in one transaction.
+    async fn write(&self, entries: Vec<Entry>) {
+        let mut waiting: Vec<Entry> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if matches!(entry.event, CallEvent::Ended { .. }) {
+                self.append(std::mem::take(&mut waiting)).await;
+                self.finish(entry).await;
+            } else {
+                waiting.push(entry);
+            }
+        }
+        self.append(waiting).await;
+    }
+
+    async fn append(&self, entries: Vec<Entry>) {
+        let Some(first) = entries.first() else { return };
+        let (account, call) = (first.account.clone(), first.call);
+        let mut answers = Vec::new();
+        let mut events = Vec::with_capacity(entries.len());
+        for entry in entries {
+            events.push((entry.at, entry.event));
+            answers.extend(entry.written);
+        }
+        let outcome = self.store.append(call, events).await;
+        match &outcome {
+            Ok(written) => written.iter().for_each(|recorded| self.feed(&account, call, recorded.clone())),
+            Err(error) => error!(%call, %error, "events could not be written"),
+        }
+        for answer in answers {
+            answer_with(answer, outcome.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
+    }
+
+    async fn finish(&self, entry: Entry) {
+        let CallEvent::Ended { cause, status, q850 } = entry.event else { return };
+        let ending = Ending { cause, status, q850 };
+        let outcome = self.store.finish(entry.call, entry.at, ending).await;
+        match &outcome {
+            Ok(Finished::Now(recorded)) => self.feed(&entry.account, entry.call, recorded.clone()),
+            // The first end stands; nobody needs to hear of it twice.
+            Ok(Finished::Before(_)) => {}
+            Err(error) => error!(call = %entry.call, %error, "the end of a call could not be written"),
+        }
+        if let Some(answer) = entry.written {
+            answer_with(answer, outcome.map(|_| ()));
+        }
+    }
+
+    fn feed(&self, account: &AccountId, call: CallId, recorded: Recorded) {
+        // Fails only when nobody watches.
+        self.feed.send(Fed { account: account.clone(), call, recorded }).ok();
+    }
+}
+
+fn answer_with(answer: oneshot::Sender<Result<(), StoreError>>, outcome: Result<(), StoreError>) {
+    // Fails only when the call did not wait for the answer.
+    answer.send(outcome).ok();
+}

@@ -1,0 +1,24 @@
+//! Runs calls: takes them from the queue, dials, lets the agent talk, writes down what happened.
+//!
+//! Hides tasks, leases, live calls and the writing half of the store. The outside holds a [`Calls`] and nothing else.
+//! Never opens a socket, speaks HTTP or SQL, and never knows which dialect a call came from.
+
+pub mod calls;
+mod clock;
+mod dialer;
+mod journal;
+pub mod limits;
+mod live;
+mod node;
+mod recovery;
+mod registry;
+mod tasks;
+mod trunks;
+
+pub use calls::{
+    Accepting, AgentFlaw, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
+    Started,
+};
+pub use clock::Clock;
+pub use journal::Fed;
+pub use node::{Engine, Parts, Policy};

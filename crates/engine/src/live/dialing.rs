@@ -1,0 +1,390 @@
+//! The part of a call before anybody talks: trunk, leg and offer, the intent written down, the INVITE, ringing, the
+//! answer. What will be needed after the answer is made ready while the telephone rings.
+
+use super::brain::Brain;
+use super::ears::Ears;
+use super::ending::{Ending, Tape};
+use super::voice::VoiceLine;
+use super::{LiveCall, Order, asked};
+use crate::node::Node;
+use crate::trunks::{Reachable, TrunkError};
+use callwright_conversation::{Conversation, Setup, TemplateError};
+use callwright_domain::agent::Recording;
+use callwright_domain::{CallEvent, DialIntent, HangupCause};
+use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
+use callwright_media::speech::Detection;
+use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordError, SipCall, SipGone};
+use callwright_providers::asr::AsrParams;
+use callwright_sip::message::{TextError, UriError};
+use callwright_sip::{
+    Body, DialogSnapshot, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability, SipUri,
+};
+use callwright_store::{BlobName, StoreError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+/// Session interval asked for, in seconds (RFC 4028). Far below what trunks usually demand at least, so that a trunk that
+/// wants longer intervals says so once (422) and gets its own; a far end that vanished is noticed within minutes.
+const SESSION_EXPIRES: u32 = 600;
+
+/// What came of dialling.
+pub(super) enum Dialed {
+    /// Somebody answered.
+    Answered(Box<Line>),
+    /// Nobody will.
+    Over(Ending),
+}
+
+/// The signalling and the audio path of a call, and what talks over them.
+pub(super) struct Line {
+    /// Signalling.
+    pub(super) sip: SipCall,
+    /// Audio.
+    pub(super) leg: LegHandle,
+    /// What happens on the audio path.
+    pub(super) reports: mpsc::Receiver<LegReport>,
+    /// Made ready while it rang; taken by the talk.
+    pub(super) conversation: Option<Conversation>,
+    /// Made ready while it rang; taken by the talk.
+    pub(super) ears: Option<Ears>,
+    /// Made ready while it rang; taken by the talk.
+    pub(super) brain: Option<Brain>,
+    /// The recording that runs since the answer; taken by the talk.
+    pub(super) tape: Option<Tape>,
+    voice: VoiceLine,
+    negotiation: Negotiation,
+}
+
+/// Why a call could not be dialled or not go on after the answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Trouble {
+    #[error(transparent)]
+    Trunk(#[from] TrunkError),
+    #[error(transparent)]
+    Leg(#[from] OpenError),
+    #[error("the session description: {0}")]
+    Sdp(#[from] SdpError),
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    #[error(transparent)]
+    Vendor(#[from] callwright_providers::catalogue::CatalogueError),
+    #[error("an address cannot be written: {0}")]
+    Address(#[from] UriError),
+    #[error("an address cannot be written: {0}")]
+    Text(#[from] TextError),
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+    #[error(transparent)]
+    Sip(#[from] SipGone),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Trouble {
+    /// The cause that the call ends with.
+    pub(super) const fn cause(&self) -> HangupCause {
+        match self {
+            Self::Trunk(_) | Self::Invite(_) | Self::Sip(_) => HangupCause::TrunkFailed,
+            Self::Leg(_) | Self::Sdp(_) => HangupCause::MediaFailed,
+            Self::Vendor(_) => HangupCause::ProviderFailed,
+            Self::Template(_) | Self::Address(_) | Self::Text(_) | Self::Store(_) => HangupCause::InternalError,
+        }
+    }
+}
+
+impl LiveCall {
+    /// Dials and waits for the answer or the end.
+    pub(super) async fn dial(&mut self) -> Result<Dialed, Trouble> {
+        let trunk = self.node.trunks.find(&self.plan.account, &self.plan.trunk).await?;
+        let (leg, reports) = self.node.media.open(self.leg_settings()).await?;
+        let session = self.node.entropy.bits64();
+        let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
+        let offer = Body::sdp(negotiation.offer(Direction::SendRecv)?);
+        let conversation = self.conversation()?;
+        let mut intent = self.intent();
+        let invite = self.invite(&trunk, &intent, offer)?;
+        intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
+        self.commit(CallEvent::Dialing { intent }).await?;
+        let sip = self.node.sip.invite(invite).await??;
+        let brain = self.brain()?;
+        if let Some(opening) = conversation.opening_request() {
+            brain.warm(opening);
+        }
+        let voice = self.voice_line(&leg)?;
+        let line = Line {
+            sip,
+            leg,
+            reports,
+            conversation: Some(conversation),
+            ears: None,
+            brain: Some(brain),
+            tape: None,
+            voice,
+            negotiation,
+        };
+        self.ring(line).await
+    }
+
+    /// Waits for the answer.
+    async fn ring(&mut self, mut line: Line) -> Result<Dialed, Trouble> {
+        let mut rung = false;
+        let mut withdrawn: Option<HangupCause> = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                order = self.orders.recv(), if withdrawn.is_none() => {
+                    withdrawn = self.withdraw(&line, order).await?;
+                    continue;
+                }
+                event = line.sip.next() => event,
+                // Early audio is played to nobody; what the leg says before the answer does not matter.
+                _ = line.reports.recv() => continue,
+            };
+            match event {
+                Some(SipEvent::Progress(progress)) => {
+                    if progress.status >= 180 && !rung {
+                        rung = true;
+                        self.note(CallEvent::Ringing { status: progress.status }).await;
+                    }
+                    if let Some(body) = progress.body {
+                        line.early(&body).await;
+                    }
+                }
+                // The answer and the hang-up have met on the way; the end follows.
+                Some(SipEvent::Answered { .. }) if withdrawn.is_some() => debug!("answered after it was withdrawn"),
+                Some(SipEvent::Answered { body }) => return self.answered(line, body).await,
+                Some(SipEvent::Failed(failure)) => {
+                    let mut ending = Ending::of_failure(&failure);
+                    ending.cause = withdrawn.unwrap_or(ending.cause);
+                    return Ok(Dialed::Over(ending));
+                }
+                Some(SipEvent::Ended(ending)) => {
+                    let mut ending = Ending::of_sip(&ending);
+                    ending.cause = withdrawn.unwrap_or(ending.cause);
+                    return Ok(Dialed::Over(ending));
+                }
+                Some(other) => line.renegotiate(other).await,
+                None => return Ok(Dialed::Over(Ending::of(HangupCause::TrunkFailed))),
+            }
+        }
+    }
+
+    /// Withdraws the call if the order says so. Orders that need an answered call are for later calls to refuse.
+    async fn withdraw(&self, line: &Line, order: Option<Order>) -> Result<Option<HangupCause>, Trouble> {
+        let cause = match order {
+            Some(Order::HangUp(_)) => asked(false),
+            Some(Order::Shutdown) | None => HangupCause::ServerShutdown,
+            Some(Order::Say { .. } | Order::Hear { .. }) => return Ok(None),
+        };
+        line.sip.say_goodbye().await?;
+        Ok(Some(cause))
+    }
+
+    /// Somebody answered: audio flows, the recording runs, the recogniser listens.
+    async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Dialed, Trouble> {
+        let answer = body.map(|body| body.bytes).unwrap_or_default();
+        let remote = match line.negotiation.accept_answer(&answer) {
+            Ok(remote) => remote,
+            Err(error) => {
+                warn!(%error, "the answer holds no usable audio");
+                line.sip.say_goodbye().await?;
+                return Ok(Dialed::Over(Ending::of(HangupCause::MediaFailed)));
+            }
+        };
+        let codec = remote.codec.name.to_owned();
+        if line.leg.remote(remote).await.is_err() {
+            return Ok(Dialed::Over(Ending::of(HangupCause::MediaFailed)));
+        }
+        line.tape = self.record(&line.leg).await;
+        line.ears = Some(self.ears(&line.leg)?);
+        let dialog = line.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
+        self.note(CallEvent::Answered { dialog, codec }).await;
+        Ok(Dialed::Answered(Box::new(line)))
+    }
+
+    fn leg_settings(&self) -> OpenLeg {
+        let mut leg = OpenLeg::telephone();
+        leg.media.lost = self.node.policy.media_timeout;
+        let speech = &mut leg.media.speech;
+        let interrupt = &self.plan.agent.interrupt;
+        if interrupt.min_speech_ms > 0 {
+            speech.min_speech = Duration::from_millis(interrupt.min_speech_ms.clamp(40, 2000));
+        }
+        if self.plan.agent.ears.vad_level == 0 {
+            speech.detection = Detection::Off;
+        } else {
+            // 1 to 10 rise from 3 dB to 12 dB above the noise; 11 wants a near speaker.
+            let level = f32::from(self.plan.agent.ears.vad_level.min(11));
+            speech.above_noise_db = 2.0 + level;
+        }
+        leg
+    }
+
+    fn conversation(&self) -> Result<Conversation, TemplateError> {
+        let date = self.node.clock.now();
+        Conversation::new(Setup {
+            agent: self.plan.agent.clone(),
+            variables: self.plan.variables.clone(),
+            thread: Vec::new(),
+            today: date_of(date),
+            seed: self.node.entropy.bits64(),
+        })
+    }
+
+    fn brain(&self) -> Result<Brain, Trouble> {
+        let settings = self.plan.agent.brain.clone();
+        let model = self.node.catalogue.brain(&settings.vendor)?;
+        Ok(Brain::new(model, settings, self.plan.id.to_string()))
+    }
+
+    fn ears(&self, leg: &LegHandle) -> Result<Ears, Trouble> {
+        let settings = &self.plan.agent.ears;
+        let language = if settings.language.is_empty() { &self.plan.agent.language } else { &settings.language };
+        let params = AsrParams {
+            rate: leg.rate().hertz(),
+            language: language.clone(),
+            model: settings.model.clone(),
+            hot_words: settings.hot_words.clone(),
+            silence_ms: self.plan.agent.turn.silence_ms,
+            params: settings.params.clone(),
+        };
+        Ok(Ears::new(self.node.catalogue.ears(&settings.vendor)?, params))
+    }
+
+    fn voice_line(&self, leg: &LegHandle) -> Result<VoiceLine, Trouble> {
+        let mut settings = self.plan.agent.voice.clone();
+        if settings.language.is_empty() {
+            settings.language = self.plan.agent.language.clone();
+        }
+        let synthesiser = self.node.catalogue.voice(&settings.vendor)?;
+        Ok(VoiceLine { synthesiser, settings, rate: leg.rate().hertz(), leg: leg.clone() })
+    }
+
+    /// Starts the recording. A call without one is better than none: trouble is told, the call goes on.
+    async fn record(&self, leg: &LegHandle) -> Option<Tape> {
+        if self.plan.agent.recording == Recording::Off {
+            return None;
+        }
+        match start_recording(&self.node, leg, BlobName::of_call(self.plan.id)).await {
+            Ok(tape) => Some(tape),
+            Err(error) => {
+                let detail = error.to_string();
+                self.note(CallEvent::Trouble { part: String::from("recording"), detail }).await;
+                None
+            }
+        }
+    }
+
+    /// Identifiers of the INVITE. All from the call's id and attempt, so that a restart knows them again.
+    fn intent(&self) -> DialIntent {
+        let call = self.plan.id;
+        DialIntent {
+            attempt: 1,
+            call_id: format!("{call}-1@callwright"),
+            from_tag: format!("{:016x}", self.node.entropy.bits64()),
+            branch: format!("z9hG4bK{call}1"),
+            cseq: 1,
+            dialog: String::new(),
+        }
+    }
+
+    fn invite(&self, trunk: &Reachable, intent: &DialIntent, offer: Body) -> Result<OutboundInvite, Trouble> {
+        let host: Host = trunk.domain.parse()?;
+        let peer = trunk.route.peer;
+        let callee = SipUri::new(host.clone()).with_user(self.plan.callee.dial())?;
+        let caller = SipUri::new(host.clone()).with_user(self.plan.caller.dial())?;
+        let target = SipUri::new(host).with_user(self.plan.callee.dial())?.with_port(peer.port());
+        Ok(OutboundInvite {
+            trunk: Arc::clone(&trunk.route),
+            request_uri: target.into(),
+            from: NameAddr::new(caller.clone()),
+            to: NameAddr::new(callee),
+            asserted_identity: Some(NameAddr::new(caller)),
+            headers: Vec::new(),
+            identity: callwright_sip::DialIntent {
+                call_id: intent.call_id.clone(),
+                from_tag: intent.from_tag.clone(),
+                branch: intent.branch.clone(),
+                cseq: intent.cseq,
+            },
+            offer,
+            session_expires: Some(SESSION_EXPIRES),
+            reliability: Reliability::Offered,
+            ring_timeout: Duration::from_secs(self.plan.agent.limits.ring_timeout_s.max(1)),
+        })
+    }
+}
+
+async fn start_recording(node: &Node, leg: &LegHandle, name: BlobName) -> Result<Tape, RecordError> {
+    let ticket = leg.record(node.recordings.path(&name)).await?;
+    Ok(Tape { name: name.as_str().to_owned(), ticket })
+}
+
+/// The day in words, for templates.
+fn date_of(moment: callwright_domain::Moment) -> String {
+    let timestamp = jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default();
+    timestamp.strftime("%A, %-d %B %Y").to_string()
+}
+
+impl Line {
+    /// What a fresh voice for this line needs.
+    pub(super) fn voice(&self) -> VoiceLine {
+        self.voice.clone()
+    }
+
+    /// Early media: heard by nobody, but it opens the path.
+    async fn early(&mut self, body: &Body) {
+        match self.negotiation.accept_answer(&body.bytes) {
+            Ok(remote) => {
+                if let Err(gone) = self.leg.remote(remote).await {
+                    debug!(%gone, "early media came too late");
+                }
+            }
+            Err(error) => debug!(%error, "early media is not usable"),
+        }
+    }
+
+    /// The far end changes the session, or answers a change of ours.
+    pub(super) async fn renegotiate(&mut self, event: SipEvent) {
+        let outcome = match event {
+            SipEvent::Offer { offer, body } => self.answer_offer(offer, body).await,
+            SipEvent::AnswerInAck { body: Some(body) } | SipEvent::OfferAnswered { body: Some(body) } => {
+                self.early(&body).await;
+                Ok(())
+            }
+            SipEvent::ReferRefused => {
+                debug!("the far end asked for a transfer and was refused");
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(gone) = outcome {
+            debug!(%gone, "the answer to an offer could not be sent");
+        }
+    }
+
+    async fn answer_offer(&mut self, key: OfferKey, body: Option<Body>) -> Result<(), SipGone> {
+        let Some(body) = body else {
+            return match self.negotiation.offer(Direction::SendRecv) {
+                Ok(offer) => self.sip.accept_offer(key, Body::sdp(offer)).await,
+                Err(error) => self.refuse_offer(key, &error).await,
+            };
+        };
+        match self.negotiation.answer_offer(&body.bytes) {
+            Ok(answer) => {
+                if let Err(gone) = self.leg.remote(answer.remote).await {
+                    debug!(%gone, "the session changed too late");
+                }
+                self.sip.accept_offer(key, Body::sdp(answer.body)).await
+            }
+            Err(error) => self.refuse_offer(key, &error).await,
+        }
+    }
+
+    async fn refuse_offer(&self, key: OfferKey, error: &SdpError) -> Result<(), SipGone> {
+        warn!(%error, "an offer of the far end was refused");
+        self.sip.reject_offer(key, 488).await
+    }
+}

@@ -1,0 +1,146 @@
+//! One call from its first packet to its last. [`LiveCall`] is a task that owns everything about the call by value; the
+//! outside sends it an [`Order`], and everything that can happen to it is a variant of [`Stimulus`].
+//!
+//! The loop: take one stimulus, let the conversation digest it, carry out what it wants, write down what happened,
+//! sleep until the earliest timeout. Dropping the task gives back ports, vendor streams and the place in the registry,
+//! because they are fields.
+
+mod brain;
+mod dialing;
+mod ears;
+mod ending;
+mod talking;
+mod voice;
+
+use crate::calls::{HangUp, ORDERS, Speech};
+use crate::node::Node;
+use crate::registry::Place;
+use brain::BrainReport;
+use callwright_domain::{CallEvent, CallId, CallPlan, HangupCause};
+use callwright_net::{CallEvent as SipEvent, LegReport};
+use dialing::Dialed;
+use ears::EarsReport;
+use ending::Ending;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+use tracing::{error, info};
+use voice::VoiceReport;
+
+/// What the outside may order of a live call.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// End it.
+    HangUp(HangUp),
+    /// Say this now, past the model.
+    Say {
+        /// The text.
+        text: String,
+        /// Whether it may be talked over.
+        order: Speech,
+    },
+    /// Answer this as if the callee had said it.
+    Hear {
+        /// The text.
+        text: String,
+    },
+    /// The server goes down.
+    Shutdown,
+}
+
+/// Everything that can happen to a call.
+enum Stimulus {
+    /// From the audio path; `None`: it is gone.
+    Leg(Option<LegReport>),
+    /// From signalling; `None`: it is gone.
+    Sip(Option<SipEvent>),
+    /// From the recogniser.
+    Ears(EarsReport),
+    /// From the model.
+    Brain(BrainReport),
+    /// From the synthesiser.
+    Voice(VoiceReport),
+    /// From the outside; `None`: nobody can order any more.
+    Order(Option<Order>),
+    /// Time has passed.
+    Clock,
+}
+
+/// What a call needs whatever it is doing.
+pub(crate) struct LiveCall {
+    node: Arc<Node>,
+    plan: CallPlan,
+    orders: mpsc::Receiver<Order>,
+}
+
+impl LiveCall {
+    /// Enters a call into the registry before its task runs, so that an order cannot miss it.
+    pub(crate) fn enter(node: &Arc<Node>, call: CallId) -> (mpsc::Receiver<Order>, Place) {
+        let (sender, orders) = mpsc::channel(ORDERS);
+        (orders, node.registry.enter(call, sender))
+    }
+
+    /// Lives the call to its end. The end is written whatever happens.
+    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>) {
+        let began = Instant::now();
+        let _counted = Counted::new();
+        let mut call = Self { node, plan, orders };
+        let ending = match call.dial().await {
+            Ok(Dialed::Answered(line)) => call.talk(*line).await,
+            Ok(Dialed::Over(ending)) => ending,
+            Err(trouble) => {
+                error!(%trouble, "the call could not be dialled");
+                Ending::of(trouble.cause())
+            }
+        };
+        call.close(ending).await;
+        metrics::histogram!("callwright_call_seconds").record(began.elapsed().as_secs_f64());
+    }
+
+    /// Writes the end, then closes the recording, whose name comes after the end in the journal.
+    async fn close(self, ending: Ending) {
+        let Ending { cause, status, q850, recording } = ending;
+        info!(?cause, status, "ended");
+        metrics::counter!("callwright_calls_ended_total", "cause" => format!("{cause:?}")).increment(1);
+        if let Err(error) = self.commit(CallEvent::Ended { cause, status, q850 }).await {
+            error!(%error, "the end of the call could not be written; the next start will write it");
+        }
+        if let Some(recording) = recording {
+            match recording.kept().await {
+                Ok(event) => self.note(event).await,
+                Err(error) => error!(%error, "the recording is not complete"),
+            }
+        }
+    }
+
+    /// Queues an event for the journal.
+    async fn note(&self, event: CallEvent) {
+        self.node.journal.note(&self.plan.account, self.plan.id, self.node.clock.now(), event).await;
+    }
+
+    /// Writes an event; durable when this returns.
+    async fn commit(&self, event: CallEvent) -> Result<(), callwright_store::StoreError> {
+        self.node.journal.commit(&self.plan.account, self.plan.id, self.node.clock.now(), event).await
+    }
+}
+
+/// Counts a live call for as long as its task lives, even when it panics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!("callwright_calls_live").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("callwright_calls_live").decrement(1.0);
+    }
+}
+
+/// The cause of a call that ends because somebody asked for it.
+const fn asked(answered: bool) -> HangupCause {
+    if answered { HangupCause::ApiHungUp } else { HangupCause::Cancelled }
+}

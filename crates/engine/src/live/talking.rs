@@ -1,0 +1,299 @@
+//! The part of a call in which two people talk: the loop over everything that can happen, from the answer to the end.
+//! Decides nothing about who speaks when: it carries stimuli to the conversation and the conversation's orders to ears,
+//! brain, voice and leg.
+
+use super::brain::{Brain, BrainReport};
+use super::dialing::Line;
+use super::ears::{Ears, EarsReport};
+use super::ending::Ending;
+use super::voice::{self, Voice, VoiceReport};
+use super::{LiveCall, Order, Stimulus, asked};
+use crate::calls::{HangUp, Speech};
+use callwright_conversation::{
+    Conversation, Grace, HeardPhrase, Input, Output, PhraseId, ToolAction, ToolRunId, VoiceProgress,
+};
+use callwright_domain::agent::Switch;
+use callwright_domain::{CallEvent, HangupCause};
+use callwright_media::Heard;
+use callwright_media::dtmf::Digit;
+use callwright_media::leg::Hold;
+use callwright_net::{CallEvent as SipEvent, LegReport};
+use callwright_providers::asr::AsrInput;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep_until, timeout};
+use tracing::{debug, warn};
+
+/// How long the goodbye of a server that goes down may take.
+const SHUTDOWN_GRACE: Grace = Grace::FinishUtterance;
+
+/// Two people connected.
+pub(super) struct Talk<'a> {
+    call: &'a mut LiveCall,
+    line: Line,
+    conversation: Conversation,
+    ears: Ears,
+    brain: Brain,
+    voice: Voice,
+    /// The longest the conversation may last.
+    until: Instant,
+    /// Set once the end is decided.
+    ending: Option<Ending>,
+    /// The far end is gone: no BYE is owed.
+    far_end: FarEnd,
+}
+
+/// Whether the far end still has to be told of the end.
+#[derive(PartialEq)]
+enum FarEnd {
+    Connected,
+    Gone,
+}
+
+impl LiveCall {
+    /// Talks until somebody ends it.
+    pub(super) async fn talk(&mut self, mut line: Line) -> Ending {
+        let Some(conversation) = line.conversation.take() else { return Ending::of(HangupCause::InternalError) };
+        let Some(ears) = line.ears.take() else { return Ending::of(HangupCause::InternalError) };
+        let Some(brain) = line.brain.take() else { return Ending::of(HangupCause::InternalError) };
+        let voice = Voice::new(line.voice(), self.node.tasks.clone());
+        let until = Instant::now() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
+        let tape = line.tape.take();
+        let talk = Talk {
+            call: self,
+            line,
+            conversation,
+            ears,
+            brain,
+            voice,
+            until,
+            ending: None,
+            far_end: FarEnd::Connected,
+        };
+        talk.run().await.with_tape(tape)
+    }
+}
+
+impl Talk<'_> {
+    async fn run(mut self) -> Ending {
+        self.tell(Input::Answered).await;
+        while self.ending.is_none() {
+            let stimulus = self.next().await;
+            self.digest(stimulus).await;
+        }
+        let ending = self.ending.take().unwrap_or(Ending::of(HangupCause::InternalError));
+        self.hang_up().await;
+        ending
+    }
+
+    /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
+    async fn next(&mut self) -> Stimulus {
+        let wake = self.conversation.timeout().map_or(self.until, |timeout| timeout.min(self.until));
+        tokio::select! {
+            biased;
+            order = self.call.orders.recv() => Stimulus::Order(order),
+            event = self.line.sip.next() => Stimulus::Sip(event),
+            report = self.line.reports.recv() => Stimulus::Leg(report),
+            report = self.ears.next() => Stimulus::Ears(report),
+            report = self.brain.next() => Stimulus::Brain(report),
+            report = self.voice.next() => Stimulus::Voice(report),
+            () = sleep_until(wake.into()) => Stimulus::Clock,
+        }
+    }
+
+    async fn digest(&mut self, stimulus: Stimulus) {
+        match stimulus {
+            Stimulus::Leg(report) => self.on_leg(report).await,
+            Stimulus::Sip(event) => self.on_sip(event).await,
+            Stimulus::Ears(report) => self.on_ears(report).await,
+            Stimulus::Brain(report) => self.on_brain(report).await,
+            Stimulus::Voice(report) => self.on_voice(report).await,
+            Stimulus::Order(order) => self.on_order(order).await,
+            Stimulus::Clock => {
+                if Instant::now() >= self.until {
+                    self.end(Ending::of(HangupCause::MaxDuration));
+                } else {
+                    self.tell(Input::Clock).await;
+                }
+            }
+        }
+    }
+
+    async fn on_leg(&mut self, report: Option<LegReport>) {
+        let Some(report) = report else { return self.end(Ending::of(HangupCause::MediaFailed)) };
+        let now = Instant::now();
+        match report {
+            LegReport::Audio(chunk) => self.ears.hear(AsrInput::Audio(chunk.to_vec())),
+            LegReport::SpeechStarted { at } => {
+                self.ears.hear(AsrInput::SpeechStarted);
+                self.tell(Input::SpeechStarted { speech: now.saturating_duration_since(at) }).await;
+            }
+            LegReport::SpeechStopped { at, .. } => {
+                self.ears.hear(AsrInput::SpeechStopped);
+                self.tell(Input::SpeechStopped { silence: now.saturating_duration_since(at) }).await;
+            }
+            LegReport::Dtmf { digit, .. } => self.pressed(digit.as_char()).await,
+            LegReport::Mark { id, .. } => self.tell(Input::Played(PhraseId::from_number(id.0))).await,
+            LegReport::Drained { .. } => self.tell(Input::PlayoutDrained).await,
+            LegReport::Hold(Hold::Held) => self.tell(Input::HoldStarted).await,
+            LegReport::Hold(Hold::Resumed) => self.tell(Input::HoldEnded).await,
+            LegReport::NoMedia => self.trouble("media", "no audio has come from the far end").await,
+            LegReport::Lost => self.end(Ending::of(HangupCause::MediaTimeout)),
+            LegReport::Up { .. } | LegReport::DtmfSent | LegReport::Goodbye => {}
+        }
+    }
+
+    async fn on_sip(&mut self, event: Option<SipEvent>) {
+        match event {
+            Some(SipEvent::Ended(ending)) => {
+                self.far_end = FarEnd::Gone;
+                self.end(Ending::of_sip(&ending));
+            }
+            None => {
+                self.far_end = FarEnd::Gone;
+                self.end(Ending::of(HangupCause::TrunkFailed));
+            }
+            Some(SipEvent::Dtmf { digit, .. }) => self.pressed(digit).await,
+            Some(event) => self.line.renegotiate(event).await,
+        }
+    }
+
+    async fn on_ears(&mut self, report: EarsReport) {
+        match report {
+            EarsReport::Words(words) => self.tell(Input::Heard(words)).await,
+            EarsReport::Restarted(error) => self.trouble("ears", &error.to_string()).await,
+            EarsReport::Deaf(error) => {
+                self.trouble("ears", &error.to_string()).await;
+                self.tell(Input::EarsLost).await;
+            }
+        }
+    }
+
+    async fn on_brain(&mut self, report: BrainReport) {
+        match report {
+            BrainReport::Event(id, event) => self.tell(Input::Model(id, event)).await,
+            BrainReport::Failed(id, error) => {
+                self.trouble("brain", &error.to_string()).await;
+                self.tell(Input::ModelFailed(id)).await;
+            }
+        }
+    }
+
+    async fn on_voice(&mut self, report: VoiceReport) {
+        match report {
+            VoiceReport::FirstSound(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::FirstSound)).await,
+            VoiceReport::Complete(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::Complete)).await,
+            VoiceReport::Failed(phrase, error) => {
+                self.trouble("voice", &error.to_string()).await;
+                self.tell(Input::Voiced(phrase, VoiceProgress::Failed)).await;
+            }
+        }
+    }
+
+    async fn on_order(&mut self, order: Option<Order>) {
+        match order {
+            Some(Order::HangUp(HangUp::Now)) => self.end(Ending::of(asked(true))),
+            Some(Order::HangUp(HangUp::AfterSentence)) => {
+                self.tell(Input::Stop { cause: asked(true), grace: Grace::FinishUtterance }).await;
+            }
+            Some(Order::Say { text, order }) => {
+                let interruptible = match order {
+                    Speech::Interruptible => Switch::On,
+                    Speech::Insistent => Switch::Off,
+                };
+                self.tell(Input::Say { text, interruptible }).await;
+            }
+            Some(Order::Hear { text }) => self.tell(Input::UserText(text)).await,
+            Some(Order::Shutdown) | None => {
+                self.tell(Input::Stop { cause: HangupCause::ServerShutdown, grace: SHUTDOWN_GRACE }).await;
+            }
+        }
+    }
+
+    async fn pressed(&mut self, key: char) {
+        self.tell(Input::Key(key)).await;
+    }
+
+    async fn trouble(&self, part: &str, detail: &str) {
+        warn!(part, detail, "trouble");
+        self.call.note(CallEvent::Trouble { part: part.to_owned(), detail: detail.to_owned() }).await;
+    }
+
+    /// Tells the conversation what happened and carries out what it wants, until it wants nothing more.
+    async fn tell(&mut self, input: Input) {
+        self.conversation.handle(Instant::now(), input);
+        while let Some(output) = self.conversation.poll() {
+            self.carry_out(output).await;
+        }
+    }
+
+    async fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Ask(ask) => self.brain.ask(ask),
+            Output::CancelAsk(id) => self.brain.cancel(id),
+            Output::Say(phrase) => {
+                let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text });
+                if let Err(VoiceReport::Failed(id, error)) = spoken {
+                    warn!(%error, "a phrase was not spoken");
+                    self.conversation.handle(Instant::now(), Input::Voiced(id, VoiceProgress::Failed));
+                }
+            }
+            Output::Flush => self.flush().await,
+            Output::Backchannel(text) => self.voice.murmur(text),
+            Output::RunTool { id, action } => self.run_tool(id, action).await,
+            Output::Note(event) => self.call.note(event).await,
+            Output::HangUp(cause) => self.end(Ending::of(cause)),
+        }
+    }
+
+    /// Silences the agent: the voice first, so that nothing more reaches the queue that is flushed after it.
+    async fn flush(&mut self) {
+        let speaking = self.voice.silence();
+        let heard = match self.line.leg.flush().await {
+            Ok(heard) => heard,
+            Err(gone) => {
+                debug!(%gone, "nothing to flush");
+                Heard::default()
+            }
+        };
+        let phrases = heard.cut.iter().filter_map(|stretch| {
+            // Audio behind the last mark is of the phrase that was still being synthesised.
+            let phrase = stretch.mark.map(|mark| PhraseId::from_number(mark.0)).or(speaking)?;
+            Some(HeardPhrase { phrase, sent: stretch.sent, total: stretch.mark.map(|_| stretch.total) })
+        });
+        let phrases = phrases.collect();
+        self.conversation.handle(Instant::now(), Input::Flushed(phrases));
+    }
+
+    async fn run_tool(&mut self, id: ToolRunId, action: ToolAction) {
+        let ToolAction::SendKeys { digits } = action;
+        let keys: Vec<Digit> = digits.chars().filter_map(Digit::from_char).collect();
+        let result = match self.line.leg.send_dtmf(keys).await {
+            Ok(_) => String::from("pressed"),
+            Err(gone) => gone.to_string(),
+        };
+        self.conversation.handle(Instant::now(), Input::ToolFinished { id, result });
+    }
+
+    /// The first end stands.
+    fn end(&mut self, ending: Ending) {
+        self.ending.get_or_insert(ending);
+    }
+
+    /// Tells the far end and lets go of the audio path. What the agent was saying is written down as far as it was heard.
+    async fn hang_up(mut self) {
+        self.tell(Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now }).await;
+        if self.far_end == FarEnd::Connected {
+            if let Err(gone) = self.line.sip.say_goodbye().await {
+                debug!(%gone, "no goodbye could be said");
+            }
+            // The far end's answer is nice to have; the SIP plane repeats BYE without us.
+            let gone = timeout(crate::limits::BYE_GRACE, self.line.sip.next()).await;
+            debug!(answered = gone.is_ok(), "said goodbye");
+        }
+        let dropped = self.ears.dropped();
+        if dropped > 0 {
+            warn!(dropped, "the recogniser was too slow for some audio");
+        }
+        self.line.leg.close();
+    }
+}

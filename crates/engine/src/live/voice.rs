@@ -1,0 +1,204 @@
+//! The voice of one call: phrases to the synthesiser, its sound to the leg's playout, one phrase after the other, the
+//! next one being synthesised while the last is still playing. A task of its own, so that a full playout queue holds up
+//! the voice and nobody else; dropping the [`Voice`] silences it at once.
+
+use crate::limits::{VOICE_PHRASES, VOICE_REPORTS};
+use crate::tasks::Tasks;
+use callwright_conversation::PhraseId;
+use callwright_conversation::vocabulary::TtsEvent;
+use callwright_domain::agent::VoiceSettings;
+use callwright_net::LegHandle;
+use callwright_providers::tts::{Tts, TtsRequest};
+use callwright_providers::{ErrorKind, ProviderError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// What came from the voice.
+#[derive(Debug)]
+pub(super) enum VoiceReport {
+    /// The first sound of a phrase arrived.
+    FirstSound(PhraseId),
+    /// The whole phrase is in the playout queue, its mark behind it.
+    Complete(PhraseId),
+    /// The phrase will not be spoken, or not to its end.
+    Failed(PhraseId, ProviderError),
+}
+
+/// A phrase on its way to the synthesiser.
+#[derive(Debug)]
+pub(super) struct Phrase {
+    /// Its id, also its mark in the playout queue; none: a murmur, which nobody asks after.
+    pub(super) id: Option<PhraseId>,
+    /// What to speak.
+    pub(super) text: String,
+}
+
+/// How the voice of a call sounds and where it goes; what does not change during the call.
+#[derive(Clone)]
+pub(super) struct VoiceLine {
+    /// The synthesiser.
+    pub(super) synthesiser: Arc<dyn Tts>,
+    /// The agent's voice.
+    pub(super) settings: VoiceSettings,
+    /// Samples a second of the leg.
+    pub(super) rate: u32,
+    /// Where the sound goes.
+    pub(super) leg: LegHandle,
+}
+
+/// A voice that can be silenced.
+pub(super) struct Voice {
+    line: VoiceLine,
+    tasks: Tasks,
+    phrases: mpsc::Sender<Phrase>,
+    reports: mpsc::Receiver<VoiceReport>,
+    /// The phrase being synthesised.
+    speaking: watch::Receiver<Option<PhraseId>>,
+    _alive: DropGuard,
+}
+
+impl Voice {
+    /// A voice with nothing to say yet.
+    pub(super) fn new(line: VoiceLine, tasks: Tasks) -> Self {
+        let (phrases, waiting) = mpsc::channel(VOICE_PHRASES);
+        let (report, reports) = mpsc::channel(VOICE_REPORTS);
+        let stop = CancellationToken::new();
+        let (now_speaking, speaking) = watch::channel(None);
+        let speaker = Speaker { line: line.clone(), waiting, report, speaking: now_speaking };
+        let stopped = stop.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = speaker.run() => {}
+            }
+        });
+        Self { line, tasks, phrases, reports, speaking, _alive: stop.drop_guard() }
+    }
+
+    /// Queues a phrase. One that does not fit is reported as failed, never dropped in silence.
+    pub(super) fn say(&self, phrase: Phrase) -> Result<(), VoiceReport> {
+        let Err(refused) = self.phrases.try_send(phrase) else { return Ok(()) };
+        let error = ProviderError::new(self.line.synthesiser.name(), ErrorKind::Saturated, "too many phrases wait");
+        refused.into_inner().id.map_or(Ok(()), |id| Err(VoiceReport::Failed(id, error)))
+    }
+
+    /// Queues a small sound of attention; one that does not fit is not missed.
+    pub(super) fn murmur(&self, text: String) {
+        self.phrases.try_send(Phrase { id: None, text }).ok(); // full: the agent is talking anyway
+    }
+
+    /// Forgets everything queued and being synthesised, and names the phrase that was being synthesised. The playout
+    /// queue is the leg's to flush.
+    pub(super) fn silence(&mut self) -> Option<PhraseId> {
+        let speaking = *self.speaking.borrow();
+        *self = Self::new(self.line.clone(), self.tasks.clone());
+        speaking
+    }
+
+    /// The next report; waits for ever when nothing is being said.
+    pub(super) async fn next(&mut self) -> VoiceReport {
+        match self.reports.recv().await {
+            Some(report) => report,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The task behind a voice.
+struct Speaker {
+    line: VoiceLine,
+    waiting: mpsc::Receiver<Phrase>,
+    report: mpsc::Sender<VoiceReport>,
+    speaking: watch::Sender<Option<PhraseId>>,
+}
+
+impl Speaker {
+    async fn run(mut self) {
+        while let Some(phrase) = self.waiting.recv().await {
+            let id = phrase.id;
+            self.speaking.send_replace(id);
+            let outcome = self.speak(phrase).await;
+            self.speaking.send_replace(None);
+            let Some(id) = id else { continue };
+            let report = match outcome {
+                Ok(()) => VoiceReport::Complete(id),
+                Err(error) => VoiceReport::Failed(id, error),
+            };
+            if self.report.send(report).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn speak(&self, phrase: Phrase) -> Result<(), ProviderError> {
+        let line = &self.line;
+        let mut stream = line.synthesiser.speak(self.request(phrase.text));
+        let gone = || ProviderError::new("playout", ErrorKind::Unreachable, "the leg is closed");
+        let mut sounded = false;
+        loop {
+            match stream.events.recv().await {
+                Some(Ok(TtsEvent::Audio(mut pcm))) => {
+                    amplify(&mut pcm, line.settings.volume);
+                    if let (false, Some(id)) = (sounded, phrase.id) {
+                        let first = VoiceReport::FirstSound(id);
+                        self.report.send(first).await.map_err(|_| gone())?;
+                    }
+                    sounded = true;
+                    line.leg.play(pcm).await.map_err(|_| gone())?;
+                }
+                Some(Ok(TtsEvent::Done)) => break,
+                Some(Err(error)) => return Err(error),
+                None if sounded => break,
+                None => {
+                    let silent = "the synthesiser ended without a sound";
+                    return Err(ProviderError::new(line.synthesiser.name(), ErrorKind::Protocol, silent));
+                }
+            }
+        }
+        match phrase.id {
+            Some(id) => line.leg.mark(id.number()).await.map_err(|_| gone()),
+            None => Ok(()),
+        }
+    }
+
+    fn request(&self, text: String) -> TtsRequest {
+        let settings = &self.line.settings;
+        TtsRequest {
+            text,
+            rate: self.line.rate,
+            voice: settings.voice.clone(),
+            model: settings.model.clone(),
+            language: settings.language.clone(),
+            speed: settings.rate,
+            emotion: settings.emotion.clone(),
+            params: BTreeMap::new(),
+        }
+    }
+}
+
+/// Makes a piece louder or softer; `percent` of 100 leaves it as it is.
+fn amplify(pcm: &mut [i16], percent: u32) {
+    if percent == 100 {
+        return;
+    }
+    for sample in pcm {
+        let louder = i64::from(*sample) * i64::from(percent) / 100;
+        *sample = i16::try_from(louder.clamp(i64::from(i16::MIN), i64::from(i16::MAX))).unwrap_or(i16::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::amplify;
+
+    #[test]
+    fn loudness_is_clipped_never_wrapped() {
+        let mut pcm = [0, 100, -100, 30_000, -30_000];
+        amplify(&mut pcm, 400);
+        assert_eq!(pcm, [0, 400, -400, i16::MAX, i16::MIN]);
+        amplify(&mut pcm, 0);
+        assert_eq!(pcm, [0; 5]);
+    }
+}

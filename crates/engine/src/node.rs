@@ -1,0 +1,212 @@
+//! One running node: what every call of it shares, how it starts, and how it goes down.
+//! Never knows what a single call is doing: that is [`crate::live`].
+
+use crate::calls::Calls;
+use crate::clock::Clock;
+use crate::dialer::Dialer;
+use crate::journal::{Journal, journal};
+use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY};
+use crate::live::Order;
+use crate::recovery;
+use crate::registry::Registry;
+use crate::tasks::Tasks;
+use crate::trunks::Trunks;
+use callwright_domain::{AccountId, CallEvent, CallId, HangupCause};
+use callwright_net::{MediaPlane, SipHandle};
+use callwright_providers::catalogue::Catalogue;
+use callwright_store::{Reader, Recordings, Store, StoreError};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time;
+use tracing::{info, warn};
+
+/// What an engine is made of. Everything is handed in; the engine opens nothing.
+pub struct Parts {
+    /// The writing half of the store.
+    pub store: Store,
+    /// The reading half.
+    pub reader: Reader,
+    /// Where recordings lie.
+    pub recordings: Recordings,
+    /// Ears, brains and voices by name.
+    pub catalogue: Catalogue,
+    /// Signalling.
+    pub sip: SipHandle,
+    /// Audio.
+    pub media: MediaPlane,
+    /// The wall clock.
+    pub clock: Clock,
+    /// What this node allows.
+    pub policy: Policy,
+    /// Seed of ids and tags; random outside tests.
+    pub seed: [u8; 32],
+}
+
+/// What a node allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Calls at once.
+    pub max_calls: u32,
+    /// How long live calls may go on once the node goes down.
+    pub drain: Duration,
+    /// A call whose far end sends no audio for this long is ended.
+    pub media_timeout: Duration,
+}
+
+/// Randomness for ids and tags.
+pub(crate) struct Entropy(Mutex<StdRng>);
+
+impl Entropy {
+    /// 64 random bits.
+    pub(crate) fn bits64(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+
+    /// 128 random bits.
+    pub(crate) fn bits128(&self) -> u128 {
+        u128::from(self.bits64()) << 64 | u128::from(self.bits64())
+    }
+}
+
+/// What the calls of one node share.
+pub(crate) struct Node {
+    pub(crate) store: Store,
+    pub(crate) reader: Reader,
+    pub(crate) recordings: Recordings,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) sip: SipHandle,
+    pub(crate) media: MediaPlane,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Policy,
+    pub(crate) entropy: Entropy,
+    pub(crate) journal: Journal,
+    pub(crate) registry: Registry,
+    pub(crate) trunks: Trunks,
+    pub(crate) tasks: Tasks,
+    /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
+    pub(crate) bell: Notify,
+    draining: AtomicBool,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("live", &self.registry.len()).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Whether the node takes no new calls.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Ends a call that is not live here: one still queued, or one whose task is gone.
+    pub(crate) async fn end(&self, account: &AccountId, call: CallId, cause: HangupCause) -> Result<(), StoreError> {
+        info!(%call, ?cause, "ended without a live call");
+        let ended = CallEvent::Ended { cause, status: None, q850: None };
+        self.journal.commit(account, call, self.clock.now(), ended).await
+    }
+}
+
+/// A running engine.
+pub struct Engine {
+    node: Arc<Node>,
+}
+
+impl Engine {
+    /// Starts the engine: ends what a crash interrupted, then takes calls from the queue.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the interrupted calls could not be read or ended.
+    pub async fn start(parts: Parts) -> Result<Self, StoreError> {
+        let (journal, writer) = journal(parts.store.clone());
+        let node = Arc::new(Node {
+            trunks: Trunks::new(parts.reader.clone(), parts.sip.clone()),
+            store: parts.store,
+            reader: parts.reader,
+            recordings: parts.recordings,
+            catalogue: parts.catalogue,
+            sip: parts.sip,
+            media: parts.media,
+            clock: parts.clock,
+            policy: parts.policy,
+            entropy: Entropy(Mutex::new(StdRng::from_seed(parts.seed))),
+            journal,
+            registry: Registry::default(),
+            tasks: Tasks::new(),
+            bell: Notify::new(),
+            draining: AtomicBool::new(false),
+        });
+        let tasks = node.tasks.clone();
+        tasks.spawn(writer.run(tasks.stopping()));
+        node.store.renew_lease(node.clock.now().after(LEASE)).await?;
+        recovery::end_interrupted(&node).await?;
+        tasks.spawn(every(LEASE_EVERY, Arc::clone(&node), renew));
+        tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
+        tasks.spawn(Dialer::new(Arc::clone(&node)).run());
+        Ok(Self { node })
+    }
+
+    /// The door into the engine.
+    pub fn calls(&self) -> Calls {
+        Calls::new(Arc::clone(&self.node))
+    }
+
+    /// Takes no new calls and waits until the live ones have ended: by themselves within the policy's time or until
+    /// `hurry` resolves, then with a goodbye and BYE.
+    pub async fn drain(&self, hurry: impl Future<Output = ()> + Send) {
+        self.node.draining.store(true, Ordering::Release);
+        let live = self.node.registry.len();
+        info!(live, "going down: no new calls");
+        tokio::select! {
+            () = self.idle() => {}
+            () = time::sleep(self.node.policy.drain) => warn!("the drain took too long"),
+            () = hurry => info!("hurried"),
+        }
+        for orders in self.node.registry.everyone() {
+            // A call whose order box is full or gone is ending anyway.
+            orders.try_send(Order::Shutdown).ok();
+        }
+        if time::timeout(LEASE, self.idle()).await.is_err() {
+            warn!(live = self.node.registry.len(), "some calls did not end in time");
+        }
+        self.node.tasks.stop().await;
+    }
+
+    /// Until no call is live.
+    async fn idle(&self) {
+        while self.node.registry.len() > 0 {
+            time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Runs `work` again and again until the node stops.
+async fn every<F: Future<Output = ()>>(pause: Duration, node: Arc<Node>, work: impl Fn(Arc<Node>) -> F) {
+    let stop = node.tasks.stopping();
+    let mut beat = time::interval(pause);
+    beat.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = beat.tick() => work(Arc::clone(&node)).await,
+        }
+    }
+}
+
+async fn renew(node: Arc<Node>) {
+    if let Err(error) = node.store.renew_lease(node.clock.now().after(LEASE)).await {
+        warn!(%error, "the lease could not be renewed");
+    }
+}
+
+async fn purge(node: Arc<Node>) {
+    if let Err(error) = node.store.purge(node.clock.now()).await {
+        warn!(%error, "expired nonces and keys could not be removed");
+    }
+}

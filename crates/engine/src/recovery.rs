@@ -1,0 +1,55 @@
+//! What a crash left behind. Calls that were queued will be dialled by the dialer; calls that were being dialled or were
+//! up are ended here and never dialled again, because nobody can know whether the callee was rung.
+
+use crate::node::Node;
+use crate::trunks::TrunkError;
+use callwright_domain::HangupCause;
+use callwright_net::SipGone;
+use callwright_sip::{InviteError, SnapshotError};
+use callwright_store::{Interrupted, StoreError};
+use std::sync::Arc;
+use tracing::{error, info, warn};
+
+/// Ends every call that a dead owner was dialling or talking on: BYE where the far end may still be up, then the record.
+pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> {
+    let interrupted = node.store.interrupted_calls(node.clock.now()).await?;
+    if !interrupted.is_empty() {
+        info!(calls = interrupted.len(), "ending calls that were interrupted by a restart");
+    }
+    let mut failed = None;
+    for call in interrupted {
+        if let Err(error) = say_goodbye(node, &call).await {
+            warn!(call = %call.plan.id, %error, "the far end could not be told");
+        }
+        // Each is handed out once per life: one that cannot be written must not keep the others from their end.
+        if let Err(error) = node.end(&call.plan.account, call.plan.id, HangupCause::ServerRestarted).await {
+            error!(call = %call.plan.id, %error, "the end of an interrupted call could not be written");
+            failed = Some(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Why the far end of an interrupted call could not be told.
+#[derive(Debug, thiserror::Error)]
+enum Unsaid {
+    #[error(transparent)]
+    Trunk(#[from] TrunkError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Gone(#[from] SipGone),
+    #[error(transparent)]
+    Invite(#[from] InviteError),
+}
+
+async fn say_goodbye(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid> {
+    // An answered call gets BYE; one that was still being dialled gets CANCEL.
+    let dialling = call.intent.as_ref().map(|intent| intent.dialog.as_str());
+    let Some(dialog) = call.dialog.as_deref().or(dialling).filter(|dialog| !dialog.is_empty()) else { return Ok(()) };
+    let trunk = node.trunks.find(&call.plan.account, &call.plan.trunk).await?;
+    let ending = node.sip.end_stale(dialog.parse()?, trunk.route).await??;
+    // Dropping what is returned does not stop the ending; nobody waits for the far end's answer.
+    drop(ending);
+    Ok(())
+}

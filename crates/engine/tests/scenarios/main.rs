@@ -1,0 +1,42 @@
+//! Whole calls over loopback: an engine with a store, signalling and audio of its own, a callee with a telephone, and
+//! vendors that follow a script. Every wait is for an event; nothing sleeps.
+
+mod admission;
+mod failures;
+mod outcomes;
+mod restart;
+mod talking;
+
+use callwright_domain::CallEvent;
+use std::time::Duration;
+
+const fn ms(number: u64) -> Duration {
+    Duration::from_millis(number)
+}
+
+/// Whether the agent said exactly this.
+fn said(text: &str) -> impl Fn(&CallEvent) -> bool {
+    move |event| matches!(event, CallEvent::Said { text: said, .. } if said.expose() == text)
+}
+
+/// Whether the callee was understood to have said this.
+fn heard(words: &str) -> impl Fn(&CallEvent) -> bool {
+    move |event| matches!(event, CallEvent::Heard { text } if text.expose().contains(words))
+}
+
+/// Whether something of this part went wrong.
+fn trouble(wanted: &str) -> impl Fn(&CallEvent) -> bool {
+    move |event| matches!(event, CallEvent::Trouble { part, .. } if part == wanted)
+}
+
+fn answered(event: &CallEvent) -> bool {
+    matches!(event, CallEvent::Answered { .. })
+}
+
+fn ringing(event: &CallEvent) -> bool {
+    matches!(event, CallEvent::Ringing { .. })
+}
+
+fn dialing(event: &CallEvent) -> bool {
+    matches!(event, CallEvent::Dialing { .. })
+}

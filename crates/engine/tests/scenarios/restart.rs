@@ -1,0 +1,84 @@
+//! What a crash leaves behind, and what the next life makes of it.
+
+use crate::{answered, ms, ringing, said};
+use callwright_domain::{CallEvent, CallState, HangupCause};
+use callwright_sip::EndedBy;
+use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Then};
+use std::time::Instant;
+
+async fn assert_restarted(node: &Node, call: callwright_domain::CallId) {
+    let view = node.calls().reader().call(&node.account(), call).await.expect("readable").expect("still known");
+    assert_eq!(view.state, CallState::Ended(HangupCause::ServerRestarted));
+    assert!(matches!(node.events(call).await.last(), Some(CallEvent::Ended { .. })));
+    assert_eq!(node.active_calls().await, 0, "its place is given back");
+}
+
+#[tokio::test]
+async fn a_call_that_was_up_is_ended_and_never_dialled_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut callee = Callee::start(Plan::answer()).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let began = Instant::now();
+    let call = doomed.node().call().await;
+    let mut line = callee.line().await;
+    doomed.node().wait_for(call, "the answer", answered).await;
+    line.hears(began).await;
+    doomed.kill();
+
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    assert_restarted(&node, call).await;
+    assert_eq!(line.ended().await, EndedBy::Peer, "the callee is told");
+    // The dialer has looked at the queue by the time that another call is up.
+    let next = node.call().await;
+    node.wait_for(next, "the greeting", said("Hello there.")).await;
+    assert_eq!(callee.calls(), 2, "the interrupted call once, the next one once");
+}
+
+#[tokio::test]
+async fn a_call_that_was_ringing_is_ended_and_never_dialled_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let callee = Callee::start(Plan::then(Then::Never)).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let call = doomed.node().call().await;
+    doomed.node().wait_for(call, "the ringing", ringing).await;
+    doomed.kill();
+
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    assert_restarted(&node, call).await;
+    let next = node.call().await;
+    node.wait_for(next, "the ringing", ringing).await;
+    assert_eq!(callee.calls(), 2, "the interrupted call once, the next one once");
+}
+
+#[tokio::test]
+async fn a_queued_call_survives_and_is_dialled_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut callee = Callee::start(Plan::answer()).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let mut request = doomed.node().request();
+    request.due = Some(doomed.node().now().after(ms(1000)));
+    let call = doomed.node().calls().start(request, doomed.node().now()).await.expect("accepted").id;
+    doomed.kill();
+
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    assert_eq!(callee.calls(), 1);
+    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "said"]);
+}
+
+#[tokio::test]
+async fn the_journal_of_an_ended_call_outlives_the_process() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut callee = Callee::start(Plan::answer()).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let call = doomed.node().call().await;
+    let line = callee.line().await;
+    doomed.node().wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hang_up();
+    doomed.node().ended(call).await;
+    let before = doomed.node().events(call).await;
+    doomed.kill();
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    assert_eq!(node.events(call).await, before);
+}

@@ -1,0 +1,269 @@
+//! Two people talk.
+
+use crate::{answered, heard, ms, said};
+use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
+use callwright_domain::{CallEvent, HangupCause};
+use callwright_engine::{HangUp, Speech};
+use callwright_sip::EndedBy;
+use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, ToneVoice, Wav};
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+const LONG: &str =
+    "This is a rather long greeting that goes on and on so that somebody can talk over it before it ends.";
+
+fn difference(a: Duration, b: Duration) -> Duration {
+    a.abs_diff(b)
+}
+
+#[tokio::test]
+async fn the_greeting_is_heard_and_the_journal_tells_it_in_order() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let began = Instant::now();
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    line.hears(began).await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hears_silence(ms(100)).await;
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
+    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "said", "ended"]);
+    let length = ToneVoice::new(ms(30)).length("Hello there.");
+    assert!(difference(line.heard(), length) <= ms(60), "{:?} of {length:?}", line.heard());
+    assert_eq!(node.active_calls().await, 0, "its place is given back");
+    assert_eq!(callee.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_trunk_that_speaks_a_law_only_is_understood() {
+    let mut callee = Callee::start(Plan::answer().codec(callwright_media::codec::PCMA)).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let began = Instant::now();
+    let call = node.call().await;
+    callee.line().await.hears(began).await;
+    let agreed = node.wait_for(call, "the answer", answered).await.event;
+    assert!(
+        matches!(&agreed, CallEvent::Answered { codec, dialog } if codec == "PCMA" && !dialog.is_empty()),
+        "{agreed:?}"
+    );
+}
+
+#[tokio::test]
+async fn two_turns_are_taken_and_timed() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["I want a table", "For two please"]);
+    let brain = ScriptedBrain::new().on("table", [Reply::say("How many?")]).on("two", [Reply::say("Done.")]);
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    for (before, words, answer) in [("Hello there.", "table", "How many?"), ("How many?", "two", "Done.")] {
+        node.wait_for(call, before, said(before)).await;
+        line.hears_silence(ms(100)).await;
+        line.speak(ms(500));
+        node.wait_for(call, words, heard(words)).await;
+        node.wait_for(call, answer, said(answer)).await;
+    }
+    line.hang_up();
+    node.ended(call).await;
+    let turn = ["heard", "turn_taken", "said"];
+    let expected = [&["created", "dialing", "ringing", "answered", "said"][..], &turn, &turn, &["ended"]].concat();
+    assert_eq!(node.event_names(call).await, expected);
+    let lines = node.transcript(call).await;
+    let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["Hello there.", "I want a table", "How many?", "For two please", "Done."]);
+    for at in [2, 4] {
+        let latency = lines[at].latency.expect("an answer is timed");
+        assert!((150..1500).contains(&latency.total_ms), "{latency:?}");
+        let parts = latency.endpoint_ms + latency.ears_ms + latency.brain_ms + latency.voice_ms + latency.own_ms;
+        assert_eq!(parts, latency.total_ms, "{latency:?}");
+    }
+    let asked = brain.asked();
+    let last = asked.last().expect("asked");
+    assert_eq!(last.messages.iter().filter(|message| message.content == "How many?").count(), 1, "{last:?}");
+}
+
+#[tokio::test]
+async fn a_callee_who_talks_over_the_agent_wins() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["wait a moment please"]);
+    let brain = ScriptedBrain::new().on("wait", [Reply::say("Yes?")]);
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain);
+    let node = node.agent(|agent| agent.opening.greeting = Greeting::Text(LONG.into())).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    line.hears_altogether(ms(600)).await;
+    let spoke = Instant::now();
+    line.speak(ms(800));
+    node.wait_for(call, "the interruption", |event| matches!(event, CallEvent::Interrupted)).await;
+    let silent = line.hears_silence(ms(200)).await;
+    let took = silent.saturating_duration_since(spoke);
+    assert!(took < ms(300), "the agent went on for {took:?}");
+    node.wait_for(call, "the answer", said("Yes?")).await;
+    let cut =
+        node.wait_for(call, "what was cut", |event| matches!(event, CallEvent::Said { interrupted: true, .. })).await;
+    let CallEvent::Said { text, .. } = cut.event else { panic!("something said") };
+    let text = text.into_exposed();
+    assert!(LONG.starts_with(&text) && text.len() < LONG.len() / 2, "{text:?}");
+    let names = node.event_names(call).await;
+    assert_eq!(names[4..], ["interrupted", "said", "heard", "turn_taken", "said"]);
+}
+
+#[tokio::test]
+async fn a_callee_who_hangs_up_mid_sentence_has_heard_a_part() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee);
+    let node = node.agent(|agent| agent.opening.greeting = Greeting::Text(LONG.into())).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    line.hears_altogether(ms(600)).await;
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
+    assert_eq!(line.ended().await, EndedBy::Local);
+    let lines = node.transcript(call).await;
+    let [cut] = lines.as_slice() else { panic!("one line, not {lines:?}") };
+    assert!(cut.interrupted && LONG.starts_with(&cut.text) && cut.text.len() < LONG.len() / 2, "{cut:?}");
+    assert_eq!(node.event_names(call).await.last(), Some(&"ended"));
+}
+
+#[tokio::test]
+async fn the_longest_duration_ends_the_call() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).agent(|agent| agent.limits.max_duration_s = 1).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    let began = Instant::now();
+    assert_eq!(node.ended(call).await, HangupCause::MaxDuration);
+    assert_eq!(line.ended().await, EndedBy::Peer);
+    assert!(difference(began.elapsed(), ms(1000)) < ms(500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn the_agent_hangs_up_after_its_last_words() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let goodbye = "Goodbye and thank you.";
+    let ears = ScriptedEars::new(["bye then"]);
+    let brain = ScriptedBrain::new().on("bye", [Reply::say(goodbye).tool("end_call", "{}")]);
+    let tool = Tool::EndCall { name: "end_call".into(), description: "Ends the call.".into() };
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain).agent(|agent| agent.tools.push(tool)).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hears_silence(ms(100)).await;
+    line.speak(ms(400));
+    assert_eq!(node.ended(call).await, HangupCause::AgentHungUp);
+    assert_eq!(line.ended().await, EndedBy::Peer);
+    let wanted = ToneVoice::new(ms(30)).length(goodbye) + ToneVoice::new(ms(30)).length("Hello there.");
+    assert!(line.heard() + ms(80) >= wanted, "heard {:?} of {wanted:?}", line.heard());
+    let names = node.event_names(call).await;
+    assert_eq!(names[4..], ["said", "heard", "tool_run", "turn_taken", "said", "ended"]);
+    assert!(node.events(call).await.iter().any(said(goodbye)));
+}
+
+#[tokio::test]
+async fn keys_are_noted_and_given_to_the_model() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new().on("keys 1 2 #", [Reply::say("Thank you.")]);
+    let node = NodeBuilder::to(&callee).brain(&brain).start().await;
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.press("12#");
+    node.wait_for(call, "the answer", said("Thank you.")).await;
+    let keys: String = node.events(call).await.iter().filter_map(key).collect();
+    assert_eq!(keys, "12#");
+}
+
+fn key(event: &CallEvent) -> Option<char> {
+    match event {
+        CallEvent::KeyPressed { key } => Some(*key),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn the_agent_presses_keys() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new()
+        .on("dial in", [Reply::default().tool("press", r#"{"digits": "42"}"#)])
+        .on("pressed", [Reply::say("There.")]);
+    let tool = Tool::SendKeys { name: "press".into(), description: "Presses keys.".into() };
+    let node = NodeBuilder::to(&callee).brain(&brain).agent(|agent| agent.tools.push(tool)).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    node.calls().hear(&node.account(), call, "dial in".into()).await.expect("taken");
+    line.hears_keys("42").await;
+    node.wait_for(call, "the answer", said("There.")).await;
+    assert!(node.event_names(call).await.contains(&"tool_run"));
+}
+
+#[tokio::test]
+async fn orders_are_spoken_and_a_polite_hang_up_waits_for_the_sentence() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let silent = line.hears_silence(ms(60)).await;
+    calls.say(&account, call, "By order of somebody.".into(), Speech::Interruptible).await.expect("taken");
+    line.hears(silent).await;
+    calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
+    assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+    assert!(node.events(call).await.iter().any(|event| matches!(event,
+        CallEvent::Said { text, interrupted: false } if text.expose() == "By order of somebody.")));
+}
+
+#[tokio::test]
+async fn a_slow_model_is_covered_by_a_filler() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["what time is it"]);
+    let brain = ScriptedBrain::new().on("time", [Reply::say("Noon.").after(ms(1200))]);
+    let voice = ToneVoice::new(ms(20));
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain).voice(&voice);
+    let node = node.agent(|agent| {
+        agent.filler.after_ms = 300;
+        agent.filler.texts = vec![WeightedText { text: "Let me see.".into(), weight: 1.0 }];
+    });
+    let node = node.start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hears_silence(ms(100)).await;
+    line.speak(ms(400));
+    node.wait_for(call, "the answer", said("Noon.")).await;
+    assert_eq!(voice.spoken(), ["Hello there.", "Let me see.", "Noon."]);
+}
+
+#[tokio::test]
+async fn the_recording_has_both_sides_in_time() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["on the record"]);
+    let brain = ScriptedBrain::new().on("record", [Reply::say("Noted.")]);
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain);
+    let node = node.agent(|agent| agent.recording = Recording::Stereo).start().await;
+    let began = Instant::now();
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    let agent_at = line.hears(began).await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hears_silence(ms(200)).await;
+    let callee_at = Instant::now();
+    line.speak(ms(500));
+    node.wait_for(call, "the callee's words", heard("record")).await;
+    line.hang_up();
+    let kept = node.wait_for(call, "the recording", |event| matches!(event, CallEvent::RecordingKept { .. })).await;
+    let CallEvent::RecordingKept { name, duration_ms } = kept.event else { panic!("a recording") };
+    let mut bytes = Vec::new();
+    node.calls().recording(&name).expect("kept").file.read_to_end(&mut bytes).expect("readable");
+    let wav = Wav::parse(&bytes).expect("a WAV file");
+    assert_eq!((wav.rate, wav.channels.len()), (8000, 2));
+    assert!(difference(wav.length(), Duration::from_millis(duration_ms)) < ms(30), "{:?}", wav.length());
+    let [of_callee, of_agent] = [0, 1].map(|channel| wav.first_loud(channel).expect("not silent"));
+    let apart = callee_at.saturating_duration_since(agent_at);
+    let recorded = of_callee.saturating_sub(of_agent);
+    assert!(difference(apart, recorded) < ms(150), "{apart:?} apart, recorded {recorded:?} apart");
+    let names = node.event_names(call).await;
+    assert_eq!(names[names.len() - 2..], ["ended", "recording_kept"]);
+}

@@ -1,0 +1,17 @@
+//! Every socket of telephony: SIP over UDP and TCP, RTP and RTCP, and the names of trunks.
+//! Hides threads, timers, connections and ports. Drives the pure crates and decides nothing about calls.
+
+pub mod media_shard;
+pub mod ports;
+pub mod resolve;
+pub mod sip_transport;
+
+pub use media_shard::{
+    AudioChunk, LegGone, LegHandle, LegReport, MediaPlane, MediaSettings, OpenError, OpenLeg, PlaneStats, PlayError,
+    RecordError, Recorded, RecordingTicket, random_start,
+};
+pub use ports::{PortError, PortRange, RtcpPort};
+pub use resolve::{ResolveError, Resolver};
+pub use sip_transport::{
+    CallEvent, SipCall, SipEndpoint, SipGone, SipHandle, SipReport, SipSettings, SipStats, StartError, StreamLimits,
+};

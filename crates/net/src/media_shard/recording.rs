@@ -1,0 +1,339 @@
+//! Recordings on disk, written by one thread so that a slow disk delays no tick. Hides the queue to it and the recycled
+//! buffers. A file cut off by a crash plays to the cut: it begins with a streaming header, which is corrected every few
+//! seconds and at the end. Never reads audio, never overwrites a file.
+
+use callwright_media::record::{Chunk, HEADER_BYTES};
+use callwright_media::{FramePair, Rate, Recorder};
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// How often the header is corrected.
+const HEADER_EVERY: Duration = Duration::from_secs(5);
+/// Audio held back for a slow disk before a recording is given up: about a minute at 8 kHz, 2 MB.
+const HELD_BACK: u64 = 60 * 8000;
+
+/// A finished recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The file.
+    pub path: PathBuf,
+    /// How long it plays.
+    pub length: Duration,
+    /// Bytes in the file.
+    pub bytes: u64,
+}
+
+/// Why a recording failed. The call goes on without it.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The file cannot be made or written.
+    #[error("cannot write the recording: {0}")]
+    Disk(#[from] io::Error),
+    /// The disk is so far behind that nothing more can be queued.
+    #[error("the disk does not keep up with the recordings")]
+    Behind,
+    /// The leg is closed.
+    #[error("the leg is closed")]
+    Gone,
+}
+
+/// Tells when a recording is complete.
+#[derive(Debug)]
+pub struct RecordingTicket(oneshot::Receiver<Result<Recorded, RecordError>>);
+
+impl RecordingTicket {
+    /// Waits until the file is complete: after the leg or the recording was closed.
+    ///
+    /// # Errors
+    /// [`RecordError`]; what was written so far is playable.
+    pub async fn finished(self) -> Result<Recorded, RecordError> {
+        self.0.await.unwrap_or(Err(RecordError::Gone))
+    }
+}
+
+/// Work for the writer.
+enum Job {
+    Open { id: u64, path: PathBuf, rate: Rate, done: oneshot::Sender<Result<Recorded, RecordError>> },
+    Append { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], spare: SyncSender<Vec<u8>> },
+    Close { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], samples: u64, verdict: Verdict },
+}
+
+/// How a recording ended.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Complete,
+    Behind,
+}
+
+/// Where recordings are opened.
+#[derive(Clone)]
+pub(super) struct RecordingDesk {
+    jobs: SyncSender<Job>,
+    next: Arc<AtomicU64>,
+}
+
+impl RecordingDesk {
+    pub(super) fn open(&self, path: PathBuf, rate: Rate) -> Result<(ShardRecording, RecordingTicket), RecordError> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (done, ticket) = oneshot::channel();
+        self.jobs.try_send(Job::Open { id, path, rate, done }).map_err(|_| RecordError::Behind)?;
+        let (recorder, jobs) = (Recorder::new(rate), self.jobs.clone());
+        let recording = ShardRecording { id, recorder, written: 0, jobs, pending: None, closed: false };
+        Ok((recording, RecordingTicket(ticket)))
+    }
+}
+
+/// The half of a recording that lives on the tick.
+pub(super) struct ShardRecording {
+    id: u64,
+    recorder: Recorder,
+    /// Samples handed to the writer.
+    written: u64,
+    jobs: SyncSender<Job>,
+    /// What the writer had no room for; nothing more is taken from the recorder before it is gone.
+    pending: Option<Job>,
+    closed: bool,
+}
+
+/// Whether a recording goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recording {
+    Going,
+    /// The disk is too far behind.
+    GivenUp,
+}
+
+impl ShardRecording {
+    /// Adds one tick; hands a chunk to the writer when there is one and the writer has room, else keeps it.
+    pub(super) fn push(&mut self, pair: &FramePair, buffers: &RecordingBuffers) -> Recording {
+        if self.recorder.push(pair) == Chunk::Filling {
+            return Recording::Going;
+        }
+        let samples = self.recorder.samples();
+        if !self.hand_over() {
+            return if samples - self.written > HELD_BACK { Recording::GivenUp } else { Recording::Going };
+        }
+        let header = self.recorder.header();
+        let bytes = self.recorder.take(buffers.returned.try_recv().unwrap_or_default());
+        self.written = samples;
+        self.pending = Some(Job::Append { id: self.id, bytes, header, spare: buffers.spare.clone() });
+        self.hand_over();
+        Recording::Going
+    }
+
+    /// Hands over the end. False: no room now, try again.
+    pub(super) fn close(&mut self, outcome: Recording) -> bool {
+        if !self.hand_over() {
+            return false;
+        }
+        if !self.closed {
+            self.closed = true;
+            let verdict = match outcome {
+                Recording::Going => Verdict::Complete,
+                Recording::GivenUp => Verdict::Behind,
+            };
+            let (header, samples) = (self.recorder.header(), self.recorder.samples());
+            let bytes = self.recorder.take(Vec::new());
+            self.pending = Some(Job::Close { id: self.id, bytes, header, samples, verdict });
+        }
+        self.hand_over()
+    }
+
+    /// Whether nothing is pending any more.
+    fn hand_over(&mut self) -> bool {
+        let Some(job) = self.pending.take() else { return true };
+        match self.jobs.try_send(job) {
+            // Without a writer there is nothing to keep it for; the ticket tells.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => true,
+            Err(TrySendError::Full(job)) => {
+                self.pending = Some(job);
+                false
+            }
+        }
+    }
+}
+
+/// Byte buffers that go round between a shard and the writer.
+pub(super) struct RecordingBuffers {
+    pub(super) spare: SyncSender<Vec<u8>>,
+    pub(super) returned: Receiver<Vec<u8>>,
+}
+
+/// The writing thread.
+pub(super) struct Writer {
+    files: HashMap<u64, Open>,
+}
+
+struct Open {
+    file: Result<File, io::Error>,
+    path: PathBuf,
+    rate: Rate,
+    bytes: u64,
+    header_due: Instant,
+    done: oneshot::Sender<Result<Recorded, RecordError>>,
+}
+
+impl Writer {
+    /// Starts the thread; it ends when nobody can record any more.
+    pub(super) fn start(queue: usize) -> io::Result<RecordingDesk> {
+        let (jobs, waiting) = sync_channel(queue.max(1));
+        std::thread::Builder::new().name(String::from("recordings")).spawn(move || {
+            let mut writer = Self { files: HashMap::new() };
+            while let Ok(job) = waiting.recv() {
+                writer.run(job);
+            }
+        })?;
+        Ok(RecordingDesk { jobs, next: Arc::new(AtomicU64::new(1)) })
+    }
+
+    fn run(&mut self, job: Job) {
+        match job {
+            Job::Open { id, path, rate, done } => {
+                let file = create(&path);
+                let header_due = Instant::now() + HEADER_EVERY;
+                self.files.insert(id, Open { file, path, rate, bytes: 0, header_due, done });
+            }
+            Job::Append { id, bytes, header, spare } => {
+                if let Some(open) = self.files.get_mut(&id) {
+                    open.append(&bytes, &header);
+                }
+                // A full pool, or a shard that has ended, needs no buffer back.
+                drop(spare.try_send(bytes));
+            }
+            Job::Close { id, bytes, header, samples, verdict } => {
+                if let Some(open) = self.files.remove(&id) {
+                    open.close(&bytes, &header, samples, verdict);
+                }
+            }
+        }
+    }
+}
+
+impl Open {
+    /// After the first failure nothing more is written, so that the file has no hole.
+    fn append(&mut self, bytes: &[u8], header: &[u8; HEADER_BYTES]) {
+        let due = Instant::now() >= self.header_due;
+        let Ok(file) = &mut self.file else { return };
+        let outcome = file.write_all(bytes).and_then(|()| if due { rewrite_header(file, header) } else { Ok(()) });
+        self.bytes += bytes.len() as u64;
+        if due {
+            self.header_due = Instant::now() + HEADER_EVERY;
+        }
+        if let Err(error) = outcome {
+            tracing::error!(%error, "a recording stops: the disk refuses");
+            self.file = Err(error);
+        }
+    }
+
+    fn close(mut self, bytes: &[u8], header: &[u8; HEADER_BYTES], samples: u64, verdict: Verdict) {
+        self.append(bytes, header);
+        let length = self.rate.duration_of(samples);
+        let written = self.file.and_then(|mut file| rewrite_header(&mut file, header));
+        let outcome = match (written, verdict) {
+            (Err(error), _) => Err(RecordError::Disk(error)),
+            (Ok(()), Verdict::Behind) => Err(RecordError::Behind),
+            (Ok(()), Verdict::Complete) => Ok(Recorded { path: self.path, length, bytes: self.bytes }),
+        };
+        // Nobody may wait for the ticket any more; the file is complete all the same.
+        drop(self.done.send(outcome));
+    }
+}
+
+fn rewrite_header(file: &mut File, header: &[u8; HEADER_BYTES]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(header)?;
+    file.seek(SeekFrom::End(0)).map(|_| ())
+}
+
+fn create(path: &PathBuf) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callwright_media::Frame;
+
+    fn buffers() -> RecordingBuffers {
+        let (spare, returned) = sync_channel(4);
+        RecordingBuffers { spare, returned }
+    }
+
+    fn pair(level: i16) -> FramePair {
+        FramePair { heard: Frame::from_samples(&[level; 160]), sent: Frame::from_samples(&[-level; 160]) }
+    }
+
+    fn fresh_path(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("callwright-{name}-{:016x}.wav", rand::random::<u64>()))
+    }
+
+    #[tokio::test]
+    async fn a_recording_is_complete_and_private() {
+        let desk = Writer::start(64).expect("a thread");
+        let path = fresh_path("complete");
+        let (mut recording, ticket) = desk.open(path.clone(), Rate::Narrow).expect("room");
+        let buffers = buffers();
+        for level in 0..200 {
+            assert_eq!(recording.push(&pair(level), &buffers), Recording::Going);
+        }
+        while !recording.close(Recording::Going) {
+            std::thread::yield_now();
+        }
+        let recorded = ticket.finished().await.expect("written");
+        let file = std::fs::read(&path).expect("readable");
+        assert_eq!(recorded, Recorded { path: path.clone(), length: Duration::from_secs(4), bytes: file.len() as u64 });
+        assert_eq!(file.len(), HEADER_BYTES + 200 * 160 * 4);
+        assert_eq!(file[40..44], (200_u32 * 160 * 4).to_le_bytes());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::remove_file(path).expect("removed");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_made_is_told_and_an_existing_one_kept() {
+        let desk = Writer::start(64).expect("a thread");
+        let path = fresh_path("existing");
+        std::fs::write(&path, b"precious").expect("written");
+        for refused in [path.clone(), PathBuf::from("/nonexistent/there.wav")] {
+            let (mut recording, ticket) = desk.open(refused, Rate::Narrow).expect("room");
+            recording.push(&pair(1), &buffers());
+            while !recording.close(Recording::Going) {
+                std::thread::yield_now();
+            }
+            assert!(matches!(ticket.finished().await, Err(RecordError::Disk(_))));
+        }
+        assert_eq!(std::fs::read(&path).expect("readable"), b"precious");
+        std::fs::remove_file(path).expect("removed");
+    }
+
+    #[test]
+    fn a_slow_disk_is_waited_for_and_then_given_up() {
+        let (jobs, waiting) = sync_channel(1);
+        let desk = RecordingDesk { jobs, next: Arc::new(AtomicU64::new(1)) };
+        let (mut recording, _ticket) = desk.open(fresh_path("never"), Rate::Narrow).expect("room");
+        let buffers = buffers();
+        let given_up = (0..10_000).position(|_| recording.push(&pair(1), &buffers) == Recording::GivenUp);
+        let seconds = given_up.expect("given up") / 50;
+        assert!((60..=62).contains(&seconds), "{seconds} s");
+        assert!(!recording.close(Recording::GivenUp));
+        drop(waiting);
+        assert!(recording.close(Recording::GivenUp));
+    }
+}

@@ -1,0 +1,245 @@
+//! One leg on its shard: sockets, playout credit, recording, reports. Hides the order in which they are served.
+//! Never waits, never allocates on a tick.
+
+use super::OpenLeg;
+use super::door::LegOrder;
+use super::handle::Link;
+use super::outbox::{BufferPool, ChunkLengths, Flow, LegReport, Outbox};
+use super::recording::{Recording, RecordingBuffers, ShardRecording};
+use crate::ports::BoundPorts;
+use callwright_media::leg::Channel;
+use callwright_media::{FramePair, Leg, LegEvent};
+use mio::net::UdpSocket;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// Datagrams read from one socket before the others have their turn: a flood at one port must not starve the rest.
+const READS: usize = 32;
+/// Largest datagram looked at; RTP over Ethernet stays below 1500. A longer one fills the buffer and is dropped.
+pub(super) const DATAGRAM: usize = 2048;
+
+/// A leg on its way to a shard.
+pub(super) struct NewSeat {
+    pub(super) leg: Leg,
+    pub(super) ports: BoundPorts,
+    pub(super) link: Arc<Link>,
+    pub(super) reports: mpsc::Sender<LegReport>,
+    pub(super) settings: OpenLeg,
+}
+
+/// What a shard lends to its seats.
+pub(super) struct Supplies {
+    pub(super) chunks: BufferPool,
+    pub(super) recordings: RecordingBuffers,
+    pub(super) datagram: Box<[u8; DATAGRAM]>,
+    pub(super) send_failures: u64,
+}
+
+/// Whether a seat is still wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Alive,
+    /// Its handle is gone.
+    Closed,
+    /// The engine does not take its reports.
+    Overrun,
+}
+
+/// Whether a socket was read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Read {
+    Drained,
+    More,
+}
+
+/// A leg in place.
+pub(super) struct Seat {
+    leg: Leg,
+    pub(super) ports: BoundPorts,
+    pub(super) link: Arc<Link>,
+    outbox: Outbox,
+    recording: Option<ShardRecording>,
+    /// The last flush; what was ordered before it came before it.
+    epoch: u64,
+    /// Room in the leg's queue when last looked at.
+    room: usize,
+    /// Credit not given back yet.
+    owed: usize,
+    /// Credit worth a wake-up: 100 ms.
+    worth: usize,
+    /// The phase it is visited in.
+    pub(super) phase: usize,
+}
+
+impl Seat {
+    pub(super) fn new(new: NewSeat) -> Self {
+        let rate = new.link.rate;
+        let lengths = ChunkLengths {
+            quiet: rate.samples_in(new.settings.quiet_chunk),
+            speech: rate.samples_in(new.settings.speech_chunk),
+        };
+        Self {
+            room: new.leg.room(),
+            leg: new.leg,
+            ports: new.ports,
+            outbox: Outbox::new(new.reports, lengths, Arc::clone(&new.link)),
+            link: new.link,
+            recording: None,
+            epoch: 0,
+            owed: 0,
+            worth: (rate.hertz() / 10) as usize,
+            phase: 0,
+        }
+    }
+
+    /// When the leg wants its next tick.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.leg.next_due()
+    }
+
+    /// Does what is due.
+    pub(super) fn visit(&mut self, now: Instant, supplies: &mut Supplies) -> Life {
+        if self.link.is_closed() {
+            return Life::Closed;
+        }
+        if self.leg.next_due().is_some_and(|due| due <= now) {
+            self.leg.tick(now);
+        }
+        self.drain(now, supplies);
+        match self.outbox.hand_over() {
+            Flow::Going => Life::Alive,
+            Flow::Overrun => Life::Overrun,
+        }
+    }
+
+    /// Reads one of the sockets, up to a limit.
+    pub(super) fn read(&mut self, now: Instant, channel: Channel, supplies: &mut Supplies) -> Read {
+        let socket = match channel {
+            Channel::Rtp => Some(&self.ports.rtp),
+            Channel::Rtcp => self.ports.rtcp.as_ref(),
+        };
+        let Some(socket) = socket else { return Read::Drained };
+        let mut outcome = Read::More;
+        for _ in 0..READS {
+            match socket.recv_from(supplies.datagram.as_mut_slice()) {
+                Ok((length, source)) if length < DATAGRAM => {
+                    let packet = supplies.datagram.get(..length).unwrap_or_default();
+                    match channel {
+                        Channel::Rtp => self.leg.handle_rtp(now, source, packet),
+                        Channel::Rtcp => self.leg.handle_rtcp(now, source, packet),
+                    }
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if error.kind() != ErrorKind::WouldBlock {
+                        tracing::debug!(leg = self.link.id, %error, "a media socket cannot be read");
+                    }
+                    outcome = Read::Drained;
+                    break;
+                }
+            }
+        }
+        self.drain(now, supplies);
+        outcome
+    }
+
+    /// Carries an order out. Audio that can leave at once does.
+    pub(super) fn obey(&mut self, now: Instant, order: LegOrder, supplies: &mut Supplies) {
+        match order {
+            LegOrder::Remote(remote) => self.leg.remote(now, *remote),
+            LegOrder::Play(pcm, epoch) => self.play(&pcm, epoch),
+            LegOrder::Mark(id) => self.leg.mark(id),
+            LegOrder::Flush(epoch, answer) => {
+                self.epoch = self.epoch.max(epoch);
+                let heard = self.leg.flush();
+                self.return_credit();
+                // Whoever asked may have gone away since; the queue is empty all the same.
+                drop(answer.send(heard));
+            }
+            LegOrder::Pause => self.leg.pause(),
+            LegOrder::Resume => self.leg.resume(),
+            LegOrder::Ambient(ambient) => self.leg.ambient(ambient),
+            // As above: the keys are pressed whether or not anybody waits to hear how.
+            LegOrder::Dtmf(digits, answer) => drop(answer.send(self.leg.send_dtmf(&digits))),
+            LegOrder::Record(recording) => {
+                if let Some(mut former) = self.recording.replace(recording) {
+                    former.close(Recording::Going);
+                }
+            }
+            LegOrder::StopRecording => {
+                if let Some(mut recording) = self.recording.take() {
+                    recording.close(Recording::Going);
+                }
+            }
+            // As above.
+            LegOrder::Stats(answer) => drop(answer.send(self.leg.stats())),
+        }
+        if self.leg.next_due().is_some_and(|due| due <= now) {
+            self.leg.tick(now);
+        }
+        self.drain(now, supplies);
+    }
+
+    /// Ends the leg; gives its ports, and a recording whose end the writer has no room for yet.
+    pub(super) fn close(mut self, now: Instant, supplies: &mut Supplies) -> (BoundPorts, Option<ShardRecording>) {
+        self.leg.close(now);
+        self.drain(now, supplies);
+        self.outbox.finish(now, &supplies.chunks);
+        self.link.close();
+        let unfinished = self.recording.take().and_then(|mut recording| {
+            let handed_over = recording.close(Recording::Going);
+            (!handed_over).then_some(recording)
+        });
+        (self.ports, unfinished)
+    }
+
+    fn play(&mut self, pcm: &[i16], epoch: u64) {
+        let taken = if epoch < self.epoch { 0 } else { self.leg.play(pcm) };
+        self.owed += pcm.len() - taken.min(pcm.len());
+        self.room = self.room.saturating_sub(taken);
+    }
+
+    /// Sends and reports everything there is.
+    fn drain(&mut self, now: Instant, supplies: &mut Supplies) {
+        while let Some(packet) = self.leg.poll_transmit() {
+            let socket: &UdpSocket = match packet.channel {
+                Channel::Rtp => &self.ports.rtp,
+                Channel::Rtcp => self.ports.rtcp.as_ref().unwrap_or(&self.ports.rtp),
+            };
+            if let Err(error) = socket.send_to(packet.bytes, packet.destination) {
+                supplies.send_failures += 1;
+                tracing::trace!(leg = self.link.id, %error, "a packet was not sent");
+            }
+        }
+        while let Some(event) = self.leg.poll_event() {
+            match &event {
+                // The recorder's alone. Not handed on: a pair of frames is long, and moving it is not free.
+                LegEvent::Audio(pair) => self.record(pair, supplies),
+                _ => self.outbox.event(now, event, &supplies.chunks),
+            }
+        }
+        self.return_credit();
+    }
+
+    fn record(&mut self, pair: &FramePair, supplies: &Supplies) {
+        if let Some(recording) = &mut self.recording
+            && recording.push(pair, &supplies.recordings) == Recording::GivenUp
+        {
+            recording.close(Recording::GivenUp);
+            self.recording = None;
+        }
+    }
+
+    /// Gives credit back for samples that left, in portions worth a wake-up.
+    fn return_credit(&mut self) {
+        let room = self.leg.room();
+        self.owed += room.saturating_sub(self.room);
+        self.room = room;
+        if self.owed >= self.worth || (self.owed > 0 && self.leg.queued().is_zero()) {
+            self.link.give_credit(std::mem::take(&mut self.owed));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Voice: from phrases to sound.
+
+pub mod openai;
+
+use crate::{ProviderError, Running};
+use callwright_conversation::vocabulary::TtsEvent;
+use std::collections::BTreeMap;
+use tokio::sync::mpsc;
+
+/// One phrase to speak.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TtsRequest {
+    /// The phrase.
+    pub text: String,
+    /// Samples a second of the sound that is wanted (8000 or 16000). The provider converts.
+    pub rate: u32,
+    /// The vendor's voice; empty: its default.
+    pub voice: String,
+    /// The vendor's model; empty: its default.
+    pub model: String,
+    /// BCP 47 tag or the vendor's own word; empty: the vendor's default.
+    pub language: String,
+    /// Speed; 1.0 is the voice's own.
+    pub speed: f64,
+    /// The vendor's word for an emotion; empty: none.
+    pub emotion: String,
+    /// Passed to the vendor as they are.
+    pub params: BTreeMap<String, String>,
+}
+
+/// Sound as it streams. Dropping it cancels the synthesis.
+#[derive(Debug)]
+pub struct TtsStream {
+    /// Bounded: a synthesiser faster than real time waits. Closed after `Done` or an error.
+    pub events: mpsc::Receiver<Result<TtsEvent, ProviderError>>,
+    /// The task behind it.
+    pub running: Running,
+}
+
+/// A kind of synthesiser.
+pub trait Tts: Send + Sync {
+    /// Its configured name.
+    fn name(&self) -> &str;
+    /// Speaks one phrase; the sound streams.
+    fn speak(&self, request: TtsRequest) -> TtsStream;
+}

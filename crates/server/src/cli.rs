@@ -1,0 +1,79 @@
+//! The command line: one subcommand a job. Parses and hands over; does nothing itself.
+
+use crate::config::{self, LogFormat};
+use crate::{call, check, demo, models, serve, telemetry};
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Self-hosted AI calling: your agents, over your own SIP trunk.
+#[derive(Parser)]
+#[command(name = "callwright", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Run the server.
+    Serve {
+        /// Configuration file [default: callwright.toml if it is there].
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// Write the addresses in use to this JSON file once the server is ready.
+        #[arg(long)]
+        ready_file: Option<PathBuf>,
+    },
+    /// Check the configuration and what it needs: models, ports, trunks.
+    Check {
+        /// Configuration file [default: callwright.toml if it is there].
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+    /// Print the whole configuration as it is understood, secrets masked.
+    PrintConfig {
+        /// Configuration file [default: callwright.toml if it is there].
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+    /// Place a call through a running server and watch it.
+    Call(call::Arguments),
+    /// A whole AI call on this machine, offline: server, telephone network and callee.
+    Demo(demo::Arguments),
+    /// The local models: fetch, import, list, verify.
+    Models {
+        #[command(subcommand)]
+        job: models::Job,
+    },
+}
+
+/// Parses the command line and does the job.
+pub(crate) fn run() -> Result<ExitCode> {
+    match Arguments::parse().job {
+        Job::Serve { config, ready_file } => {
+            let settings = config::load(config.as_deref())?;
+            telemetry::start(&settings)?;
+            runtime()?.block_on(serve::run(settings, ready_file))
+        }
+        Job::Check { config } => {
+            let settings = config::load(config.as_deref())?;
+            runtime()?.block_on(check::run(&settings))
+        }
+        Job::PrintConfig { config } => {
+            print!("{}", config::load(config.as_deref())?.printed()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Job::Call(arguments) => runtime()?.block_on(call::run(arguments)),
+        Job::Demo(arguments) => {
+            telemetry::log(&arguments.log, LogFormat::Text)?;
+            runtime()?.block_on(demo::run(arguments))
+        }
+        Job::Models { job } => runtime()?.block_on(models::run(job)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")
+}

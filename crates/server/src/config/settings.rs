@@ -1,0 +1,365 @@
+//! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
+
+use anyhow::Result;
+use callwright_domain::agent::Switch;
+use callwright_domain::policy::CALLS_PER_CALLER_NUMBER;
+use callwright_domain::{AccountId, AgentId, KeyId, PhoneNumber, Pii, Scope, TrunkId};
+use callwright_providers::catalogue::{
+    BrainVendor, Defaults, EarsVendor, Fallbacks, LocalEntry, ScriptEntry, VendorsConfig, VoiceVendor,
+};
+use callwright_store::TrunkSettings;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// The process.
+    pub(crate) server: Server,
+    /// The HTTP API.
+    pub(crate) http: Http,
+    /// Signalling.
+    pub(crate) sip: Sip,
+    /// Audio.
+    pub(crate) media: Media,
+    /// Local models.
+    pub(crate) models: Models,
+    /// Recognisers by name.
+    pub(crate) ears: BTreeMap<String, EarsVendor>,
+    /// Language models by name.
+    pub(crate) brain: BTreeMap<String, BrainVendor>,
+    /// Synthesisers by name.
+    pub(crate) voice: BTreeMap<String, VoiceVendor>,
+    /// Which of them an agent gets that names none.
+    pub(crate) defaults: Defaults,
+    /// Whom to ask when one fails.
+    pub(crate) fallback: Fallbacks,
+    /// API keys that exist from the start.
+    pub(crate) keys: BTreeMap<KeyId, Key>,
+    /// Trunks that exist from the start.
+    pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    /// Caller numbers that exist from the start.
+    pub(crate) numbers: BTreeMap<String, Number>,
+    /// Agents that exist from the start.
+    pub(crate) agents: BTreeMap<AgentId, Agent>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Directory of the database and the recordings; made when it is not there.
+    pub(crate) data: PathBuf,
+    /// This node's name, unique among nodes that share a database.
+    pub(crate) node: String,
+    /// Calls at once on this node.
+    pub(crate) max_calls: u32,
+    /// Seconds that live calls may go on after SIGTERM.
+    pub(crate) drain_s: u64,
+    /// Log lines: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,callwright_sip=debug`.
+    pub(crate) log: String,
+    /// Log format.
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Address of the API; port 0 lets the system choose.
+    pub(crate) listen: SocketAddr,
+}
+
+/// `[sip]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sip {
+    /// Address for SIP over UDP.
+    pub(crate) udp: SocketAddr,
+    /// Address for SIP over TCP; none: TCP is not offered.
+    pub(crate) tcp: Option<SocketAddr>,
+    /// Host that peers see in Via and Contact; none: the address SIP listens on, or the route's own.
+    pub(crate) advertise: Option<String>,
+}
+
+/// `[media]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Media {
+    /// Address that RTP is sent from.
+    pub(crate) address: IpAddr,
+    /// Address that peers see in SDP; none: `address`.
+    pub(crate) advertise: Option<IpAddr>,
+    /// UDP ports for RTP, `first-last`.
+    pub(crate) ports: PortRange,
+    /// Media threads; 0: one a core.
+    pub(crate) threads: usize,
+    /// Seconds without any audio from the far end after which a call is ended.
+    pub(crate) timeout_s: u64,
+}
+
+/// Two port numbers with a dash between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct PortRange {
+    /// The lowest.
+    pub(crate) first: u16,
+    /// The highest.
+    pub(crate) last: u16,
+}
+
+impl TryFrom<String> for PortRange {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let rule = "two ports with a dash between them, the first at least 1024 and smaller than the last, such as 10000-32767";
+        let (first, last) = text.split_once('-').ok_or(rule)?;
+        let parse = |part: &str| part.trim().parse::<u16>().map_err(|_| rule);
+        let range = Self { first: parse(first)?, last: parse(last)? };
+        if range.first < 1024 || range.first >= range.last {
+            return Err(rule.to_owned());
+        }
+        Ok(range)
+    }
+}
+
+impl From<PortRange> for String {
+    fn from(range: PortRange) -> Self {
+        format!("{}-{}", range.first, range.last)
+    }
+}
+
+/// `[models]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    /// Where `callwright models fetch` puts the local models.
+    pub(crate) dir: PathBuf,
+}
+
+/// `[keys.ID]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Key {
+    /// Whose key it is.
+    pub(crate) account: AccountId,
+    /// The secret half.
+    pub(crate) secret: Pii<String>,
+    /// What it may do.
+    pub(crate) scopes: Vec<Scope>,
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self { account: main_account(), secret: Pii::default(), scopes: Scope::ALL.to_vec() }
+    }
+}
+
+/// `[trunks.ID]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Trunk {
+    /// Whose trunk it is.
+    #[serde(default = "main_account")]
+    pub(crate) account: AccountId,
+    /// Everything else.
+    #[serde(flatten)]
+    pub(crate) settings: TrunkSettings,
+}
+
+/// `[numbers."+1555…"]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Number {
+    /// Whose number it is.
+    #[serde(default = "main_account")]
+    pub(crate) account: AccountId,
+    /// The trunk its calls go through.
+    pub(crate) trunk: TrunkId,
+    /// Calls at once.
+    #[serde(default = "default_calls")]
+    pub(crate) max_calls: u32,
+    /// Whether calls may be made from it.
+    #[serde(default = "switched_on")]
+    pub(crate) enabled: Switch,
+}
+
+/// `[agents.ID]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Agent {
+    /// Whose agent it is.
+    #[serde(default = "main_account")]
+    pub(crate) account: AccountId,
+    /// TOML or JSON file with the agent, relative to the working directory.
+    pub(crate) file: PathBuf,
+}
+
+/// The account that everything belongs to unless it says otherwise.
+pub(crate) fn main_account() -> AccountId {
+    AccountId::new("main").expect("a valid account id")
+}
+
+const fn default_calls() -> u32 {
+    CALLS_PER_CALLER_NUMBER
+}
+
+const fn switched_on() -> Switch {
+    Switch::On
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("callwright-data"),
+            node: String::from("node1"),
+            max_calls: 1000,
+            drain_s: 3600,
+            log: String::from("info"),
+            log_format: LogFormat::default(),
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self { udp: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5060)), tcp: None, advertise: None }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            advertise: None,
+            ports: PortRange { first: 10_000, last: 32_767 },
+            threads: 0,
+            timeout_s: 30,
+        }
+    }
+}
+
+impl Default for Models {
+    fn default() -> Self {
+        Self { dir: PathBuf::from(".callwright/models") }
+    }
+}
+
+/// The name of what needs no configuration: the models in this process.
+const LOCAL: &str = "local";
+/// The name of the brain that needs no configuration: the agent's own rules.
+const SCRIPT: &str = "script";
+
+impl Settings {
+    /// The configured vendors, and beside them those that need no configuration.
+    pub(crate) fn vendors(&self) -> VendorsConfig {
+        let (mut ears, mut brain, mut voice) = (self.ears.clone(), self.brain.clone(), self.voice.clone());
+        ears.entry(LOCAL.to_owned()).or_insert_with(|| EarsVendor::Local(LocalEntry::default()));
+        voice.entry(LOCAL.to_owned()).or_insert_with(|| VoiceVendor::Local(LocalEntry::default()));
+        brain.entry(SCRIPT.to_owned()).or_insert_with(|| BrainVendor::Script(ScriptEntry::default()));
+        if cfg!(feature = "local-llm") {
+            brain.entry(LOCAL.to_owned()).or_insert_with(|| BrainVendor::Local(LocalEntry::default()));
+        }
+        let mut defaults = self.defaults.clone();
+        if defaults.brain.is_empty() && !brain.contains_key(LOCAL) {
+            // The one that somebody took the trouble to configure, else the script.
+            let configured = self.brain.keys().next().filter(|_| self.brain.len() == 1);
+            defaults.brain = configured.cloned().unwrap_or_else(|| SCRIPT.to_owned());
+        }
+        VendorsConfig { ears, brain, voice, defaults, fallback: self.fallback.clone() }
+    }
+
+    /// What is well-formed and still cannot work, one line each: key, what is wrong, remedy.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (number, settings) in &self.numbers {
+            if let Err(why) = PhoneNumber::parse(number) {
+                found.push(format!("`numbers.\"{}…\"`: {why}", number.chars().take(4).collect::<String>()));
+            }
+            let trunk = &settings.trunk;
+            match self.trunks.get(trunk) {
+                None => found.push(format!(
+                    "`numbers`: trunk `{trunk}` is not configured; add a section [trunks.{trunk}] with its host"
+                )),
+                Some(owner) if owner.account != settings.account => {
+                    found.push(format!(
+                        "`numbers`: trunk `{trunk}` belongs to account `{}`, the number to `{}`",
+                        owner.account, settings.account
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        for (id, trunk) in &self.trunks {
+            if trunk.settings.host.is_empty() {
+                found.push(format!("`trunks.{id}.host` is missing: the host name or address of the trunk"));
+            }
+        }
+        for (id, trunk) in &self.trunks {
+            let settings = &trunk.settings;
+            let without_effect = [
+                ("register", settings.register.is_on()),
+                ("cps", settings.cps != 0),
+                ("max_calls", settings.max_calls != 0),
+                ("options_interval_s", settings.options_interval_s != 0),
+            ];
+            for (name, _) in without_effect.into_iter().filter(|(_, asked)| *asked) {
+                found.push(format!("`trunks.{id}.{name}` is not carried out by this version; leave it out"));
+            }
+        }
+        for (id, key) in &self.keys {
+            if key.secret.expose().is_empty() {
+                found.push(format!(
+                    "`keys.{id}.secret` is missing: any text that is hard to guess, such as `${{file:secret.txt}}`"
+                ));
+            }
+        }
+        if self.server.max_calls == 0 {
+            found.push(String::from(
+                "`server.max_calls` is 0: no call could ever be made; leave it out or give at least 1",
+            ));
+        }
+        found
+    }
+
+    /// The whole configuration as TOML, secrets masked.
+    pub(crate) fn printed(&self) -> Result<String> {
+        let mut tree = toml::Table::try_from(self)?;
+        mask(&mut tree);
+        Ok(toml::to_string_pretty(&tree)?)
+    }
+}
+
+/// Keys whose values are secrets, wherever they stand.
+const SECRET_KEYS: [&str; 4] = ["secret", "password", "key", "username"];
+
+fn mask(tree: &mut toml::Table) {
+    for (name, value) in tree.iter_mut() {
+        match value {
+            toml::Value::Table(table) => mask(table),
+            toml::Value::String(text) if SECRET_KEYS.contains(&name.as_str()) && !text.is_empty() => {
+                *text = String::from("***");
+            }
+            _ => {}
+        }
+    }
+}

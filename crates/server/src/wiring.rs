@@ -1,0 +1,215 @@
+//! Makes a running server out of a configuration: opens the store, binds the sockets, hands everything to the engine
+//! and the engine to the API. Decides nothing about calls.
+
+use crate::config::Settings;
+use crate::ready::Addresses;
+use crate::seeding;
+use anyhow::Context;
+use callwright_api::Api;
+use callwright_domain::Moment;
+use callwright_engine::{Calls, Clock, Engine, Parts, Policy};
+use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
+use callwright_providers::ProviderError;
+use callwright_providers::asr::Asr;
+use callwright_providers::catalogue::{Catalogue, LocalEntry, LocalParts};
+use callwright_providers::llm::Llm;
+use callwright_providers::local::LocalModels;
+use callwright_providers::tts::Tts;
+use callwright_store::{Opened, Store, StoreSettings};
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+/// How often the gauges of the planes are refreshed.
+const GAUGES_EVERY: Duration = Duration::from_millis(500);
+
+/// How long connections may take to close once everything is over.
+const STOP_PATIENCE: Duration = Duration::from_secs(6);
+
+/// A server that takes calls.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) addresses: Addresses,
+    /// Its audio, for a demo's callee beside it.
+    pub(crate) media: MediaPlane,
+    /// Its local models.
+    pub(crate) models: LocalModels,
+    engine: Engine,
+    store: Store,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The time of the system's clock.
+pub(crate) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Moment(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Starts a server.
+pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
+    let store = StoreSettings { path: settings.server.data.clone(), node: settings.server.node.clone() };
+    let Opened { store, reader, recordings, .. } = Store::open(store, now()).await?;
+    let (models, catalogue) = catalogue(settings)?;
+    let media = media(settings)?;
+    let tasks = TaskTracker::new();
+    let stop = CancellationToken::new();
+    let sip = sip(settings, &tasks, &stop).await?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
+    seeding::seed(settings, &store, now()).await?;
+    let engine = Engine::start(Parts {
+        store: store.clone(),
+        reader,
+        recordings,
+        catalogue,
+        sip: sip.clone(),
+        media: media.clone(),
+        clock: Clock::new(now),
+        policy: Policy {
+            max_calls: settings.server.max_calls,
+            drain: Duration::from_secs(settings.server.drain_s),
+            media_timeout: Duration::from_secs(settings.media.timeout_s.max(5)),
+        },
+        seed,
+    })
+    .await?;
+    let listener = TcpListener::bind(settings.http.listen).await.with_context(|| {
+        let address = settings.http.listen;
+        format!("`http.listen`: {address} cannot be used; another program may have it, choose another port")
+    })?;
+    let addresses =
+        Addresses { http: listener.local_addr()?, sip_udp: sip.udp(), sip_tcp: sip.tcp(), pid: std::process::id() };
+    let api = Api::new(engine.calls(), now, move || metrics.render());
+    tasks.spawn(api.serve(listener, stop.clone()));
+    tasks.spawn(gauges(sip, media.clone(), stop.clone()));
+    Ok(Running { addresses, media, models, engine, store, stop, tasks })
+}
+
+impl Running {
+    /// The door into the engine.
+    pub(crate) fn calls(&self) -> Calls {
+        self.engine.calls()
+    }
+
+    /// Lets live calls end, then stops everything. `hurry` cuts the wait short.
+    pub(crate) async fn stop(self, hurry: impl Future<Output = ()> + Send) {
+        let Self { engine, store, stop, tasks, media, .. } = self;
+        engine.drain(hurry).await;
+        // The SIP endpoint says its last goodbyes and ends when nobody holds it any more: not the engine, not the API.
+        drop(engine);
+        drop(media);
+        stop.cancel();
+        tasks.close();
+        if timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
+            warn!("some connections did not close in time");
+        }
+        store.close().await;
+    }
+}
+
+fn catalogue(settings: &Settings) -> anyhow::Result<(LocalModels, Catalogue)> {
+    let models = LocalModels::new(settings.models.dir.clone());
+    for finding in models.check() {
+        info!("{finding}");
+    }
+    let catalogue = Catalogue::build(&settings.vendors(), &InProcess(models.clone()))?;
+    Ok((models, catalogue))
+}
+
+/// Hands the local models to the catalogue under the configured names.
+struct InProcess(LocalModels);
+
+impl LocalParts for InProcess {
+    fn ears(&self, name: &str, _entry: &LocalEntry) -> Result<Arc<dyn Asr>, ProviderError> {
+        Ok(self.0.ears(name))
+    }
+
+    fn brain(&self, name: &str, _entry: &LocalEntry) -> Result<Arc<dyn Llm>, ProviderError> {
+        Ok(self.0.brain(name))
+    }
+
+    fn voice(&self, name: &str, _entry: &LocalEntry) -> Result<Arc<dyn Tts>, ProviderError> {
+        Ok(self.0.voice(name))
+    }
+}
+
+fn media(settings: &Settings) -> anyhow::Result<MediaPlane> {
+    let ports = settings.media.ports;
+    let bind = settings.media.address;
+    let threads = if settings.media.threads == 0 { MediaSettings::default().threads } else { settings.media.threads };
+    let advertise = settings.media.advertise.or_else(|| bind.is_unspecified().then(own_address));
+    let range = PortRange::new(ports.first, ports.last).context("`media.ports`")?;
+    MediaPlane::start(MediaSettings { threads, bind, advertise, ports: range, ..MediaSettings::default() })
+        .context("the media plane cannot start")
+}
+
+async fn sip(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<SipHandle> {
+    let mut wanted = SipSettings::new(settings.sip.udp, settings.sip.tcp);
+    wanted.advertise = settings.sip.advertise.clone();
+    if wanted.advertise.is_none() && settings.sip.udp.ip().is_unspecified() {
+        wanted.advertise = Some(own_address().to_string());
+    }
+    let (endpoint, handle, reports) = SipEndpoint::bind(wanted).await.with_context(|| {
+        format!("`sip.udp`: {} cannot be used; another program may have it, choose another port", settings.sip.udp)
+    })?;
+    tasks.spawn(endpoint.run());
+    tasks.spawn(listen(reports, stop.clone()));
+    Ok(handle)
+}
+
+/// What happens beside calls. Nobody may call us yet, so a call that comes is let go, which refuses it.
+async fn listen(mut reports: mpsc::Receiver<SipReport>, stop: CancellationToken) {
+    loop {
+        let report = tokio::select! {
+            () = stop.cancelled() => return,
+            report = reports.recv() => report,
+        };
+        match report {
+            None => return,
+            Some(SipReport::Incoming { .. }) => info!("an incoming call was refused"),
+            Some(SipReport::Registered { .. }) => info!("registered with a trunk"),
+            Some(SipReport::RegistrationFailed { cause, .. }) => warn!(?cause, "a trunk refuses our registration"),
+            Some(SipReport::Unregistered { .. }) => info!("unregistered from a trunk"),
+        }
+    }
+}
+
+/// The address that packets to the outside leave from. No packet is sent to find out.
+fn own_address() -> IpAddr {
+    let documentation = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), 9));
+    let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))
+        .and_then(|socket| socket.connect(documentation).and_then(|()| socket.local_addr()));
+    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}
+
+/// Copies the planes' own counters into the metrics.
+async fn gauges(sip: SipHandle, media: MediaPlane, stop: CancellationToken) {
+    loop {
+        if let Ok(live) = sip.live().await {
+            let remembered = live.calls + live.dialogs + live.transactions + live.timers + live.leftovers;
+            set("callwright_sip_remembered", remembered);
+        }
+        let stats = media.stats();
+        set("callwright_media_legs", stats.legs);
+        metrics::counter!("callwright_media_visits_total").absolute(stats.visits);
+        metrics::counter!("callwright_media_late_visits_total").absolute(stats.late_visits);
+        metrics::counter!("callwright_media_dropped_chunks_total").absolute(stats.dropped_chunks);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GAUGES_EVERY) => {}
+        }
+    }
+}
+
+fn set(name: &'static str, value: usize) {
+    let value = u32::try_from(value).unwrap_or(u32::MAX);
+    metrics::gauge!(name).set(f64::from(value));
+}

@@ -1,0 +1,238 @@
+//! What goes into and comes out of the verbs about calls. Plain values; the verbs are in [`crate::Store`] and
+//! [`crate::Reader`].
+
+use crate::StoreError;
+use callwright_domain::call::Timeline;
+use callwright_domain::{
+    AccountId, AgentId, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber, Recorded, Refusal,
+};
+use std::time::Duration;
+
+/// A request to accept a call.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The call. Its id must be fresh.
+    pub plan: CallPlan,
+    /// The requester's promise not to mean two calls by one request.
+    pub idempotency: Option<Idempotency>,
+    /// The answer the requester gets, kept with the idempotency key and given back when the request is repeated.
+    /// Not kept without a key.
+    pub response: String,
+}
+
+/// A key under which a request may be repeated. Kept for [`Idempotency::KEPT`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    /// 1 to 255 characters, the requester's own; unique within the account.
+    pub key: String,
+    /// SHA-256 over the request's body: a repeat must be byte for byte the same.
+    pub body_hash: [u8; 32],
+}
+
+impl Idempotency {
+    /// How long a key is remembered.
+    pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
+/// An accepted request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// The call exists now; it is on disk.
+    New,
+    /// The same request was accepted before; nothing was written.
+    Replayed {
+        /// The call that exists since then.
+        call: CallId,
+        /// The answer that was given then.
+        response: String,
+    },
+}
+
+/// Why no call was accepted.
+///
+/// There is no "in flight" variant: the key, the count and the call are one transaction, so a repeat meets either
+/// nothing or the finished acceptance.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AdmitError {
+    /// The rules say no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for a different request.
+    #[error("this idempotency key was used for a different request")]
+    IdempotencyMismatch,
+    /// The store could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// How a call ended, for [`crate::Store::finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Why.
+    pub cause: HangupCause,
+    /// The SIP status that ended it, when one did.
+    pub status: Option<u16>,
+    /// The Q.850 cause that came with it (RFC 3326).
+    pub q850: Option<u8>,
+}
+
+impl From<HangupCause> for Ending {
+    fn from(cause: HangupCause) -> Self {
+        Self { cause, status: None, q850: None }
+    }
+}
+
+/// What [`crate::Store::finish`] did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Finished {
+    /// The call ended with this event.
+    Now(Recorded),
+    /// It had ended before; nothing was written. The first cause stands.
+    Before(HangupCause),
+}
+
+/// A call that was being dialled or up when its owner died. It is to be ended, never dialled again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interrupted {
+    /// The call.
+    pub plan: CallPlan,
+    /// Where it stood.
+    pub state: CallState,
+    /// The last INVITE's identifiers.
+    pub intent: Option<DialIntent>,
+    /// The dialog's text form, when it was answered: what BYE needs.
+    pub dialog: Option<String>,
+}
+
+/// A call as readers see it: a projection of its journal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallView {
+    /// What it was to be.
+    pub plan: CallPlan,
+    /// Where it stands.
+    pub state: CallState,
+    /// When its stages were reached.
+    pub timeline: Timeline,
+    /// Why it ended, when it has.
+    pub cause: Option<HangupCause>,
+    /// The SIP status that ended it, when one did.
+    pub status: Option<u16>,
+    /// The Q.850 cause that came with it (RFC 3326).
+    pub q850: Option<u8>,
+    /// Times it was dialled.
+    pub attempts: u32,
+    /// Place of its latest event.
+    pub last_seq: u64,
+    /// Name of the recording kept, when one was.
+    pub recording: Option<String>,
+}
+
+/// The summary written once for each attempt that ended; what a bill is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The call.
+    pub call: CallId,
+    /// Number of the attempt; 0 when it was never dialled.
+    pub attempt: u32,
+    /// Why it ended.
+    pub cause: HangupCause,
+    /// The SIP status that ended it, when one did.
+    pub status: Option<u16>,
+    /// The Q.850 cause that came with it (RFC 3326).
+    pub q850: Option<u8>,
+    /// When its stages were reached.
+    pub timeline: Timeline,
+    /// From the answer to the end; zero when it was not answered.
+    pub talked: Duration,
+}
+
+/// Where a call stands, without the cause of an end: what lists are filtered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Accepted, not yet dialled.
+    Queued,
+    /// The INVITE is out.
+    Dialing,
+    /// The callee's telephone rings.
+    Ringing,
+    /// Answered.
+    Talking,
+    /// A second leg is being brought in.
+    Transferring,
+    /// Over.
+    Ended,
+}
+
+impl Stage {
+    /// Every stage, in the order of a call's life.
+    pub const ALL: [Self; 6] =
+        [Self::Queued, Self::Dialing, Self::Ringing, Self::Talking, Self::Transferring, Self::Ended];
+
+    /// The stage's word, as stored and as lists are asked for.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Dialing => "dialing",
+            Self::Ringing => "ringing",
+            Self::Talking => "talking",
+            Self::Transferring => "transferring",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// The stage of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.word() == word)
+    }
+}
+
+impl From<CallState> for Stage {
+    fn from(state: CallState) -> Self {
+        match state {
+            CallState::Queued => Self::Queued,
+            CallState::Dialing => Self::Dialing,
+            CallState::Ringing => Self::Ringing,
+            CallState::Talking => Self::Talking,
+            CallState::Transferring => Self::Transferring,
+            CallState::Ended(_) => Self::Ended,
+        }
+    }
+}
+
+/// Which calls a list shows. What is `None` does not narrow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallFilter {
+    /// Only calls that stand here.
+    pub state: Option<Stage>,
+    /// Only calls of this agent.
+    pub agent: Option<AgentId>,
+    /// Only calls to this number.
+    pub callee: Option<PhoneNumber>,
+    /// Only calls from this number.
+    pub caller: Option<PhoneNumber>,
+    /// Only calls accepted at or after this.
+    pub since: Option<Moment>,
+    /// Only calls accepted before this.
+    pub until: Option<Moment>,
+}
+
+/// A piece of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The piece.
+    pub items: Vec<T>,
+    /// Give this back to read on; none: this was the last piece.
+    pub next: Option<String>,
+}
+
+/// What [`crate::Store::purge`] removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Idempotency keys past their 24 hours.
+    pub idempotency_keys: u64,
+    /// Nonces past their time.
+    pub nonces: u64,
+}
+
+/// Whose call an id names, for verbs that know the id only.
+pub(crate) type Key = (AccountId, CallId);

@@ -1,0 +1,158 @@
+//! What can go wrong below the verbs. Hides the database's own codes; never carries a stored value.
+
+use callwright_domain::call::IllegalEvent;
+use std::path::PathBuf;
+
+/// Why a verb did nothing. Whatever the variant: nothing of the verb's work is stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The database file is damaged; the server must not run on it.
+    #[error(
+        "the database {path} is damaged ({detail}). Stop the server, keep a copy of the file, then either restore a \
+         backup or salvage what is readable with: sqlite3 '{path}' .recover | sqlite3 '{path}.recovered'",
+        path = path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What the check found.
+        detail: String,
+    },
+    /// The file was written by a newer Callwright.
+    #[error(
+        "the database has schema version {found}, this program knows versions up to {known}. Run the newer program \
+         again, or restore a backup made before the upgrade"
+    )]
+    TooNew {
+        /// Version in the file.
+        found: i64,
+        /// Newest version this program knows.
+        known: i64,
+    },
+    /// Another process uses the data directory.
+    #[error(
+        "the data directory {path} is in use by another process ({holder}). Stop that process, or give this one a \
+         data directory of its own",
+        path = path.display()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// What the lock file says about the holder.
+        holder: String,
+    },
+    /// The data directory cannot be used.
+    #[error("the data directory {path} cannot be used: {detail}", path = path.display())]
+    Directory {
+        /// The directory or file.
+        path: PathBuf,
+        /// The operating system's reason.
+        detail: String,
+    },
+    /// The disk, or the space given to the database, is full. Works again when there is space.
+    #[error("the database has no space left")]
+    Full,
+    /// The store is closed or closing.
+    #[error("the store is closed")]
+    Closed,
+    /// No call of this id.
+    #[error("no call with this id exists")]
+    NoSuchCall,
+    /// The call is another node's, or an earlier life's of this node.
+    #[error("the call belongs to another owner")]
+    NotOwner,
+    /// The event cannot happen in the call's state.
+    #[error(transparent)]
+    Illegal(#[from] IllegalEvent),
+    /// The id is taken by something else: a key of another account, a vendor id of another call.
+    #[error("{what} is already taken")]
+    Taken {
+        /// Which kind of id.
+        what: &'static str,
+    },
+    /// A cursor that no page gave.
+    #[error("the cursor is not one that a page gave")]
+    BadCursor,
+    /// The database refused the value: too long, empty, or naming what does not exist.
+    #[error("the database refused a value: {detail}")]
+    Rejected {
+        /// The rule, in the database's words.
+        detail: String,
+    },
+    /// A stored row cannot be read back: written by a newer program, or damaged.
+    #[error("a stored {what} cannot be read: {detail}")]
+    Unreadable {
+        /// Which kind of row.
+        what: &'static str,
+        /// Why; never the value.
+        detail: String,
+    },
+    /// Anything else the database said.
+    #[error("the database failed: {detail}")]
+    Database {
+        /// The database's message.
+        detail: String,
+    },
+}
+
+/// Primary SQLite result codes (sqlite.org/rescode.html). Extended codes carry them in their low byte.
+const SQLITE_CORRUPT: i64 = 11;
+const SQLITE_FULL: i64 = 13;
+const SQLITE_CONSTRAINT: i64 = 19;
+const SQLITE_NOTADB: i64 = 26;
+
+impl StoreError {
+    /// What may be shown to whoever made the request: no path, no message of the database.
+    pub const fn public(&self) -> &'static str {
+        match self {
+            Self::Full => "the server has no space left for new work",
+            Self::NoSuchCall => "no call with this id exists",
+            Self::NotOwner => "the call is being run elsewhere",
+            Self::Illegal(_) => "this cannot happen to the call in its present state",
+            Self::Taken { .. } => "this id is already taken",
+            Self::BadCursor => "the cursor is not one that a page gave",
+            Self::Rejected { .. } => "a value is not acceptable",
+            Self::Closed => "the server is shutting down",
+            Self::Corrupt { .. }
+            | Self::TooNew { .. }
+            | Self::InUse { .. }
+            | Self::Directory { .. }
+            | Self::Unreadable { .. }
+            | Self::Database { .. } => "the server's storage failed",
+        }
+    }
+
+    /// Whether the database may have thrown the whole transaction away, not only the statement.
+    pub(crate) const fn spoils_batch(&self) -> bool {
+        matches!(self, Self::Full | Self::Corrupt { .. } | Self::Database { .. })
+    }
+
+    /// A row that does not parse.
+    pub(crate) fn unreadable(what: &'static str, why: impl std::fmt::Display) -> Self {
+        Self::Unreadable { what, detail: why.to_string() }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
+            return Self::Taken { what: "the id" };
+        }
+        match primary_code(&error) {
+            Some(SQLITE_CONSTRAINT) => Self::Rejected { detail: error.to_string() },
+            Some(SQLITE_FULL) => Self::Full,
+            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
+                Self::Corrupt { path: PathBuf::from(crate::sqlite::FILE_NAME), detail: error.to_string() }
+            }
+            _ => match error {
+                sqlx::Error::PoolClosed => Self::Closed,
+                other => Self::Database { detail: other.to_string() },
+            },
+        }
+    }
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i64>().ok().map(|extended| extended & 0xff)
+}

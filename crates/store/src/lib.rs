@@ -1,0 +1,27 @@
+//! The only place with SQL: accepted calls, their journals, configuration, leases, one-time values, vendor ids, recordings.
+//!
+//! [`Store`] writes and is given to the engine alone; [`Reader`] reads and may be given to anybody. Both hide which
+//! database is underneath (today SQLite; the SQL keeps to what PostgreSQL shares). Never decides whether a call may
+//! exist ([`callwright_domain::policy`] does) and never reads a clock: `now` is an argument everywhere.
+//!
+//! What a verb acknowledged is on disk: a verb returns after the commit that holds its work, never before.
+
+pub mod aliases;
+pub mod blobs;
+mod calls;
+mod configuration;
+mod error;
+mod reader;
+mod sqlite;
+mod store;
+
+pub use aliases::{Alias, AliasKind};
+pub use blobs::{BlobError, BlobName, Recordings};
+pub use calls::{
+    Admission, AdmitError, Admitted, CallFilter, CallView, Ending, Finished, Idempotency, Interrupted, Page, Purged,
+    Record, Stage,
+};
+pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
+pub use error::StoreError;
+pub use reader::{PAGE_MAX, Reader};
+pub use store::{NodeIdentity, Opened, Store, StoreSettings};

@@ -1,0 +1,214 @@
+//! The reading verbs. Every one takes the account and sees nothing of another's, except [`Reader::key`], by which an
+//! account is found. Sees what is committed; never writes.
+
+use crate::calls::{CallFilter, CallView, Page, Record};
+use crate::configuration::{Account, Number, StoredAgent, Trunk};
+use crate::sqlite::{Scratch, reading};
+use crate::{Alias, AliasKind, StoreError};
+use callwright_domain::transcript::{TranscriptLine, of_journal};
+use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, PhoneNumber, Recorded, TrunkId};
+use sqlx::sqlite::SqlitePool;
+use std::sync::Arc;
+
+/// Most items of one page, whatever is asked for.
+pub const PAGE_MAX: u32 = 1000;
+
+/// Reads. Clones share one pool of connections.
+#[derive(Clone)]
+pub struct Reader {
+    pool: SqlitePool,
+    /// Keeps a vanishing store's files until nobody reads them.
+    _scratch: Option<Arc<Scratch>>,
+}
+
+impl Reader {
+    pub(crate) const fn new(pool: SqlitePool, scratch: Option<Arc<Scratch>>) -> Self {
+        Self { pool, _scratch: scratch }
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        reading::account(&self.pool, id).await
+    }
+
+    /// An agent.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn agent(&self, account: &AccountId, id: &AgentId) -> Result<Option<StoredAgent>, StoreError> {
+        reading::agent(&self.pool, account, id).await
+    }
+
+    /// Agents in the order of their ids; `after` is the last page's `next`.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn agents(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<StoredAgent>, StoreError> {
+        reading::agents(&self.pool, account, after, page_size(limit)).await
+    }
+
+    /// A caller number.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn number(&self, account: &AccountId, number: &PhoneNumber) -> Result<Option<Number>, StoreError> {
+        reading::number(&self.pool, account, number).await
+    }
+
+    /// All caller numbers of the account, in the order of their digits.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn numbers(&self, account: &AccountId) -> Result<Vec<Number>, StoreError> {
+        reading::numbers(&self.pool, account).await
+    }
+
+    /// A trunk.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn trunk(&self, account: &AccountId, id: &TrunkId) -> Result<Option<Trunk>, StoreError> {
+        reading::trunk(&self.pool, account, id).await
+    }
+
+    /// All trunks of the account, in the order of their ids.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn trunks(&self, account: &AccountId) -> Result<Vec<Trunk>, StoreError> {
+        reading::trunks(&self.pool, account).await
+    }
+
+    /// All trunks of all accounts, for whoever registers with them and asks whether they are alive.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn all_trunks(&self) -> Result<Vec<(AccountId, Trunk)>, StoreError> {
+        reading::all_trunks(&self.pool).await
+    }
+
+    /// A key, whosever it is: this is how a request's account is found.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn key(&self, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
+        reading::key(&self.pool, id).await
+    }
+
+    /// All keys of the account, in the order of their ids.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn keys(&self, account: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
+        reading::keys(&self.pool, account).await
+    }
+
+    /// A call.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn call(&self, account: &AccountId, id: CallId) -> Result<Option<CallView>, StoreError> {
+        reading::call(&self.pool, account, id).await
+    }
+
+    /// Calls that pass `filter`, newest first; `cursor` is the last page's `next`.
+    ///
+    /// # Errors
+    /// [`StoreError::BadCursor`] when `cursor` is none of ours.
+    pub async fn calls(
+        &self,
+        account: &AccountId,
+        filter: &CallFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<CallView>, StoreError> {
+        reading::calls(&self.pool, account, filter, cursor, page_size(limit)).await
+    }
+
+    /// Up to `limit` events of a call after place `after_seq` (0: from the beginning), in order. Empty when the
+    /// account has no such call.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn journal(
+        &self,
+        account: &AccountId,
+        id: CallId,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        reading::journal(&self.pool, account, id, after_seq, limit).await
+    }
+
+    /// What was said in a call so far. Empty when the account has no such call.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn transcript(&self, account: &AccountId, id: CallId) -> Result<Vec<TranscriptLine>, StoreError> {
+        Ok(of_journal(&reading::journal(&self.pool, account, id, 0, u32::MAX).await?))
+    }
+
+    /// The records of a call's attempts: one when it has ended.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn records(&self, account: &AccountId, id: CallId) -> Result<Vec<Record>, StoreError> {
+        reading::records(&self.pool, account, id).await
+    }
+
+    /// Calls of a caller number that have not ended.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn active_calls(&self, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
+        reading::active_calls(&self.pool, account, caller).await
+    }
+
+    /// When the next unclaimed call is due, for whoever sleeps until then.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn next_due(&self) -> Result<Option<Moment>, StoreError> {
+        reading::next_due(&self.pool).await
+    }
+
+    /// The pair of a vendor's id.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn alias_of_outer(
+        &self,
+        account: &AccountId,
+        dialect: &str,
+        kind: AliasKind,
+        outer: &str,
+    ) -> Result<Option<Alias>, StoreError> {
+        reading::alias(&self.pool, reading::BY_OUTER, (account, dialect, kind), outer).await
+    }
+
+    /// The pair of one of our ids.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn alias_of_inner(
+        &self,
+        account: &AccountId,
+        dialect: &str,
+        kind: AliasKind,
+        inner: &str,
+    ) -> Result<Option<Alias>, StoreError> {
+        reading::alias(&self.pool, reading::BY_INNER, (account, dialect, kind), inner).await
+    }
+}
+
+fn page_size(asked: u32) -> u32 {
+    asked.clamp(1, PAGE_MAX)
+}

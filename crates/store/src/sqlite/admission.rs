@@ -1,0 +1,145 @@
+//! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
+//! [`policy::admit`] does.
+
+use super::rows::{json, parsed, unsigned};
+use crate::{Admission, AdmitError, Admitted, Idempotency, NumberStatus, Stage, StoreError};
+use callwright_domain::call::Timeline;
+use callwright_domain::policy::{self, CallerStanding, Facts};
+use callwright_domain::{CallEvent, CallPlan, Moment};
+use sqlx::{Row, SqliteConnection};
+use std::fmt::Write;
+
+/// Each count is bounded by its limit, because admission keeps it there; an account without a limit is not counted, or
+/// accepting would grow slower with every call that waits.
+const FACTS: &str = "
+    SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
+        (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.caller = n.number AND c.ended IS NULL)
+            AS caller_active,
+        CASE WHEN a.id IS NULL THEN 0
+            ELSE (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.ended IS NULL) END AS account_active
+    FROM numbers n
+        LEFT JOIN trunks t ON t.account = n.account AND t.id = $3
+        LEFT JOIN accounts a ON a.id = n.account
+    WHERE n.account = $1 AND n.number = $2";
+
+const INSERT_CALL: &str = "
+    INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0)";
+
+/// A key past its time may be used anew, so the old row gives way.
+const KEEP_KEY: &str = "
+    INSERT INTO idempotency_keys (account, key, body_hash, call, response, expires)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, call = excluded.call,
+        response = excluded.response, expires = excluded.expires";
+
+/// [`crate::Store::admit`].
+pub(crate) async fn admit(
+    conn: &mut SqliteConnection,
+    request: &Admission,
+    now: Moment,
+) -> Result<Admitted, AdmitError> {
+    if let Some(idempotency) = &request.idempotency
+        && let Some(earlier) = earlier(conn, &request.plan, idempotency, now).await?
+    {
+        return Ok(earlier);
+    }
+    policy::admit(&facts(conn, &request.plan).await?)?;
+    insert(conn, &request.plan).await?;
+    if let Some(idempotency) = &request.idempotency {
+        sqlx::query(KEEP_KEY)
+            .bind(request.plan.account.as_str())
+            .bind(&idempotency.key)
+            .bind(hex(&idempotency.body_hash))
+            .bind(request.plan.id.to_string())
+            .bind(&request.response)
+            .bind(now.after(Idempotency::KEPT).millis())
+            .execute(conn)
+            .await
+            .map_err(StoreError::from)?;
+    }
+    Ok(Admitted::New)
+}
+
+async fn earlier(
+    conn: &mut SqliteConnection,
+    plan: &CallPlan,
+    idempotency: &Idempotency,
+    now: Moment,
+) -> Result<Option<Admitted>, AdmitError> {
+    let known: Option<(String, String, String)> = sqlx::query_as(
+        "SELECT body_hash, call, response FROM idempotency_keys WHERE account = $1 AND key = $2 AND expires > $3",
+    )
+    .bind(plan.account.as_str())
+    .bind(&idempotency.key)
+    .bind(now.millis())
+    .fetch_optional(conn)
+    .await
+    .map_err(StoreError::from)?;
+    match known {
+        None => Ok(None),
+        Some((hash, ..)) if hash != hex(&idempotency.body_hash) => Err(AdmitError::IdempotencyMismatch),
+        Some((_, call, response)) => Ok(Some(Admitted::Replayed { call: parsed("call id", &call)?, response })),
+    }
+}
+
+async fn facts(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<Facts, StoreError> {
+    let row = sqlx::query(FACTS)
+        .bind(plan.account.as_str())
+        .bind(plan.caller.dial())
+        .bind(plan.trunk.as_str())
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = row else {
+        return Ok(Facts {
+            caller: CallerStanding::Foreign,
+            caller_active: 0,
+            caller_limit: 0,
+            account_active: 0,
+            account_limit: 0,
+        });
+    };
+    let status = NumberStatus::of_word(row.try_get("status")?);
+    let caller = match (status, row.try_get::<Option<i64>, _>("trunk_enabled")?) {
+        (None, _) => return Err(StoreError::unreadable("number", "unknown status")),
+        (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
+        (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
+        (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
+    };
+    let account_limit: Option<i64> = row.try_get("account_limit")?;
+    Ok(Facts {
+        caller,
+        caller_active: unsigned("count", row.try_get("caller_active")?)?,
+        caller_limit: unsigned("limit", row.try_get("max_calls")?)?,
+        account_active: unsigned("count", row.try_get("account_active")?)?,
+        account_limit: account_limit.map_or(Ok(u32::MAX), |limit| unsigned("limit", limit))?,
+    })
+}
+
+async fn insert(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<(), StoreError> {
+    let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
+    sqlx::query(INSERT_CALL)
+        .bind(plan.account.as_str())
+        .bind(plan.id.to_string())
+        .bind(plan.agent_id.as_str())
+        .bind(plan.callee.dial())
+        .bind(plan.caller.dial())
+        .bind(json(plan)?)
+        .bind(plan.created.millis())
+        .bind(plan.due.millis())
+        .bind(Stage::Queued.word())
+        .bind(json(&timeline)?)
+        .execute(&mut *conn)
+        .await?;
+    let key = (plan.account.clone(), plan.id);
+    super::journal::insert_event(conn, &key, 1, (plan.created, &CallEvent::Created)).await
+}
+
+/// Digests are kept as text: the one form that every database spells alike.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").unwrap_or_default();
+        text
+    })
+}

@@ -1,0 +1,199 @@
+//! Appending to a call's journal and keeping its projections in step: the state, the timeline, the record. Never moves
+//! a state by itself: [`CallState::apply`] does.
+
+use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
+use crate::calls::Key;
+use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
+use callwright_domain::call::Timeline;
+use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
+use sqlx::{Row, SqliteConnection};
+
+const LOAD: &str = "
+    SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch
+    FROM calls WHERE id = $1";
+
+/// Whoever moves a call out of the queue owns it from then on, claimed or not: its death must be noticed.
+const UPDATE: &str = "
+    UPDATE calls SET state = $3, cause = $4, status = $5, q850 = $6, timeline = $7, seq = $8, attempt = $9, ended = $10,
+        intent = COALESCE($11, intent), dialog = COALESCE($12, dialog), recording = COALESCE($13, recording),
+        owner = CASE WHEN $3 = 'queued' THEN owner ELSE $14 END, epoch = CASE WHEN $3 = 'queued' THEN epoch ELSE $15 END
+    WHERE account = $1 AND id = $2";
+
+const RECORD: &str = "
+    INSERT INTO records (account, call, attempt, cause, status, q850, timeline, talked_ms, ended)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (account, call, attempt) DO NOTHING";
+
+/// A call's projections while events are added to them.
+struct Standing {
+    key: Key,
+    state: CallState,
+    timeline: Timeline,
+    seq: u64,
+    attempt: u32,
+    status: Option<u16>,
+    q850: Option<u8>,
+    ended: Option<Moment>,
+    intent: Option<String>,
+    dialog: Option<String>,
+    recording: Option<String>,
+}
+
+impl Standing {
+    /// The next event's place, and the projections with it in them.
+    fn absorb(&mut self, at: Moment, event: &CallEvent) -> Result<u64, StoreError> {
+        self.state = self.state.apply(event)?;
+        self.timeline = self.timeline.with(at, event);
+        self.seq = self.seq.saturating_add(1);
+        match event {
+            CallEvent::Dialing { intent } => {
+                self.attempt = intent.attempt;
+                self.intent = Some(json(intent)?);
+            }
+            CallEvent::Answered { dialog, .. } => self.dialog = Some(dialog.clone()),
+            CallEvent::RecordingKept { name, .. } => self.recording = Some(name.clone()),
+            CallEvent::Ended { status, q850, .. } => {
+                (self.status, self.q850, self.ended) = (*status, *q850, Some(at));
+            }
+            _ => {}
+        }
+        Ok(self.seq)
+    }
+}
+
+/// [`crate::Store::append`].
+pub(crate) async fn append(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    call: CallId,
+    events: Vec<(Moment, CallEvent)>,
+) -> Result<Vec<Recorded>, StoreError> {
+    let standing = load(conn, me, call).await?;
+    add(conn, me, standing, events).await
+}
+
+/// [`crate::Store::finish`].
+pub(crate) async fn finish(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    call: CallId,
+    at: Moment,
+    ending: Ending,
+) -> Result<Finished, StoreError> {
+    let standing = load(conn, me, call).await?;
+    if let CallState::Ended(cause) = standing.state {
+        return Ok(Finished::Before(cause));
+    }
+    let event = CallEvent::Ended { cause: ending.cause, status: ending.status, q850: ending.q850 };
+    let mut recorded = add(conn, me, standing, vec![(at, event)]).await?;
+    recorded.pop().map(Finished::Now).ok_or(StoreError::NoSuchCall)
+}
+
+/// Writes one event at its place.
+pub(super) async fn insert_event(
+    conn: &mut SqliteConnection,
+    key: &Key,
+    seq: u64,
+    (at, event): (Moment, &CallEvent),
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)")
+        .bind(key.0.as_str())
+        .bind(key.1.to_string())
+        .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+        .bind(at.millis())
+        .bind(json(event)?)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn load(conn: &mut SqliteConnection, me: &NodeIdentity, call: CallId) -> Result<Standing, StoreError> {
+    let row = sqlx::query(LOAD).bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
+    let owner: (Option<String>, Option<i64>) = (row.try_get("owner")?, row.try_get("epoch")?);
+    match owner {
+        (None, _) => {}
+        (Some(node), Some(epoch)) if node == me.node && epoch == me.epoch => {}
+        (Some(_), _) => return Err(StoreError::NotOwner),
+    }
+    Ok(Standing {
+        key: key_of(&row)?,
+        state: state_of(&row)?,
+        timeline: timeline_of(&row)?,
+        seq: unsigned("sequence number", row.try_get("seq")?)?,
+        attempt: unsigned("attempt", row.try_get("attempt")?)?,
+        status: super::rows::status_of(&row)?,
+        q850: super::rows::q850_of(&row)?,
+        ended: row.try_get::<Option<i64>, _>("ended")?.map(Moment),
+        intent: None,
+        dialog: None,
+        recording: None,
+    })
+}
+
+async fn add(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    mut standing: Standing,
+    events: Vec<(Moment, CallEvent)>,
+) -> Result<Vec<Recorded>, StoreError> {
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let was_ended = standing.state.is_ended();
+    let mut recorded = Vec::with_capacity(events.len());
+    for (at, event) in events {
+        let seq = standing.absorb(at, &event)?;
+        insert_event(conn, &standing.key, seq, (at, &event)).await?;
+        recorded.push(Recorded { seq, at, event });
+    }
+    update(conn, me, &standing).await?;
+    if !was_ended {
+        record(conn, &standing).await?;
+    }
+    Ok(recorded)
+}
+
+async fn update(conn: &mut SqliteConnection, me: &NodeIdentity, standing: &Standing) -> Result<(), StoreError> {
+    let cause = match standing.state {
+        CallState::Ended(cause) => Some(cause_word(cause)?),
+        _ => None,
+    };
+    sqlx::query(UPDATE)
+        .bind(standing.key.0.as_str())
+        .bind(standing.key.1.to_string())
+        .bind(Stage::from(standing.state).word())
+        .bind(cause)
+        .bind(standing.status.map(i64::from))
+        .bind(standing.q850.map(i64::from))
+        .bind(json(&standing.timeline)?)
+        .bind(i64::try_from(standing.seq).unwrap_or(i64::MAX))
+        .bind(i64::from(standing.attempt))
+        .bind(standing.ended.map(Moment::millis))
+        .bind(standing.intent.as_deref())
+        .bind(standing.dialog.as_deref())
+        .bind(standing.recording.as_deref())
+        .bind(&me.node)
+        .bind(me.epoch)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Writes the attempt's record when the call has just ended.
+async fn record(conn: &mut SqliteConnection, standing: &Standing) -> Result<(), StoreError> {
+    let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) else { return Ok(()) };
+    let talked = standing.timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
+    sqlx::query(RECORD)
+        .bind(standing.key.0.as_str())
+        .bind(standing.key.1.to_string())
+        .bind(i64::from(standing.attempt))
+        .bind(cause_word(cause)?)
+        .bind(standing.status.map(i64::from))
+        .bind(standing.q850.map(i64::from))
+        .bind(json(&standing.timeline)?)
+        .bind(i64::try_from(talked).unwrap_or(i64::MAX))
+        .bind(ended.millis())
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Who runs which call. A call is held by one life (epoch) of one node; the node's lease says until when others must
+//! believe that it lives. Never judges our own life by a clock: what we claimed stays ours until the process ends.
+
+use super::rows::{key_of, of_json, state_of};
+use crate::{Interrupted, NodeIdentity, StoreError};
+use callwright_domain::{CallId, CallPlan, Moment};
+use sqlx::{Connection, Row, SqliteConnection};
+use std::time::Duration;
+
+/// How long a fresh life is believed in before its first renewal.
+const FIRST_LEASE: Duration = Duration::from_secs(30);
+
+/// `$1`, `$2`: our node and epoch; `$3`: now. True for a call whose owner is neither we nor alive.
+macro_rules! owner_is_dead {
+    () => {
+        "owner IS NOT NULL AND NOT (owner = $1 AND epoch = $2) AND NOT EXISTS (SELECT 1 FROM nodes
+            WHERE nodes.node = calls.owner AND nodes.epoch = calls.epoch AND nodes.lease_until > $3)"
+    };
+}
+
+const CLAIM: &str = concat!(
+    "UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM calls
+        WHERE state = 'queued' AND due <= $3 AND (owner IS NULL OR (",
+    owner_is_dead!(),
+    ")) ORDER BY due, id LIMIT $4) RETURNING plan"
+);
+
+const TAKE_OVER: &str = concat!(
+    "UPDATE calls SET owner = $1, epoch = $2 WHERE ended IS NULL AND state <> 'queued' AND ",
+    owner_is_dead!(),
+    " RETURNING account, id, plan, state, cause, intent, dialog"
+);
+
+/// Begins the next life of `node`. The data directory is locked by this process, so every other life that the
+/// database knows of is over, whatever its lease says: nobody waits for leases to run out after a restart.
+pub(super) async fn begin_epoch(conn: &mut SqliteConnection, node: &str, now: Moment) -> Result<i64, StoreError> {
+    let mut work = conn.begin().await?;
+    sqlx::query("UPDATE nodes SET lease_until = 0").execute(&mut *work).await?;
+    let epoch = sqlx::query_scalar(
+        "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, $2)
+         ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until
+         RETURNING epoch",
+    )
+    .bind(node)
+    .bind(now.after(FIRST_LEASE).millis())
+    .fetch_one(&mut *work)
+    .await?;
+    work.commit().await?;
+    Ok(epoch)
+}
+
+/// [`crate::Store::renew_lease`].
+pub(crate) async fn renew(conn: &mut SqliteConnection, me: &NodeIdentity, until: Moment) -> Result<(), StoreError> {
+    let renewed = sqlx::query("UPDATE nodes SET lease_until = $3 WHERE node = $1 AND epoch = $2")
+        .bind(&me.node)
+        .bind(me.epoch)
+        .bind(until.millis())
+        .execute(conn)
+        .await?;
+    if renewed.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NotOwner) }
+}
+
+/// [`crate::Store::claim_due`].
+pub(crate) async fn claim_due(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    now: Moment,
+    limit: u32,
+) -> Result<Vec<CallPlan>, StoreError> {
+    let plans: Vec<String> = sqlx::query_scalar(CLAIM)
+        .bind(&me.node)
+        .bind(me.epoch)
+        .bind(now.millis())
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
+    let mut plans =
+        plans.iter().map(|text| of_json("call plan", text)).collect::<Result<Vec<CallPlan>, StoreError>>()?;
+    // The order of what RETURNING gives is not defined.
+    plans.sort_by_key(|plan| (plan.due, plan.id));
+    Ok(plans)
+}
+
+/// [`crate::Store::unclaim`].
+pub(crate) async fn unclaim(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    calls: &[CallId],
+) -> Result<(), StoreError> {
+    for call in calls {
+        sqlx::query(
+            "UPDATE calls SET owner = NULL, epoch = NULL
+             WHERE id = $3 AND owner = $1 AND epoch = $2 AND state = 'queued'",
+        )
+        .bind(&me.node)
+        .bind(me.epoch)
+        .bind(call.to_string())
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+/// [`crate::Store::interrupted_calls`].
+pub(crate) async fn take_over(
+    conn: &mut SqliteConnection,
+    me: &NodeIdentity,
+    now: Moment,
+) -> Result<Vec<Interrupted>, StoreError> {
+    let rows = sqlx::query(TAKE_OVER).bind(&me.node).bind(me.epoch).bind(now.millis()).fetch_all(&mut *conn).await?;
+    let mut taken = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let intent: Option<&str> = row.try_get("intent")?;
+        // One row that cannot be read must not keep the others from being ended.
+        match of_json::<CallPlan>("call plan", row.try_get("plan")?) {
+            Ok(plan) => taken.push(Interrupted {
+                plan,
+                state: state_of(row)?,
+                intent: intent.map(|text| of_json("dial intent", text)).transpose()?,
+                dialog: row.try_get("dialog")?,
+            }),
+            Err(error) => tracing::error!(call = %key_of(row)?.1, %error, "an interrupted call cannot be read"),
+        }
+    }
+    taken.sort_by_key(|call| (call.plan.created, call.plan.id));
+    Ok(taken)
+}

@@ -1,0 +1,151 @@
+//! The embedded database: files, options, opening, and one module of SQL for each group of verbs. Never seen outside
+//! the crate.
+
+pub(crate) mod admission;
+pub(crate) mod configuration;
+pub(crate) mod journal;
+pub(crate) mod leases;
+mod lock;
+pub(crate) mod once;
+pub(crate) mod reading;
+mod rows;
+mod schema;
+mod writer;
+
+pub(crate) use writer::Writer;
+
+use crate::StoreError;
+use crate::blobs::Recordings;
+use callwright_domain::Moment;
+use lock::DirectoryLock;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection};
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The database's name within the data directory.
+pub(crate) const FILE_NAME: &str = "callwright.db";
+/// The path that stands for a store that vanishes.
+pub(crate) const IN_MEMORY: &str = ":memory:";
+const RECORDINGS: &str = "recordings";
+/// Connections that read. Reads are short; more of them would only compete for the processor.
+const READERS: u32 = 4;
+/// How long a statement waits for a lock. Nobody else writes, so only a foreign tool can hold one.
+const BUSY: Duration = Duration::from_secs(5);
+/// Longest wait for a reading connection before a read fails.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// An opened data directory.
+pub(crate) struct Base {
+    pub(crate) directory: PathBuf,
+    pub(crate) writer: Writer,
+    pub(crate) readers: SqlitePool,
+    pub(crate) recordings: Recordings,
+    pub(crate) epoch: i64,
+    pub(crate) scratch: Option<Arc<Scratch>>,
+}
+
+impl Base {
+    /// Locks, checks and opens `path`, and begins a new epoch of `node`.
+    pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Self, StoreError> {
+        let scratch = (path == Path::new(IN_MEMORY)).then(|| Arc::new(Scratch::new()));
+        let directory = scratch.as_ref().map_or_else(|| path.to_owned(), |scratch| scratch.0.clone());
+        make_directory(&directory)?;
+        let lock = DirectoryLock::take(&directory)?;
+        let file = directory.join(FILE_NAME);
+        make_file(&file)?;
+        let durability = if scratch.is_some() { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
+        let options = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(durability);
+        let prepared = prepare(&options, node, now).await;
+        let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(READ_WAIT)
+            .connect_lazy_with(base_options(&file).read_only(true));
+        let recordings = Recordings::open(directory.join(RECORDINGS))
+            .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
+        Ok(Self { directory, writer: Writer::start(conn, options, lock), readers, recordings, epoch, scratch })
+    }
+}
+
+/// A directory that is removed with the last reader of it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        Self(std::env::temp_dir().join(format!("callwright-scratch-{}-{count}", std::process::id())))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::debug!(%error, "a scratch directory was left behind");
+        }
+    }
+}
+
+/// Only the owner may read what is made: the database holds secrets and what people said.
+pub(crate) fn private_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+/// Makes a directory that only the owner may enter; one that exists is left as it is.
+pub(crate) fn make_directory(path: &Path) -> Result<(), StoreError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|error| StoreError::Directory { path: path.to_owned(), detail: error.to_string() })
+}
+
+/// The write-ahead log takes its permissions from the database file, so that one is made first, private.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    private_file(OpenOptions::new().write(true).create(true).truncate(false))
+        .open(path)
+        .map(drop)
+        .map_err(|error| StoreError::Directory { path: path.to_owned(), detail: error.to_string() })
+}
+
+fn base_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new().filename(file).foreign_keys(true).busy_timeout(BUSY)
+}
+
+async fn prepare(
+    options: &SqliteConnectOptions,
+    node: &str,
+    now: Moment,
+) -> Result<(SqliteConnection, i64), StoreError> {
+    let mut conn = options.connect().await?;
+    check(&mut conn).await?;
+    schema::upgrade(&mut conn).await?;
+    let epoch = leases::begin_epoch(&mut conn, node, now).await?;
+    Ok((conn, epoch))
+}
+
+/// Reads every page and cell of the file: never run on half a database.
+async fn check(conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    let findings: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(5)").fetch_all(conn).await?;
+    match findings.first() {
+        Some(first) if first != "ok" => {
+            Err(StoreError::Corrupt { path: PathBuf::from(FILE_NAME), detail: findings.join("; ") })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn name_file(error: StoreError, file: &Path) -> StoreError {
+    match error {
+        StoreError::Corrupt { detail, .. } => StoreError::Corrupt { path: file.to_owned(), detail },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

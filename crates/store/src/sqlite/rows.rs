@@ -1,0 +1,110 @@
+//! Between stored text and typed values. Hides encodings; never prints a value in an error.
+
+use crate::calls::Key;
+use crate::{CallView, Stage, StoreError};
+use callwright_domain::call::Timeline;
+use callwright_domain::{CallState, HangupCause};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::str::FromStr;
+
+/// The columns that [`call_view`] reads.
+pub(super) const VIEW_COLUMNS: &str = "plan, state, cause, status, q850, timeline, seq, attempt, recording";
+
+/// A value as JSON text.
+pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|why| StoreError::unreadable("value", category(&why)))
+}
+
+/// The value of a JSON text.
+pub(super) fn of_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|why| StoreError::unreadable(what, category(&why)))
+}
+
+/// The parser's own message may quote the value, which may be personal: its kind and place must do.
+fn category(why: &serde_json::Error) -> String {
+    format!("{:?} at line {} column {}", why.classify(), why.line(), why.column())
+}
+
+/// An identifier or number from its text.
+pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(what: &'static str, text: &str) -> Result<T, StoreError> {
+    text.parse().map_err(|why| StoreError::unreadable(what, why))
+}
+
+/// A count from a signed column.
+pub(super) fn unsigned<T: TryFrom<i64>>(what: &'static str, value: i64) -> Result<T, StoreError> {
+    T::try_from(value).map_err(|_| StoreError::unreadable(what, "out of range"))
+}
+
+/// A cause as one stored word.
+pub(super) fn cause_word(cause: HangupCause) -> Result<String, StoreError> {
+    match serde_json::to_value(cause) {
+        Ok(serde_json::Value::String(word)) => Ok(word),
+        _ => Err(StoreError::unreadable("cause", "it has no word")),
+    }
+}
+
+/// The cause of a stored word.
+pub(super) fn cause_of(word: &str) -> Result<HangupCause, StoreError> {
+    serde_json::from_value(serde_json::Value::String(word.to_owned()))
+        .map_err(|_| StoreError::unreadable("cause", "unknown word"))
+}
+
+/// The state that the columns `state` and `cause` spell.
+pub(super) fn state_of(row: &SqliteRow) -> Result<CallState, StoreError> {
+    let word: String = row.try_get("state")?;
+    let stage = Stage::of_word(&word).ok_or_else(|| StoreError::unreadable("state", "unknown word"))?;
+    Ok(match stage {
+        Stage::Queued => CallState::Queued,
+        Stage::Dialing => CallState::Dialing,
+        Stage::Ringing => CallState::Ringing,
+        Stage::Talking => CallState::Talking,
+        Stage::Transferring => CallState::Transferring,
+        Stage::Ended => {
+            let cause: Option<String> = row.try_get("cause")?;
+            let cause = cause.ok_or_else(|| StoreError::unreadable("state", "ended without a cause"))?;
+            CallState::Ended(cause_of(&cause)?)
+        }
+    })
+}
+
+/// The call that the columns `account` and `id` name.
+pub(super) fn key_of(row: &SqliteRow) -> Result<Key, StoreError> {
+    Ok((parsed("account id", row.try_get::<&str, _>("account")?)?, parsed("call id", row.try_get::<&str, _>("id")?)?))
+}
+
+/// A SIP status.
+pub(super) fn status_of(row: &SqliteRow) -> Result<Option<u16>, StoreError> {
+    row.try_get::<Option<i64>, _>("status")?.map(|value| unsigned("status", value)).transpose()
+}
+
+/// A Q.850 cause.
+pub(super) fn q850_of(row: &SqliteRow) -> Result<Option<u8>, StoreError> {
+    row.try_get::<Option<i64>, _>("q850")?.map(|value| unsigned("Q.850 cause", value)).transpose()
+}
+
+/// The timeline.
+pub(super) fn timeline_of(row: &SqliteRow) -> Result<Timeline, StoreError> {
+    of_json("timeline", row.try_get("timeline")?)
+}
+
+/// A call as readers see it, from [`VIEW_COLUMNS`].
+pub(super) fn call_view(row: &SqliteRow) -> Result<CallView, StoreError> {
+    let state = state_of(row)?;
+    Ok(CallView {
+        plan: of_json("call plan", row.try_get("plan")?)?,
+        state,
+        timeline: timeline_of(row)?,
+        cause: match state {
+            CallState::Ended(cause) => Some(cause),
+            _ => None,
+        },
+        status: status_of(row)?,
+        q850: q850_of(row)?,
+        attempts: unsigned("attempt", row.try_get("attempt")?)?,
+        last_seq: unsigned("sequence number", row.try_get("seq")?)?,
+        recording: row.try_get("recording")?,
+    })
+}

@@ -1,0 +1,301 @@
+//! The writing verbs. Each is one transaction, committed together with others that came at the same time, and returns
+//! after the commit. Hides queueing and the database; never decides policy and never reads a clock.
+//!
+//! Dropping a verb's future does not undo it: once queued it is carried out, and only its answer is lost.
+
+use crate::aliases::Alias;
+use crate::blobs::Recordings;
+use crate::calls::{Admission, AdmitError, Admitted, Ending, Finished, Interrupted, Purged};
+use crate::configuration::{Account, Number, Trunk};
+use crate::sqlite::{self, Scratch, Writer, admission, configuration, journal, leases, once};
+use crate::{Reader, StoreError};
+use callwright_domain::{
+    AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Recorded,
+    TrunkId,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the store is and who opens it.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The data directory: holds the database, its lock and the recordings. Made when absent. `:memory:` means a
+    /// directory that vanishes with the store, and commits that do not wait for the disk: for tests.
+    pub path: PathBuf,
+    /// This node's name: the same after a restart, different from every other node's.
+    pub node: String,
+}
+
+impl StoreSettings {
+    /// A store that vanishes, for tests.
+    pub fn in_memory(node: &str) -> Self {
+        Self { path: PathBuf::from(sqlite::IN_MEMORY), node: node.to_owned() }
+    }
+}
+
+/// One life of one node. What it claims is marked with this, and a later life may not be mistaken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeIdentity {
+    /// The node's name.
+    pub node: String,
+    /// Which life: one more than the last.
+    pub epoch: i64,
+}
+
+/// What [`Store::open`] gives.
+pub struct Opened {
+    /// For the engine alone.
+    pub store: Store,
+    /// For everybody.
+    pub reader: Reader,
+    /// Who we are.
+    pub identity: NodeIdentity,
+    /// Where recordings are kept.
+    pub recordings: Recordings,
+}
+
+/// Writes. Clones share one queue.
+#[derive(Clone)]
+pub struct Store {
+    writer: Writer,
+    me: Arc<NodeIdentity>,
+    /// Keeps a vanishing store's files while somebody writes them.
+    _scratch: Option<Arc<Scratch>>,
+}
+
+impl Store {
+    /// Opens the data directory, checks the database, brings its schema up to date and begins a new epoch.
+    /// Must be called within a Tokio runtime: the one writer runs there as a task until [`Store::close`] or until
+    /// every clone is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::TooNew`] and [`StoreError::Directory`] each name
+    /// the remedy; others as the database says.
+    pub async fn open(settings: StoreSettings, now: Moment) -> Result<Opened, StoreError> {
+        let base = sqlite::Base::open(&settings.path, &settings.node, now).await?;
+        let identity = NodeIdentity { node: settings.node, epoch: base.epoch };
+        tracing::info!(directory = %base.directory.display(), epoch = base.epoch, "store opened");
+        Ok(Opened {
+            store: Self { writer: base.writer, me: Arc::new(identity.clone()), _scratch: base.scratch.clone() },
+            reader: Reader::new(base.readers, base.scratch),
+            identity,
+            recordings: base.recordings,
+        })
+    }
+
+    /// Carries out what is queued, closes the database and gives the data directory free. Later verbs of any clone
+    /// say [`StoreError::Closed`].
+    pub async fn close(self) {
+        self.writer.close().await;
+    }
+
+    /// Creates or replaces an account. An account without a row has no limit of calls at once.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn put_account(&self, account: Account) -> Result<(), StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { configuration::put_account(conn, &account).await })).await
+    }
+
+    /// Creates or replaces an agent.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn put_agent(
+        &self,
+        account: AccountId,
+        id: AgentId,
+        profile: AgentProfile,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |conn| {
+                Box::pin(async move { configuration::put_agent(conn, &account, &id, &profile, now).await })
+            })
+            .await
+    }
+
+    /// Removes an agent; `false`: there was none. Calls made from it keep what they were bound to.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn delete_agent(&self, account: AccountId, id: AgentId) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |conn| {
+                Box::pin(async move { configuration::delete(conn, configuration::AGENT, &account, id.as_str()).await })
+            })
+            .await
+    }
+
+    /// Creates or replaces a caller number.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn put_number(&self, number: Number) -> Result<(), StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { configuration::put_number(conn, &number).await })).await
+    }
+
+    /// Removes a caller number; `false`: there was none. Its calls go on.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn delete_number(&self, account: AccountId, number: PhoneNumber) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |conn| {
+                Box::pin(
+                    async move { configuration::delete(conn, configuration::NUMBER, &account, number.dial()).await },
+                )
+            })
+            .await
+    }
+
+    /// Creates or replaces a trunk.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn put_trunk(&self, account: AccountId, trunk: Trunk) -> Result<(), StoreError> {
+        self.writer
+            .write(move |conn| Box::pin(async move { configuration::put_trunk(conn, &account, &trunk).await }))
+            .await
+    }
+
+    /// Removes a trunk; `false`: there was none. Numbers that name it are refused from then on.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn delete_trunk(&self, account: AccountId, id: TrunkId) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |conn| {
+                Box::pin(async move { configuration::delete(conn, configuration::TRUNK, &account, id.as_str()).await })
+            })
+            .await
+    }
+
+    /// Creates or replaces a key.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another account has a key of this id.
+    pub async fn put_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { configuration::put_key(conn, &key).await })).await
+    }
+
+    /// Removes a key; `false`: there was none.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn delete_key(&self, account: AccountId, id: KeyId) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |conn| {
+                Box::pin(async move { configuration::delete(conn, configuration::KEY, &account, id.as_str()).await })
+            })
+            .await
+    }
+
+    /// Accepts a call: the idempotency key, the count of the caller number's calls, the rules, the call and its first
+    /// event in one transaction. The call holds its place among the caller number's calls until it ends.
+    ///
+    /// # Errors
+    /// [`AdmitError::Refused`] by [`callwright_domain::policy::admit`], [`AdmitError::IdempotencyMismatch`], or the
+    /// store's. In every case no call exists.
+    pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
+        self.writer.write(move |conn| Box::pin(async move { admission::admit(conn, &request, now).await })).await
+    }
+
+    /// Takes up to `limit` calls that are due and nobody's, earliest first, and makes them ours: they are not given
+    /// out again while this node lives, unless [`Store::unclaim`] puts them back. A call past its deadline is given
+    /// out too, so that somebody ends it.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn claim_due(&self, now: Moment, limit: u32) -> Result<Vec<CallPlan>, StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { leases::claim_due(conn, &me, now, limit).await })).await
+    }
+
+    /// Puts back calls that were claimed and not dialled; calls that have been dialled are left as they are.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn unclaim(&self, calls: Vec<CallId>) -> Result<(), StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { leases::unclaim(conn, &me, &calls).await })).await
+    }
+
+    /// Appends to a call's journal and moves its state. All events or none. A call that nobody has claimed may be
+    /// appended to as well (it may be cancelled before it is dialled).
+    ///
+    /// # Errors
+    /// [`StoreError::Illegal`] when an event cannot happen in the state it would meet, [`StoreError::NotOwner`],
+    /// [`StoreError::NoSuchCall`].
+    pub async fn append(&self, call: CallId, events: Vec<(Moment, CallEvent)>) -> Result<Vec<Recorded>, StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { journal::append(conn, &me, call, events).await })).await
+    }
+
+    /// Ends a call: the last event, the state, the record of the attempt, and its place among the caller number's
+    /// calls given back, in one transaction. Repeating it is harmless: the first ending stands.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`], [`StoreError::NoSuchCall`].
+    pub async fn finish(&self, call: CallId, at: Moment, ending: Ending) -> Result<Finished, StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { journal::finish(conn, &me, call, at, ending).await })).await
+    }
+
+    /// Takes over the calls that were dialled by an owner that is dead (an earlier life of this node, or a node whose
+    /// lease has run out) and have not ended. They are ours from now on, for ending only; each is given out once in a
+    /// life of this node. Calls that were never dialled are not among them: [`Store::claim_due`] gives those out again.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn interrupted_calls(&self, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, now).await })).await
+    }
+
+    /// Says that this node is alive until `until`; others leave its calls alone until then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`] when a later life of this node has begun: stop at once.
+    pub async fn renew_lease(&self, until: Moment) -> Result<(), StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { leases::renew(conn, &me, until).await })).await
+    }
+
+    /// Uses a nonce up; `false`: it was used before and is still remembered. Remembered for `keep`, over restarts.
+    ///
+    /// # Errors
+    /// As the database says; then the request must be refused.
+    pub async fn use_nonce(&self, key: KeyId, nonce: String, now: Moment, keep: Duration) -> Result<bool, StoreError> {
+        self.writer
+            .write(move |conn| Box::pin(async move { once::use_nonce(conn, &key, &nonce, (now, keep)).await }))
+            .await
+    }
+
+    /// Keeps a pair of ids. Keeping the same pair again is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when one of the two is already paired otherwise.
+    pub async fn put_alias(&self, alias: Alias) -> Result<(), StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { once::put_alias(conn, &alias).await })).await
+    }
+
+    /// Forgets what has outlived its time: idempotency keys and nonces.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn purge(&self, now: Moment) -> Result<Purged, StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { once::purge(conn, now).await })).await
+    }
+
+    /// Who this store writes as.
+    pub fn identity(&self) -> &NodeIdentity {
+        &self.me
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn writer(&self) -> &Writer {
+        &self.writer
+    }
+}

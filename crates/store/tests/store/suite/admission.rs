@@ -1,0 +1,183 @@
+//! Accepting calls: the rules, the cap under contention, repeated requests, one-time values.
+
+use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan};
+use callwright_domain::agent::Switch;
+use callwright_domain::{HangupCause, KeyId, Refusal, TrunkId};
+use callwright_store::{
+    Account, Admission, AdmitError, Admitted, CallFilter, Ending, Idempotency, Number, NumberStatus, Opened, Purged,
+    StoreError, Trunk, TrunkSettings,
+};
+use futures_util::future::join_all;
+use std::time::Duration;
+
+fn keyed(id: u128, key: &str, body: u8) -> Admission {
+    let idempotency = Idempotency { key: key.into(), body_hash: [body; 32] };
+    Admission { idempotency: Some(idempotency), ..admission(&account("acme"), id) }
+}
+
+pub(crate) async fn the_rules_are_asked(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    let refused = async |why: Refusal| {
+        let error = store.admit(admission(&acme, 1), NOW).await.unwrap_err();
+        assert!(matches!(error, AdmitError::Refused(found) if found == why), "{error} is not {why}");
+        assert_eq!(reader.call(&acme, call(1)).await.unwrap(), None);
+    };
+    refused(Refusal::CallerNotOwned).await;
+    let main = TrunkId::new("main").unwrap();
+    let own = Number::new(acme.clone(), number(CALLER), main.clone());
+    store.put_number(own.clone()).await.unwrap();
+    refused(Refusal::NoTrunk).await;
+    let trunk = Trunk { id: main, settings: TrunkSettings::default(), enabled: Switch::Off };
+    store.put_trunk(acme.clone(), trunk.clone()).await.unwrap();
+    refused(Refusal::NoTrunk).await;
+    store.put_trunk(acme.clone(), Trunk { enabled: Switch::On, ..trunk }).await.unwrap();
+    store.put_number(Number { status: NumberStatus::Disabled, ..own.clone() }).await.unwrap();
+    refused(Refusal::CallerDisabled).await;
+    store.put_number(Number { max_calls: 0, ..own.clone() }).await.unwrap();
+    refused(Refusal::CallerBusy).await;
+    store.put_number(own).await.unwrap();
+    store.put_account(Account { id: acme.clone(), name: String::new(), max_calls: 0 }).await.unwrap();
+    refused(Refusal::AccountBusy).await;
+    store.put_account(Account { id: acme.clone(), name: String::new(), max_calls: 1 }).await.unwrap();
+    assert_eq!(store.admit(admission(&acme, 1), NOW).await.unwrap(), Admitted::New);
+    let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
+    assert_eq!(view.plan, plan(&acme, 1));
+    assert_eq!(view.timeline.created, Some(NOW));
+}
+
+/// 64 at once for a number of 15, round after round; every slot comes back when its call ends.
+pub(crate) async fn the_cap_holds_under_contention(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for round in 0..100_u128 {
+        let tasks = (0..64_u128).map(|n| {
+            let (store, request) = (store.clone(), admission(&acme, round * 64 + n + 1));
+            tokio::spawn(async move {
+                let id = request.plan.id;
+                (id, store.admit(request, NOW).await)
+            })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, Ok(_)) => accepted.push(id),
+                (_, Err(AdmitError::Refused(Refusal::CallerBusy))) => {}
+                (_, Err(other)) => panic!("{other}"),
+            }
+        }
+        assert_eq!(accepted.len(), 15, "round {round}");
+        assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 15);
+        for id in accepted {
+            store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
+        assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+    }
+}
+
+/// Calls end while others are being accepted: the count never passes the cap at any moment that a reader can see.
+pub(crate) async fn the_cap_holds_while_calls_end(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let tasks = (0..40_u128).map(|task| {
+        let (store, reader, acme) = (store.clone(), reader.clone(), acme.clone());
+        tokio::spawn(async move {
+            let mut most = 0;
+            for n in 0..20 {
+                let id = task * 1000 + n + 1;
+                if store.admit(admission(&acme, id), NOW).await.is_ok() {
+                    most = most.max(reader.active_calls(&acme, &number(CALLER)).await.unwrap());
+                    store.finish(call(id), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+                }
+            }
+            most
+        })
+    });
+    let most = join_all(tasks).await.into_iter().map(Result::unwrap).max().unwrap();
+    assert!((1..=15).contains(&most), "{most}");
+}
+
+pub(crate) async fn a_repeat_is_replayed(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    assert_eq!(store.admit(keyed(1, "k", 1), NOW).await.unwrap(), Admitted::New);
+    let replayed = Admitted::Replayed { call: call(1), response: "{\"id\":1}".into() };
+    assert_eq!(store.admit(keyed(2, "k", 1), later(1)).await.unwrap(), replayed);
+    assert!(matches!(store.admit(keyed(3, "k", 2), NOW).await, Err(AdmitError::IdempotencyMismatch)));
+    // A full number does not keep an accepted request from being answered again.
+    let full = Number { max_calls: 1, ..Number::new(acme.clone(), number(CALLER), TrunkId::new("main").unwrap()) };
+    store.put_number(full).await.unwrap();
+    assert_eq!(store.admit(keyed(4, "k", 1), NOW).await.unwrap(), replayed);
+    // A refused request does not use its key up.
+    assert!(matches!(store.admit(keyed(5, "other", 1), NOW).await, Err(AdmitError::Refused(_))));
+    store.finish(call(1), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    assert_eq!(store.admit(keyed(6, "other", 9), NOW).await.unwrap(), Admitted::New);
+    // Another account's key of the same text is another key.
+    let evil = account("evil");
+    equip(&store, &evil).await;
+    let theirs = Admission { plan: plan(&evil, 7), ..keyed(7, "k", 3) };
+    assert_eq!(store.admit(theirs, NOW).await.unwrap(), Admitted::New);
+}
+
+pub(crate) async fn a_key_is_forgotten_after_a_day(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    let day = i64::try_from(Idempotency::KEPT.as_millis()).unwrap();
+    store.admit(keyed(1, "k", 1), NOW).await.unwrap();
+    assert!(matches!(store.admit(keyed(2, "k", 2), later(day - 1)).await, Err(AdmitError::IdempotencyMismatch)));
+    assert_eq!(store.purge(later(day - 1)).await.unwrap(), Purged::default());
+    assert_eq!(store.admit(keyed(3, "k", 2), later(day)).await.unwrap(), Admitted::New);
+    assert_eq!(store.purge(later(3 * day)).await.unwrap().idempotency_keys, 1);
+}
+
+pub(crate) async fn keys_out_of_shape_are_refused(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    for (key, good) in [("", false), (&"k".repeat(256), false), (&"k".repeat(255), true)] {
+        let outcome = store.admit(keyed(u128::try_from(key.len()).unwrap(), key, 1), NOW).await;
+        if good {
+            assert_eq!(outcome.unwrap(), Admitted::New);
+        } else {
+            assert!(matches!(outcome, Err(AdmitError::Store(StoreError::Rejected { .. }))), "{outcome:?}");
+        }
+    }
+}
+
+pub(crate) async fn fifty_repeats_at_once_make_one_call(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let tasks = (1..=50_u128).map(|id| {
+        let store = store.clone();
+        tokio::spawn(async move { store.admit(keyed(id, "k", u8::from(id == 50)), NOW).await })
+    });
+    let (mut new, mut replayed, mut mismatched) = (0, Vec::new(), 0);
+    for outcome in join_all(tasks).await {
+        match outcome.unwrap() {
+            Ok(Admitted::New) => new += 1,
+            Ok(Admitted::Replayed { call, .. }) => replayed.push(call),
+            Err(AdmitError::IdempotencyMismatch) => mismatched += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(new, 1);
+    assert_eq!(replayed.len() + mismatched, 49);
+    let calls = reader.calls(&acme, &CallFilter::default(), None, 100).await.unwrap().items;
+    assert_eq!(calls.len(), 1);
+    assert!(replayed.iter().all(|id| *id == calls[0].plan.id));
+}
+
+pub(crate) async fn a_nonce_works_once(opened: Opened) {
+    let store = opened.store;
+    let key = |id: &str| KeyId::new(id).unwrap();
+    let keep = Duration::from_secs(900);
+    let tasks = (0..20).map(|_| {
+        let (store, key) = (store.clone(), key("k"));
+        tokio::spawn(async move { store.use_nonce(key, "n".into(), NOW, keep).await.unwrap() })
+    });
+    let fresh = join_all(tasks).await.into_iter().filter(|used| *used.as_ref().unwrap()).count();
+    assert_eq!(fresh, 1);
+    assert!(store.use_nonce(key("other"), "n".into(), NOW, keep).await.unwrap());
+    assert!(!store.use_nonce(key("k"), "n".into(), later(899_999), keep).await.unwrap());
+    assert!(store.use_nonce(key("k"), "n".into(), later(900_000), keep).await.unwrap());
+    assert_eq!(store.purge(later(1_799_999)).await.unwrap().nonces, 1);
+    assert_eq!(store.purge(later(1_800_000)).await.unwrap().nonces, 1);
+}

@@ -1,0 +1,158 @@
+//! The life of a call in the store: journal, projections, claims, ends, lists.
+
+use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number};
+use callwright_domain::transcript::Speaker;
+use callwright_domain::{CallEvent, CallState, HangupCause, Moment, Pii};
+use callwright_store::{Admission, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
+use std::time::Duration;
+
+async fn accept(store: &Store, ids: impl IntoIterator<Item = u128>) {
+    for id in ids {
+        store.admit(admission(&account("acme"), id), NOW).await.unwrap();
+    }
+}
+
+pub(crate) async fn a_whole_life_is_kept(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    assert_eq!(store.claim_due(NOW, 10).await.unwrap().len(), 1);
+    let text = |text: &str| Pii::new(text.to_owned());
+    let first = vec![(later(10), dialing(1)), (later(20), CallEvent::Ringing { status: 180 })];
+    let recorded = store.append(call(1), first).await.unwrap();
+    assert_eq!(recorded.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
+    let second = vec![
+        (later(30), answered()),
+        (later(40), CallEvent::Heard { text: text("hello?") }),
+        (later(50), CallEvent::Said { text: text("good day"), interrupted: false }),
+    ];
+    store.append(call(1), second).await.unwrap();
+    let ending = Ending { cause: HangupCause::CalleeHungUp, status: Some(200), q850: Some(16) };
+    let finished = store.finish(call(1), later(1030), ending).await.unwrap();
+    assert!(matches!(finished, Finished::Now(recorded) if recorded.seq == 7));
+    let kept = CallEvent::RecordingKept { name: "1.wav".into(), duration_ms: 1000 };
+    store.append(call(1), vec![(later(1040), kept)]).await.unwrap();
+
+    let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
+    assert_eq!(view.state, CallState::Ended(HangupCause::CalleeHungUp));
+    assert_eq!((view.cause, view.status, view.q850), (Some(HangupCause::CalleeHungUp), Some(200), Some(16)));
+    assert_eq!((view.attempts, view.last_seq, view.recording.as_deref()), (1, 8, Some("1.wav")));
+    let moments = [view.timeline.created, view.timeline.dialing, view.timeline.ringing, view.timeline.answered];
+    assert_eq!(moments, [NOW, later(10), later(20), later(30)].map(Some));
+    assert_eq!(view.timeline.ended, Some(later(1030)));
+
+    let journal = reader.journal(&acme, call(1), 0, 100).await.unwrap();
+    assert_eq!(journal.iter().map(|event| event.seq).collect::<Vec<_>>(), (1..=8).collect::<Vec<u64>>());
+    assert_eq!(reader.journal(&acme, call(1), 6, 1).await.unwrap(), journal[6..7]);
+    let lines = reader.transcript(&acme, call(1)).await.unwrap();
+    let lines: Vec<_> = lines.iter().map(|line| (line.speaker, line.text.as_str())).collect();
+    assert_eq!(lines, [(Speaker::Callee, "hello?"), (Speaker::Agent, "good day")]);
+    let records = reader.records(&acme, call(1)).await.unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].attempt, records[0].talked), (1, Duration::from_secs(1)));
+}
+
+pub(crate) async fn illegal_events_change_nothing(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false };
+    for events in [vec![(NOW, said.clone())], vec![(NOW, dialing(1)), (NOW, answered()), (NOW, dialing(2))]] {
+        assert!(matches!(store.append(call(1), events).await, Err(StoreError::Illegal(_))));
+        assert_eq!(reader.call(&acme, call(1)).await.unwrap().unwrap().state, CallState::Queued);
+        assert_eq!(reader.journal(&acme, call(1), 0, 9).await.unwrap().len(), 1);
+    }
+    store.finish(call(1), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+    assert!(matches!(store.append(call(1), vec![(NOW, dialing(1))]).await, Err(StoreError::Illegal(_))));
+    assert!(matches!(store.append(call(9), vec![(NOW, said)]).await, Err(StoreError::NoSuchCall)));
+    assert_eq!(store.append(call(1), vec![]).await.unwrap(), []);
+}
+
+pub(crate) async fn the_first_ending_stands(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    store.append(call(1), vec![(NOW, dialing(1))]).await.unwrap();
+    let causes = [HangupCause::Busy, HangupCause::NoAnswer, HangupCause::Busy];
+    let ends = causes.map(|cause| store.finish(call(1), NOW, Ending::from(cause)));
+    let ends = futures_util::future::join_all(ends).await;
+    assert_eq!(ends.iter().filter(|end| matches!(end, Ok(Finished::Now(_)))).count(), 1);
+    let again = store.finish(call(1), later(5), Ending::from(HangupCause::Idle)).await.unwrap();
+    let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
+    assert_eq!(Some(again), view.cause.map(Finished::Before));
+    assert_eq!(reader.records(&acme, call(1)).await.unwrap().len(), 1);
+    assert_eq!(view.last_seq, 3);
+    assert!(matches!(store.finish(call(2), NOW, Ending::from(HangupCause::Idle)).await, Err(StoreError::NoSuchCall)));
+}
+
+pub(crate) async fn an_end_by_append_writes_the_record_too(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    let end = CallEvent::Ended { cause: HangupCause::Busy, status: Some(486), q850: Some(17) };
+    store.append(call(1), vec![(NOW, dialing(1)), (later(9), end)]).await.unwrap();
+    let records = reader.records(&acme, call(1)).await.unwrap();
+    assert_eq!((records.len(), records[0].cause, records[0].status), (1, HangupCause::Busy, Some(486)));
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+}
+
+pub(crate) async fn due_calls_are_given_out_once_in_order(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for (id, due) in [(1, 300), (2, 100), (3, 200), (4, 9000)] {
+        let mut request = admission(&acme, id);
+        request.plan.due = later(due);
+        store.admit(request, NOW).await.unwrap();
+    }
+    assert_eq!(reader.next_due().await.unwrap(), Some(later(100)));
+    let ids = |plans: Vec<callwright_domain::CallPlan>| plans.iter().map(|plan| plan.id.bits()).collect::<Vec<_>>();
+    assert_eq!(ids(store.claim_due(NOW, 10).await.unwrap()), [0; 0]);
+    assert_eq!(ids(store.claim_due(later(300), 2).await.unwrap()), [2, 3]);
+    assert_eq!(ids(store.claim_due(later(300), 10).await.unwrap()), [1]);
+    assert_eq!(ids(store.claim_due(later(300), 10).await.unwrap()), [0; 0]);
+    store.append(call(3), vec![(later(300), dialing(1))]).await.unwrap();
+    store.unclaim(vec![call(2), call(3)]).await.unwrap();
+    assert_eq!(ids(store.claim_due(later(300), 10).await.unwrap()), [2]);
+    assert_eq!(reader.next_due().await.unwrap(), Some(later(9000)));
+    // The clock going back does not make our own calls somebody's.
+    assert_eq!(ids(store.claim_due(Moment(0), 10).await.unwrap()), [0; 0]);
+    assert_eq!(store.interrupted_calls(Moment(i64::MAX)).await.unwrap(), []);
+    store.renew_lease(later(10_000)).await.unwrap();
+}
+
+pub(crate) async fn lists_are_narrowed_and_paged(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let own = reader.number(&acme, &number(CALLER)).await.unwrap().unwrap();
+    store.put_number(Number { max_calls: 100, ..own }).await.unwrap();
+    for id in 1..=20_u128 {
+        let mut request: Admission = admission(&acme, id);
+        // Pairs share a moment, so that the cursor must tell them apart.
+        request.plan.created = later(i64::try_from(id / 2).unwrap());
+        request.plan.callee = number(if id % 4 == 0 { "+4915100000000" } else { "+4915199999999" });
+        store.admit(request, NOW).await.unwrap();
+    }
+    store.finish(call(8), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    loop {
+        let page = reader.calls(&acme, &CallFilter::default(), cursor.as_deref(), 3).await.unwrap();
+        seen.extend(page.items.iter().map(|view| view.plan.id.bits()));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=20).rev().collect::<Vec<u128>>());
+    let count = async |filter: CallFilter| reader.calls(&acme, &filter, None, 100).await.unwrap().items.len();
+    let none = CallFilter::default;
+    assert_eq!(count(CallFilter { state: Some(Stage::Ended), ..none() }).await, 1);
+    assert_eq!(count(CallFilter { state: Some(Stage::Queued), ..none() }).await, 19);
+    assert_eq!(count(CallFilter { callee: Some(number("+4915100000000")), ..none() }).await, 5);
+    assert_eq!(count(CallFilter { caller: Some(number("+4915100000000")), ..none() }).await, 0);
+    assert_eq!(count(CallFilter { since: Some(later(2)), until: Some(later(4)), ..none() }).await, 4);
+    assert_eq!(count(CallFilter { agent: Some("desk".parse().unwrap()), ..none() }).await, 20);
+    for bad in ["", "x", "1.2", "1.zz", "'; DROP TABLE calls; --"] {
+        let outcome = reader.calls(&acme, &none(), Some(bad), 3).await;
+        assert!(matches!(outcome, Err(StoreError::BadCursor)), "{bad}");
+    }
+}

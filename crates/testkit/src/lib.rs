@@ -1,0 +1,28 @@
+//! A whole telephone call on one machine, for tests: a callee with a telephone, ears and a brain that follow a script,
+//! a voice that hums, and the engine between them. Real UDP on loopback, ports chosen by the system.
+//!
+//! Hides sockets, tasks and the waiting. Never sleeps to wait for something: whoever waits here waits for an event, with
+//! [`PATIENCE`] as the bound that only a defect reaches. Never part of the server.
+
+mod brain;
+mod callee;
+mod ears;
+mod node;
+mod sound;
+mod voice;
+mod wav;
+
+pub use brain::{Reply, ScriptedBrain};
+pub use callee::{Callee, Line, Plan, Then};
+pub use ears::{EarsFault, ScriptedEars};
+pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder};
+pub use sound::{LOUD, is_loud, speech, tone};
+pub use voice::{ToneVoice, VoiceFault};
+pub use wav::Wav;
+
+use std::time::Duration;
+
+/// Nothing takes this long unless it is broken.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Samples a second of every telephone here.
+pub const RATE: u32 = 8000;

@@ -1,0 +1,183 @@
+"""The vendor's own, unmodified Python SDK places, describes and stops real calls: two versions, each in its own virtual
+environment, against a SIPp and a baresip callee."""
+
+import array
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+import wave
+
+import harness
+
+ENVIRONMENTS = pathlib.Path(os.environ.get("CALLWRIGHT_VENVS", harness.ROOT / ".callwright" / "venvs"))
+VERSIONS = ["6.20.2", "6.4.3"]
+# This version's classes have no such member and drop it.
+WITHOUT_CALL_INFO = {"6.4.3"}
+
+CLIENT = r"""
+import json, sys
+from alibabacloud_ice20201109.client import Client
+from alibabacloud_ice20201109 import models
+from alibabacloud_tea_openapi.models import Config
+
+order = json.loads(sys.stdin.read())
+client = Client(Config(endpoint=order["endpoint"], protocol="http", access_key_id=order["ak"],
+                       access_key_secret=order["secret"]))
+def outcome(action):
+    try:
+        return {"ok": action().body.to_map()}
+    except Exception as error:
+        return {"code": getattr(error, "code", None), "status": getattr(error, "status_code", None),
+                "message": str(error), "data": getattr(error, "data", None)}
+def start():
+    settings = models.AIAgentOutboundCallConfig(greeting=order.get("greeting"))
+    return client.start_aiagent_outbound_call(models.StartAIAgentOutboundCallRequest(
+        aiagent_id=order["agent"], caller_number=order["caller"], called_number=order["callee"],
+        config=settings if order.get("greeting") else None, user_data=order.get("user_data")))
+def describe():
+    return client.describe_aiagent_instance(models.DescribeAIAgentInstanceRequest(instance_id=order["instance"]))
+def stop():
+    return client.stop_aiagent_instance(models.StopAIAgentInstanceRequest(instance_id=order["instance"]))
+print(json.dumps(outcome({"start": start, "describe": describe, "stop": stop}[order["do"]])))
+"""
+
+
+class Sdk:
+    """One version of the SDK, asked for one action at a time."""
+
+    def __init__(self, version, server):
+        self.python = ENVIRONMENTS / f"alibaba-{version}" / "bin" / "python"
+        self.common = {"endpoint": server.addresses["http"], "ak": harness.KEY_ID, "secret": harness.KEY_SECRET}
+
+    def ask(self, **order):
+        done = subprocess.run([self.python, "-c", CLIENT], input=json.dumps({**self.common, **order}),
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise AssertionError(done.stderr[-2000:])
+        return json.loads(done.stdout)
+
+
+class Baresip:
+    """A softphone that answers by itself and plays a recorded sentence."""
+
+    def __init__(self):
+        self.port = harness.free_udp_port()
+        self.folder = tempfile.mkdtemp(prefix="callwright-baresip-")
+        folder = pathlib.Path(self.folder)
+        (folder / "config").write_text(
+            f"sip_listen 127.0.0.1:{self.port}\naudio_source aufile,{folder}/says.wav\nsnd_path {folder}\n"
+            "module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\nmodule sndfile.so\n"
+            "module_app account.so\nmodule_app menu.so\nmodule_tmp uuid.so\n")
+        (folder / "accounts").write_text(
+            f"<sip:+8617300000533@127.0.0.1:{self.port}>;regint=0;answermode=auto;audio_codecs=PCMU\n")
+        (folder / "contacts").write_text("")
+        with wave.open(str(folder / "says.wav"), "wb") as says:
+            says.setparams((1, 2, 8000, 0, "NONE", ""))
+            says.writeframes(bytes(16000 * 30))
+        self.log = open(folder / "log", "wb")
+        self.process = subprocess.Popen(["baresip", "-s", "-f", self.folder], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log)
+
+    def text(self):
+        return (pathlib.Path(self.folder) / "log").read_text(errors="replace")
+
+    def __enter__(self):
+        harness.wait_for("baresip", lambda: "ready" in self.text().lower() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise AssertionError(f"baresip ended: {self.text()[-2000:]}")
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class AlibabaSdk(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.context = harness.server()
+        cls.server = cls.context.__enter__()
+        cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.context.__exit__(None, None, None)
+
+    def life(self, version, caller):
+        """Start, describe while talking, stop, describe after."""
+        sdk = Sdk(version, self.server)
+        began = sdk.ask(do="start", agent="desk", caller=caller, callee="+8617300000533", greeting="Hello from the SDK.",
+                        user_data='{"order": 7}')
+        self.assertIn("ok", began, began)
+        self.assertEqual(set(began["ok"]), {"InstanceId", "RequestId"})
+        instance = began["ok"]["InstanceId"]
+        self.assertRegex(instance, "^[0-9a-f]{32}$")
+        harness.wait_for("conversation", lambda: self.server.must("GET", f"/v1/calls/{instance}")["status"] == "talking")
+        talking = sdk.ask(do="describe", instance=instance)["ok"]["Instance"]
+        self.assertEqual(talking["Status"], "Executing")
+        self.assertEqual(talking["UserData"], '{"order": 7}')
+        if version not in WITHOUT_CALL_INFO:
+            self.assertEqual(talking["CallInfo"]["CalleeNumber"], "+8617300000533")
+            self.assertEqual(talking["CallInfo"]["Status"], "3")
+        self.assertEqual(talking["AgentConfig"]["Greeting"], "Hello from the SDK.")
+        harness.wait_for("greeting", lambda: [line for line in self.server.must("GET", f"/v1/calls/{instance}")["transcript"]
+                                              if line["text"].startswith("Hello from the SDK")])
+        self.assertIn("ok", sdk.ask(do="stop", instance=instance))
+        self.assertEqual(self.server.ended(instance)["cause"], "api_hung_up")
+        after = sdk.ask(do="describe", instance=instance)["ok"]["Instance"]
+        self.assertEqual(after["Status"], "Finished")
+        if version not in WITHOUT_CALL_INFO:
+            self.assertEqual(after["CallInfo"]["Status"], "4")
+        self.assertIn("ok", sdk.ask(do="stop", instance=instance), "stopping twice is no error")
+
+    def test_each_version_with_a_sipp_callee(self):
+        for at, version in enumerate(VERSIONS):
+            with self.subTest(version), harness.Sipp("ok-answer-wait-bye.xml") as trunk:
+                self.server.trunk(f"sipp{at}", trunk.port)
+                self.server.number(f"+861830000033{at}", f"sipp{at}")
+                self.life(version, f"+861830000033{at}")
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_a_baresip_callee(self):
+        with Baresip() as phone:
+            self.server.trunk("baresip", phone.port)
+            self.server.number("+8618300000339", "baresip")
+            self.life("6.20.2", "+8618300000339")
+            heard = max(pathlib.Path(phone.folder).glob("*dec.wav"), key=lambda file: file.stat().st_size)
+            with wave.open(str(heard)) as sound:
+                samples = array.array("h", sound.readframes(sound.getnframes()))
+            loud = sum(1 for sample in samples if abs(sample) > 1000)
+            self.assertGreater(loud, 2000, "the softphone heard the agent")
+
+    def test_mistakes_come_as_the_vendors_errors(self):
+        for version in VERSIONS:
+            sdk = Sdk(version, self.server)
+            for order, code, status in [
+                ({"agent": "nobody"}, "AgentNotFound", 404),
+                ({"agent": ""}, "MissingAIAgentId", 400),
+                ({"caller": "+8613900000000"}, "InvalidParameter.CallerNumber", 400),
+                ({"callee": "12\r\nVia: x"}, "InvalidParameter.CalledNumber", 400),
+                ({"callee": ""}, "MissingCalledNumber", 400),
+                ({"secret": "testSecretX"}, "SignatureDoesNotMatch", 400),
+                ({"ak": "nobody"}, "InvalidAccessKeyId.NotFound", 404),
+            ]:
+                with self.subTest(version=version, order=order):
+                    answer = sdk.ask(**{"do": "start", "agent": "desk", "caller": "+8618300000339",
+                                        "callee": "+8617300000533", **order})
+                    self.assertEqual(answer.get("code"), code, answer)
+                    self.assertIn(str(status), str(answer.get("status") or answer["message"]))
+            unknown = sdk.ask(do="describe", instance="0" * 32)
+            self.assertEqual(unknown.get("code"), "InstanceNotFound", unknown)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,122 @@
+//! Chores: one command each, the same for people and for CI. Never part of the product.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
+
+mod format;
+mod layers;
+mod tidy;
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+#[derive(Parser)]
+#[command(about = "Callwright's chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything that must hold before a push: tidy, format, lints, tests.
+    Ci,
+    /// The rules that the compiler does not keep: layers, sizes, banned calls, swallowed results, module headers.
+    Tidy {
+        /// Write today's oversized items into the ratchet list (it may only shrink).
+        #[arg(long)]
+        shrink: bool,
+    },
+    /// Format every source file, also those that macros declare.
+    Fmt {
+        /// Only say what is not formatted.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Only the tests over captured vendor requests: what the dialects must go on accepting, byte for byte.
+    Golden,
+    /// Kill the server at random instants and count what was lost or dialled twice.
+    Killloop {
+        /// How many kills.
+        #[arg(long, default_value_t = 200)]
+        kills: u32,
+        /// Where the random instants begin.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// How many agent calls one core carries. Needs the load tools; see docs/capacity.md.
+    Capacity {
+        /// Arguments handed to tests/capacity.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+}
+
+fn main() -> Result<()> {
+    let root = workspace_root()?;
+    match Arguments::parse().chore {
+        Chore::Ci => ci(&root),
+        Chore::Tidy { shrink } => tidy::run(&root, tidy::Ratchet::from_flag(shrink)),
+        Chore::Fmt { check } => format::run(&root, check),
+        Chore::Golden => {
+            run(&root, "cargo", &["test", "--locked", "--package", "callwright-api", "dialects::alibaba::tests"])
+        }
+        Chore::Killloop { kills, seed } => {
+            run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
+        }
+        Chore::Capacity { rest } => {
+            let mut arguments = vec!["tests/capacity.py"];
+            arguments.extend(rest.iter().map(String::as_str));
+            run(&root, "python3", &arguments)
+        }
+    }
+}
+
+fn ci(root: &Path) -> Result<()> {
+    tidy::run(root, tidy::Ratchet::Keep)?;
+    format::run(root, true)?;
+    run(root, "cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    run(root, "cargo", &["test", "--locked", "--workspace", "--quiet"])
+}
+
+fn run(root: &Path, program: &str, arguments: &[&str]) -> Result<()> {
+    println!("$ {program} {}", arguments.join(" "));
+    let status = Command::new(program)
+        .args(arguments)
+        .current_dir(root)
+        .status()
+        .with_context(|| format!("{program} could not be started"))?;
+    if !status.success() {
+        bail!("`{program} {}` ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn workspace_root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(here.parent().context("xtask lies inside the workspace")?.to_path_buf())
+}
+
+/// Every Rust source file of ours, sorted.
+fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for top in ["crates", "xtask"] {
+        collect(&root.join(top), &mut found)?;
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if path.file_name().is_none_or(|name| name != "target" && name != "fixtures") {
+                collect(&path, found)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
