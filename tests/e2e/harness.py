@@ -55,7 +55,8 @@ def wait_for(what, condition, seconds=20.0):
 
 # Peers that cannot choose their own port get one below the server's RTP ports and the system's own choices, each once.
 # Eight apart: SIPp takes the ports behind its media port too.
-PEER_PORTS = iter(random.sample(range(5104, 9900, 8), 590))
+# Not 8888 to 8947: every SIPp takes one of them for its control socket.
+PEER_PORTS = iter(random.sample([port for port in range(5104, 9900, 8) if not 8880 <= port < 8952], 580))
 PEER_PORTS_LOCK = threading.Lock()
 
 
