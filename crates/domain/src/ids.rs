@@ -137,6 +137,10 @@ text_id!(
     AgentId, "agent id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
 );
 text_id!(
+    /// Many callees that one agent calls.
+    CampaignId, "campaign id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
+);
+text_id!(
     /// A SIP account or peer that calls are dialled through.
     TrunkId, "trunk id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
 );

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod agent;
 pub mod call;
+pub mod campaign;
 pub mod ids;
 pub mod moment;
 pub mod number;
@@ -16,7 +17,7 @@ pub mod transcript;
 pub use access::{ApiKey, Scope};
 pub use agent::{AgentPatch, AgentProfile};
 pub use call::{CallEvent, CallPlan, CallState, DialIntent, HangupCause, Origin, Recorded};
-pub use ids::{AccountId, AgentId, CallId, KeyId, ThreadId, TrunkId};
+pub use ids::{AccountId, AgentId, CallId, CampaignId, KeyId, ThreadId, TrunkId};
 pub use moment::Moment;
 pub use number::PhoneNumber;
 pub use pii::Pii;
