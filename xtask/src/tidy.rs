@@ -53,6 +53,9 @@ const BANNED: &[Ban] = &[
 const BANNED_IN_PURE: &[&str] = &[
     "Instant::now(",
     "SystemTime::now(",
+    "Timestamp::now(",
+    "Zoned::now(",
+    "TimeZone::system(",
     "thread::spawn(",
     "thread::sleep(",
     "UdpSocket",
