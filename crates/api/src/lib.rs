@@ -3,12 +3,16 @@
 //! Hides listeners, dialects, signatures and live feeds. Never dials, never writes the store: it asks
 //! [`callwright_engine::Calls`] and reads through its reader.
 
+mod callbacks;
 mod dialects;
 mod fault;
 mod feed;
 mod http;
 mod sign;
 
+pub use callbacks::{
+    Blocked, Callback, Callbacks, Egress, Guard, Lookup, NoCallbacks, SystemLookup, Unreached, any_success,
+};
 pub use dialects::{Dialect, names as dialect_names};
 pub use fault::Fault;
 pub use http::{Api, Limits, Request, Response};

@@ -149,6 +149,10 @@ text_id!(
     KeyId, "key id", 128, "1 to 128 of A-Z a-z 0-9 - _ .", |c| slug(c) || c == '.'
 );
 text_id!(
+    /// An endpoint that is told what happens.
+    WebhookId, "webhook id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
+);
+text_id!(
     /// The user's own id of a chat history that several calls share.
     ThreadId, "thread id", 255, "1 to 255 characters without control characters", |c| !c.is_control()
 );

@@ -13,12 +13,14 @@ pub mod number;
 pub mod pii;
 pub mod policy;
 pub mod transcript;
+pub mod webhook;
 
 pub use access::{ApiKey, Scope};
 pub use agent::{AgentPatch, AgentProfile};
 pub use call::{CallEvent, CallPlan, CallState, DialIntent, HangupCause, Origin, Recorded};
-pub use ids::{AccountId, AgentId, CallId, CampaignId, KeyId, ThreadId, TrunkId};
+pub use ids::{AccountId, AgentId, CallId, CampaignId, KeyId, ThreadId, TrunkId, WebhookId};
 pub use moment::Moment;
 pub use number::PhoneNumber;
 pub use pii::Pii;
 pub use policy::Refusal;
+pub use webhook::{Topic, Webhook};

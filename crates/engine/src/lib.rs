@@ -10,6 +10,7 @@ mod journal;
 pub mod limits;
 mod live;
 mod node;
+mod outbox;
 mod recovery;
 mod registry;
 mod tasks;
@@ -22,3 +23,4 @@ pub use calls::{
 pub use clock::Clock;
 pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};
+pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};

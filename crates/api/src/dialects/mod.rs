@@ -4,9 +4,11 @@
 //! `docs/`. `Refusal`, `HangupCause` and `Fault` are mapped in each without a wildcard arm, so that a new one must find
 //! its word in every dialect before anything builds.
 
+use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use callwright_domain::Moment;
+use callwright_engine::Telling;
 use futures_util::future::BoxFuture;
 
 /// One vendor's way of asking for calls, or our own.
@@ -21,6 +23,8 @@ pub trait Dialect: Sync {
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response>;
     /// Words a fault that was found before the dialect was asked.
     fn refuse(&self, request: &Request, fault: Fault) -> Response;
+    /// Renders an event for an endpoint of this dialect; none: it has no word for the event.
+    fn callback(&self, telling: &Telling) -> Option<Callback>;
 }
 
 macro_rules! dialects {
@@ -43,6 +47,11 @@ pub fn names() -> Vec<&'static str> {
 /// The dialect that a request is meant for.
 pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
     TABLE.iter().copied().find(|dialect| dialect.claims(request)).unwrap_or(&native::DIALECT)
+}
+
+/// The dialect of a name.
+pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
+    TABLE.iter().copied().find(|dialect| dialect.name() == name)
 }
 
 /// A moment as RFC 3339 text in UTC with milliseconds, as all our JSON shows it.

@@ -10,13 +10,14 @@ mod view;
 mod wire;
 
 use super::Dialect;
+use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{
     AccountId, AgentId, ApiKey, CallId, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
 };
-use callwright_engine::{HangUp, OrderError, StartCall, StartError};
+use callwright_engine::{HangUp, OrderError, StartCall, StartError, Telling};
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -59,6 +60,11 @@ impl Dialect for Alibaba {
 
     fn refuse(&self, request: &Request, fault: Fault) -> Response {
         wire::failure(request, &VendorError::from(fault))
+    }
+
+    fn callback(&self, _telling: &Telling) -> Option<Callback> {
+        // No action of this dialect makes an endpoint yet.
+        None
     }
 }
 

@@ -238,7 +238,7 @@ async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
     found.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })
 }
 
-fn summary(view: &CallView) -> Value {
+pub(super) fn summary(view: &CallView) -> Value {
     let plan = &view.plan;
     let at = |moment: Option<Moment>| moment.map(timestamp);
     let talked = match (view.timeline.answered, view.timeline.ended) {
@@ -269,7 +269,7 @@ fn summary(view: &CallView) -> Value {
     })
 }
 
-fn transcript_line(line: &TranscriptLine) -> Value {
+pub(super) fn transcript_line(line: &TranscriptLine) -> Value {
     let speaker = match line.speaker {
         Speaker::Callee => "callee",
         Speaker::Agent => "agent",
@@ -283,7 +283,7 @@ fn transcript_line(line: &TranscriptLine) -> Value {
     })
 }
 
-fn timeline_line(recorded: &Recorded) -> Value {
+pub(super) fn timeline_line(recorded: &Recorded) -> Value {
     feed::event_json(recorded)
 }
 

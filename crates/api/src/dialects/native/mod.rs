@@ -7,17 +7,19 @@ mod decode;
 mod openapi;
 mod profile;
 mod refusals;
+mod told;
 
 pub(super) use decode::scope_word;
 
 use super::Dialect;
+use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::sign;
 use axum::body::Body;
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{AccountId, ApiKey, KeyId, Scope};
-use callwright_engine::Accepting;
+use callwright_engine::{Accepting, Telling};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
@@ -128,6 +130,10 @@ impl Dialect for Native {
 
     fn refuse(&self, request: &Request, fault: Fault) -> Response {
         refusals::response(request, &fault)
+    }
+
+    fn callback(&self, telling: &Telling) -> Option<Callback> {
+        Some(told::callback(telling))
     }
 }
 
