@@ -212,7 +212,7 @@ impl Endpointing {
 
     fn guess(&mut self, now: Instant, text: &str) -> News {
         self.forget_stale_guess(now);
-        let text = self.taken.as_ref().map_or(text, |(_, taken)| words::beyond(text, taken)).trim();
+        let text = self.taken.as_ref().map_or(text, |(_, taken)| self.beyond(text, taken)).trim();
         if !words::any(text) || text == self.partial {
             return News::Nothing;
         }
@@ -224,7 +224,7 @@ impl Endpointing {
     fn settle(&mut self, now: Instant, text: &str, opinion: EndOfTurn) -> News {
         self.forget_stale_guess(now);
         let taken = self.taken.take();
-        let text = taken.as_ref().map_or(text, |(_, taken)| words::beyond(text, taken)).trim();
+        let text = taken.as_ref().map_or(text, |(_, taken)| self.beyond(text, taken)).trim();
         let guessed = !std::mem::take(&mut self.partial).is_empty();
         self.owed = false;
         if words::any(text) {
@@ -239,6 +239,12 @@ impl Endpointing {
         }
         self.over |= opinion == EndOfTurn::Yes && self.has_words();
         News::Words
+    }
+
+    /// What a text says beyond the guess that was taken. While nobody has spoken since, it is about the same speech, and
+    /// words that the recogniser has thought better of are no second utterance.
+    fn beyond<'a>(&self, text: &'a str, taken: &str) -> &'a str {
+        if self.spoke || self.is_speaking() { words::beyond(text, taken) } else { words::beyond_guess(text, taken) }
     }
 
     fn forget_stale_guess(&mut self, now: Instant) {
@@ -318,6 +324,32 @@ mod tests {
         ears.take(at(3000));
         assert_eq!(ears.heard(at(3100), &yes), News::Nothing);
         assert_eq!(ears.heard(at(7000), &yes), News::Words);
+    }
+
+    #[test]
+    fn a_late_final_is_no_second_utterance() {
+        for (last, left) in [
+            ("I'd like to book a table.", ""),
+            ("I would like to book a cable.", ""),
+            ("I'd like to book a table for two.", "for two."),
+            ("book a table", ""),
+        ] {
+            let mut ears = spoken_to(TurnMode::Silence);
+            ears.heard(at(2100), &AsrEvent::Partial { text: "I would like to book a table".into() });
+            assert_eq!(ears.verdict(at(2999)), Verdict::Wait(at(3000)));
+            assert_eq!(ears.verdict(at(3000)), Verdict::Over);
+            ears.take(at(3000));
+            let news = ears.heard(at(4200), &text(last, EndOfTurn::Yes));
+            assert_eq!(news, if left.is_empty() { News::Nothing } else { News::Words }, "{last}");
+            assert_eq!(ears.text(), left, "{last}");
+            // Somebody who speaks again is heard whole.
+            let mut ears = spoken_to(TurnMode::Silence);
+            ears.heard(at(2100), &AsrEvent::Partial { text: "Hello there my friend".into() });
+            ears.take(at(3000));
+            ears.speech_started();
+            ears.heard(at(4200), &text(last, EndOfTurn::Yes));
+            assert_eq!(ears.text(), last);
+        }
     }
 
     #[test]

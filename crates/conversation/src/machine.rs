@@ -32,6 +32,9 @@ use yielding::Interruption;
 /// Silence after which the callee hears a built-in sentence while the model thinks. With the voice's own delay it stays
 /// under the four seconds after which people ask "hello?".
 const SILENCE: Duration = Duration::from_millis(3500);
+/// The same for the first such sentence of a turn, where no fillers are configured: with the voice's own delay the
+/// callee hears something a second and a half after having spoken.
+const HOLD: Duration = Duration::from_millis(1250);
 /// Most timers that ring at one input; more would be a defect of ours, and the rest ring at the next.
 const RINGS: usize = 64;
 
@@ -89,6 +92,10 @@ struct Turn {
     latency: Option<TurnLatency>,
     /// Tools used in it.
     tools: u32,
+    /// Built-in sentences said while the callee waits.
+    holds: u32,
+    /// Since when the callee waits for the model's first word.
+    owed: Option<Instant>,
 }
 
 /// A list of configured texts, one taken at a time.
@@ -214,6 +221,14 @@ impl Conversation {
             }
         }
         Ok(())
+    }
+
+    /// The first phrase of a greeting that is a text, as the voice will be given it: worth making while it rings. `None`
+    /// when the greeting is not known before the answer.
+    pub fn first_words(&self, now: Instant) -> Option<String> {
+        let Greeting::Text(text) = &self.agent.opening.greeting else { return None };
+        let phrase = self.phrases(text, now).into_iter().next()?;
+        Some(self.spoken_form(&phrase))
     }
 
     /// What the model will be asked first, as far as that is known before the callee answers: the question behind a
@@ -350,7 +365,7 @@ impl Conversation {
         let barge_in = if self.may_yield() { self.barge_in.due() } else { None };
         let clause = self.thought.as_ref().and_then(Answer::clause_due);
         let waiting = talking && stance == Stance::Thinking && !self.mouth.is_busy() && !self.ears.is_speaking();
-        let silence = waiting.then(|| self.silent_since(now) + SILENCE);
+        let silence = waiting.then(|| self.next_hold(now));
         let idle = self.idle_deadlines(now, talking && stance == Stance::Quiet);
         let timers = &mut self.out.timers;
         for (timer, due) in [

@@ -101,6 +101,26 @@ pub(crate) fn beyond<'a>(text: &'a str, known: &str) -> &'a str {
     }
 }
 
+/// As [`beyond`], when it is certain that `text` begins with what `guess` was a guess at: what follows the beginning that
+/// is nearest to the guess, word by word (Levenshtein's distance).
+pub(crate) fn beyond_guess<'a>(text: &'a str, guess: &str) -> &'a str {
+    let (text_words, guess) = (words(text), words(guess));
+    let cap = guess.len().saturating_add(guess.len() / 2).saturating_add(2).min(text_words.len());
+    // Distances between the guess so far and each beginning of the text.
+    let mut row: Vec<usize> = (0..=cap).collect();
+    for (i, known) in guess.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for j in 0..cap {
+            let change = diagonal + usize::from(known.text != text_words[j].text);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    let nearest = (0..=cap).rev().min_by_key(|j| row[*j]).unwrap_or(0);
+    text_words.get(nearest).map_or("", |next| &text[next.at.start..])
+}
+
 /// Joins two pieces of text as a writer would: with a space, unless the script has none.
 pub(crate) fn join(text: &mut String, more: &str) {
     let more = more.trim();

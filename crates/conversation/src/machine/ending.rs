@@ -4,6 +4,7 @@
 use super::{Conversation, Stage};
 use crate::exchange::{Grace, Output};
 use crate::history::Memory;
+use crate::latency::Stopwatch;
 use crate::timers::{Timer, Timers, span};
 use crate::words;
 use callwright_domain::HangupCause;
@@ -12,6 +13,11 @@ use std::time::{Duration, Instant};
 
 /// How long the call goes on for the sake of last words.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// The least of it that an apology has.
+const APOLOGY: Duration = Duration::from_secs(6);
+/// By when an apology is over, counted from the callee's last sound: with the time a model may hang before it and what
+/// is left to do after it, a call in which nothing works ends within fifteen seconds.
+const APOLOGY_BY: Duration = Duration::from_millis(13_500);
 
 impl Conversation {
     /// The callee did something, or somebody outside did.
@@ -77,6 +83,9 @@ impl Conversation {
         let sorry = self.texts.stock.sorry;
         self.say_text(sorry, Memory::Forget, Switch::Off);
         self.close_call(now, cause);
+        let callee = self.turn.watch.as_ref().map(Stopwatch::silent);
+        let by = callee.map_or(now + LAST_WORDS, |silent| silent + APOLOGY_BY);
+        self.out.timers.set(Timer::LastWords, by.clamp(now + APOLOGY, now + LAST_WORDS));
     }
 
     /// From now on only last words are said; then the call ends.

@@ -79,18 +79,30 @@ impl Conversation {
                     self.hear_unanswered(now);
                 }
             }
+            // Said before the answer that has just ended: known to the model next time, and no turn of its own.
+            Stance::Quiet if late && is_final && self.has_answered() => self.amend(now),
             Stance::Quiet => self.speculate(now),
             Stance::Thinking => self.words_while_thinking(now),
             Stance::Speaking if late => {
                 if is_final {
-                    let text = self.ears.text();
-                    self.ears.discard(now);
-                    self.out.note(heard_event(&text));
-                    self.history.amend_callee(&text);
+                    self.amend(now);
                 }
             }
             Stance::Speaking => self.words_over_speech(now),
         }
+    }
+
+    /// The words belong to the turn that is being answered or has been.
+    fn amend(&mut self, now: Instant) {
+        let text = self.ears.text();
+        self.ears.discard(now);
+        self.out.note(heard_event(&text));
+        self.history.amend_callee(&text);
+    }
+
+    /// Whether the callee's last turn was answered by voice.
+    fn has_answered(&self) -> bool {
+        self.turn.entry.is_some() && self.turn.watch.is_none()
     }
 
     /// Ends the callee's turn when it is over and the floor is free.

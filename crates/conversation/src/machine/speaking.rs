@@ -1,7 +1,7 @@
 //! The agent's voice: greeting, lines to the synthesiser, what became of them, and what is said of the machine's own
 //! accord while the model is slow.
 
-use super::{Conversation, Greeted, Stage, Stance};
+use super::{Conversation, Greeted, HOLD, SILENCE, Stage, Stance};
 use crate::exchange::{HeardPhrase, Output, Phrase, PhraseId, VoiceProgress};
 use crate::history::{EntryId, Memory};
 use crate::latency::Stopwatch;
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const VOICE_FAILURES: u32 = 3;
 /// A greeting waits no longer than this beyond its delay for a callee who is speaking.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
+/// Where the end of the turn came late, a model has at least so long before the callee is put off.
+const CHANCE: Duration = Duration::from_millis(500);
 /// A "Hello?" that comes no later than this into the greeting was not said in answer to it.
 const HELLO: Duration = Duration::from_millis(1500);
 /// Texts up to this many characters are not cut at a clause: that would gain nothing and sound chopped.
@@ -108,18 +110,30 @@ impl Conversation {
 
     /// Says a whole text, cut into phrases, as a go of its own.
     pub(super) fn say_text(&mut self, text: &str, memory: Memory, interruptible: Switch) {
+        let Some(now) = self.out.now else { return };
+        let mut entry = None;
+        for phrase in self.phrases(text, now) {
+            let entry = *entry.get_or_insert_with(|| self.history.begin(memory));
+            self.say(entry, &phrase, interruptible);
+        }
+    }
+
+    /// A whole text in phrases.
+    pub(super) fn phrases(&self, text: &str, now: Instant) -> Vec<String> {
         let mut phraser = Phraser::new(&self.agent.voice);
         if text.chars().count() <= SHORT {
             phraser.prefer_sentences();
         }
-        let Some(now) = self.out.now else { return };
         phraser.push(now, words::clip(text, ORDER_CAP));
         phraser.finish();
-        let mut entry = None;
-        while let Some(phrase) = phraser.next(now) {
-            let entry = *entry.get_or_insert_with(|| self.history.begin(memory));
-            self.say(entry, &phrase, interruptible);
-        }
+        std::iter::from_fn(|| phraser.next(now)).collect()
+    }
+
+    /// A phrase as the voice is given it.
+    pub(super) fn spoken_form(&self, text: &str) -> String {
+        let spoken = speakable::pronounce(text, &self.agent.voice.pronunciations);
+        // A voice given nothing to say may never report that it said it.
+        if words::any(&spoken) { spoken } else { text.to_owned() }
     }
 
     /// Says something that the model need not know of.
@@ -150,11 +164,7 @@ impl Conversation {
             return;
         }
         while let Some(line) = self.mouth.release(now) {
-            let mut text = speakable::pronounce(&line.text, &self.agent.voice.pronunciations);
-            if !words::any(&text) {
-                // A voice given nothing to say may never report that it said it.
-                text.clone_from(&line.text);
-            }
+            let text = self.spoken_form(&line.text);
             self.out.put(Output::Say(Phrase { id: line.id, text, interruptible: line.interruptible }));
         }
     }
@@ -256,12 +266,25 @@ impl Conversation {
         }
     }
 
-    /// The model is very slow: says a built-in sentence.
+    /// The model is slow: says a built-in sentence.
     pub(super) fn ask_for_patience(&mut self) {
         if self.keeps_waiting() {
-            let wait = self.texts.stock.wait;
-            self.say_aside(wait);
+            let stock = self.texts.stock;
+            let sentence = if self.turn.holds.is_multiple_of(2) { stock.wait } else { stock.retry };
+            self.turn.holds = self.turn.holds.saturating_add(1);
+            self.say_aside(sentence);
         }
+    }
+
+    /// When the callee, who hears nothing while the agent thinks, is to hear a built-in sentence.
+    pub(super) fn next_hold(&self, now: Instant) -> Instant {
+        let answers = self.turn.watch.is_some() && self.turn.holds == 0 && self.greeted != Greeted::NotYet;
+        let fills = self.agent.filler.after_ms > 0 && !self.texts.fillers.is_empty();
+        // The first words are on their way: a phrase before them would only delay them.
+        let begun = self.thought.as_ref().is_some_and(Answer::has_words);
+        let due = self.silent_since(now) + if answers && !fills && !begun { HOLD } else { SILENCE };
+        let asked = self.thought.as_ref().map(|thought| thought.asked() + CHANCE);
+        asked.map_or(due, |asked| due.max(asked))
     }
 
     /// Whether the callee waits for the model and hears nothing.

@@ -3,6 +3,7 @@
 use super::{Conversation, Stage, Stance};
 use crate::exchange::{Ask, AskId, Output, ToolRunId};
 use crate::history::{EntryId, Memory, UNFINISHED};
+use crate::latency::Stopwatch;
 use crate::phrasing::Phraser;
 use crate::timers::Timer;
 use crate::tools::{self, Wish};
@@ -12,8 +13,11 @@ use callwright_domain::agent::{Greeting, Switch};
 use callwright_domain::{CallEvent, HangupCause, Pii};
 use std::time::{Duration, Instant};
 
-/// A model that gives no sign of life for so long has failed.
-const MODEL_PATIENCE: Duration = Duration::from_secs(12);
+/// A callee who has waited so long for the model's first word, whatever was tried meanwhile, is told that nothing
+/// works. With the apology the call ends within fifteen seconds of the callee's last word.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(7500);
+/// A model that has begun to answer and gives no sign of life for so long has failed.
+const MODEL_PATIENCE: Duration = Duration::from_secs(4);
 /// A tool that does not come back for so long has failed.
 const TOOL_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest answer, in bytes: half an hour of speech is not an answer.
@@ -85,6 +89,16 @@ impl Answer {
         matches!(&self.standing, Standing::Speculative(about) if about == text)
     }
 
+    /// When it was asked for.
+    pub(super) const fn asked(&self) -> Instant {
+        self.asked
+    }
+
+    /// Whether anything of it has come.
+    pub(super) const fn has_words(&self) -> bool {
+        self.bytes > 0
+    }
+
     pub(super) fn clause_due(&self) -> Option<Instant> {
         self.phraser.due()
     }
@@ -113,7 +127,16 @@ impl Conversation {
         if let (Some(watch), Purpose::Turn) = (&mut self.turn.watch, purpose) {
             watch.asked(now);
         }
-        self.out.timers.set(Timer::ModelPatience, now + MODEL_PATIENCE);
+        self.await_model(now, purpose);
+    }
+
+    /// From now on the model owes its first word: counted from the callee's last, when that is what is answered.
+    fn await_model(&mut self, now: Instant, purpose: Purpose) {
+        let silent = self.turn.watch.as_ref().filter(|_| purpose == Purpose::Turn).map(Stopwatch::silent);
+        // An answer taken up again after a disturbance has its own time.
+        let just = silent.filter(|at| now.saturating_duration_since(*at) < ANSWER_PATIENCE / 2);
+        let owed = *self.turn.owed.get_or_insert(just.unwrap_or(now));
+        self.out.timers.set(Timer::ModelPatience, owed + ANSWER_PATIENCE);
     }
 
     /// Asks about an utterance that may not be over yet. Nothing of the answer is spoken before [`Self::confirm_thought`].
@@ -163,8 +186,10 @@ impl Conversation {
         }
         if self.thought.as_ref().is_some_and(|thought| thought.done.is_on()) {
             self.conclude(now);
-        } else {
+        } else if self.thought.as_ref().is_some_and(Answer::has_words) {
             self.out.timers.set(Timer::ModelPatience, now + MODEL_PATIENCE);
+        } else {
+            self.await_model(now, Purpose::Turn);
         }
     }
 
@@ -200,6 +225,7 @@ impl Conversation {
             return;
         };
         if thought.is_confirmed() {
+            self.turn.owed = None;
             self.out.timers.set(Timer::ModelPatience, now + MODEL_PATIENCE);
         }
         match event {
@@ -370,8 +396,13 @@ impl Conversation {
     }
 
     pub(super) fn model_is_mute(&mut self, now: Instant) {
-        if let Some(thought) = self.cancel_thought() {
-            self.out.note(trouble("the model gave no sign of life"));
+        let Some(thought) = self.cancel_thought() else { return };
+        self.out.note(trouble("the model gave no sign of life"));
+        if self.turn.owed.is_some() {
+            self.give_up(now, HangupCause::ProviderFailed);
+        } else {
+            // The silence so far counts.
+            self.turn.owed = now.checked_sub(MODEL_PATIENCE);
             self.think_again(now, &thought);
         }
     }

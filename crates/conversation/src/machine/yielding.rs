@@ -78,6 +78,7 @@ impl Conversation {
             midway = Some((Purpose::FollowUp, None));
         }
         self.out.timers.clear(Timer::Filler);
+        self.turn.owed = None;
         self.overheard = None;
         let of_greeting = Switch::from(self.has_just_greeted(now));
         self.interruption = Some(Interruption { at: now, rest, midway, of_greeting });

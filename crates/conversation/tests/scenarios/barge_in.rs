@@ -26,6 +26,7 @@ fn a_voice_silences_the_agent_and_the_history_keeps_what_was_heard() {
    2950  final: Just a salad.
    2950      → asks 1: agent "Good morning. We have pizza, pasta and", callee "Just a salad."
    3100      → notes heard "Just a salad."
+   3950      → says: One moment, please.
    4000  until now
 "#,
     );
@@ -162,6 +163,7 @@ fn a_short_answer_at_the_end_of_the_question_is_an_answer() {
    2600      → notes said "Good morning. We have pizza, pasta and salad today."
    2600      → notes heard "Pizza."
    2600      → asks 1: agent "Good morning. We have pizza, pasta and salad today.", callee "Pizza."
+   3850      → says: One moment, please.
    4000  until now
 "#,
     );
@@ -329,6 +331,7 @@ fn an_interrupting_word_may_be_kept_for_the_model() {
    1550  final: Stop.
    1700      → notes heard "Stop."
    1700      → asks 1: agent "Good morning. We have", callee "Stop."
+   2550      → says: One moment, please.
    3000  until now
 "#,
     );
@@ -348,6 +351,8 @@ fn who_cannot_interrupt_is_answered_afterwards() {
    2600      → notes said "Good morning. We have pizza, pasta and salad today."
    2600      → notes heard "Do you have soup?"
    2600      → asks 1: agent "Good morning. We have pizza, pasta and salad today.", callee "Do you have soup?"
+   3850      → says: One moment, please.
+   4900      → notes said "One moment, please."
    5000  until now
 "#,
     );
@@ -388,6 +393,7 @@ fn what_must_be_heard_cannot_be_interrupted() {
    2550  final: No no no.
    2550      → asks 1: agent "This call is recorded.", callee "No no no."
    2700      → notes heard "No no no."
+   3550      → says: One moment, please.
    4000  until now
 "#,
     );
@@ -444,6 +450,7 @@ fn a_voice_while_the_agent_thinks_stops_it_thinking() {
    2600      → cancels 1
    2700  no voice
    3700      → asks 2: callee "Hello?"
+   4200      → says: One moment, please.
    5000  until now
 "#,
     );

@@ -94,6 +94,7 @@ fn without_a_final_text_the_last_guess_counts_and_the_final_is_not_heard_twice()
    2800      → notes heard "I want a pizza"
    2800      → asks 1: callee "I want a pizza"
    3000  final: I want a pizza.
+   3300      → says: One moment, please.
    4000  until now
 "#,
     );
@@ -114,6 +115,7 @@ fn a_final_text_that_says_more_than_the_guess_is_added() {
    3000      → cancels 1
    3000      → notes heard "please."
    3000      → asks 2: callee "I want a pizza please."
+   3500      → says: One moment, please.
    4000  until now
 "#,
     );
@@ -130,6 +132,7 @@ fn without_voice_activity_the_words_tell_when_it_is_silent() {
    1500  final: Hello there.
    1500      → asks 1: callee "Hello there."
    1900      → notes heard "Hello there."
+   2750      → says: One moment, please.
    3000  until now
 "#,
     );
@@ -252,6 +255,7 @@ fn a_late_word_of_the_same_turn_asks_anew() {
    2600      → cancels 1
    2600      → notes heard "for two."
    2600      → asks 2: callee "I would like a pizza for two."
+   3100      → says: One moment, please.
    4000  until now
 "#,
     );

@@ -84,27 +84,18 @@ fn nobody_is_left_in_silence_and_a_mute_model_has_failed() {
    1000  text: Hello?
    1000      → notes heard "Hello?"
    1000      → asks 1: callee "Hello?"
-   4500      → says: One moment, please.
-   5550      → notes said "One moment, please."
-   9050      → says: One moment, please.
-  10100      → notes said "One moment, please."
-  13000      → cancels 1
-  13000      → notes trouble with the brain: the model gave no sign of life
-  13000      → asks 2: callee "Hello?"
-  13000      → says: Sorry, just a moment.
-  14150      → notes said "Sorry, just a moment."
-  17650      → says: One moment, please.
-  18700      → notes said "One moment, please."
-  22200      → says: One moment, please.
-  23250      → notes said "One moment, please."
-  25000      → cancels 2
-  25000      → notes trouble with the brain: the model gave no sign of life
-  25000      → says firmly: I am sorry,
-  25000      → says firmly: something is not working on our side.
-  25000      → says firmly: Please try again later.
-  25000      → says firmly: Goodbye.
-  29050      → notes said "I am sorry, something is not working on our side. Please try again later. Goodbye."
-  29050      → hangs up: ProviderFailed
+   2250      → says: One moment, please.
+   3300      → notes said "One moment, please."
+   6800      → says: Sorry, just a moment.
+   7950      → notes said "Sorry, just a moment."
+   8500      → cancels 1
+   8500      → notes trouble with the brain: the model gave no sign of life
+   8500      → says firmly: I am sorry,
+   8500      → says firmly: something is not working on our side.
+   8500      → says firmly: Please try again later.
+   8500      → says firmly: Goodbye.
+  12550      → notes said "I am sorry, something is not working on our side. Please try again later. Goodbye."
+  12550      → hangs up: ProviderFailed
   30000  until now
 "#,
     );

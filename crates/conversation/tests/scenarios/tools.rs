@@ -173,13 +173,14 @@ fn a_tool_that_does_not_come_back_is_given_up() {
    1200  model calls: send_keys {"digits":"1"}
    1250  model ends
    1250      → presses 1
-   4500      → says: One moment, please.
-   5550      → notes said "One moment, please."
-   9050      → says: One moment, please.
-  10100      → notes said "One moment, please."
+   2250      → says: One moment, please.
+   3300      → notes said "One moment, please."
+   6800      → says: Sorry, just a moment.
+   7950      → notes said "Sorry, just a moment."
   11250      → notes tool send_keys gave {"error":"the tool did not answer in time"}
   11250      → asks 2: callee "Press one.", agent "" [send_keys], tool "{\"error\":\"the tool did not answer in time\"}"
-  13600      → says: One moment, please.
+  11750      → says: One moment, please.
+  12800      → notes said "One moment, please."
   14000  until now
 "#,
     );
@@ -204,6 +205,7 @@ fn an_interrupted_tool_leaves_no_loose_ends() {
    1950      → asks 2: callee "Press one.", agent "" [send_keys], tool "{\"error\":\"interrupted by the callee\"}", callee "No, two!"
    2100      → notes heard "No, two!"
    2500  tool result: {"ok":true}
+   2950      → says: One moment, please.
    3000  until now
 "#,
     );
