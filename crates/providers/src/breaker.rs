@@ -73,6 +73,11 @@ impl Breaker {
         })
     }
 
+    /// Whether it is left alone now. Asking this uses nothing up.
+    pub fn rests(&self, now: Instant) -> bool {
+        self.with(|inner| matches!(inner.state, State::Resting { until, .. } if now < until))
+    }
+
     /// It answered.
     pub fn succeeded(&self) {
         self.with(|inner| match inner.state {

@@ -1,6 +1,8 @@
 //! Chains of vendors: when one fails before it has said anything, the next is asked the same. After the first word the
 //! failure is handed on, because only the conversation knows what was already heard. An ear is replaced at any time:
 //! the audio whose words are not final is heard again.
+//!
+//! A vendor that panics has failed like any other: its breaker and the next vendor hear of it, and the call goes on.
 
 use crate::asr::kept::KeptAudio;
 use crate::asr::{Asr, AsrInput, AsrParams, AsrStream};
@@ -8,10 +10,12 @@ use crate::breaker::Breaker;
 use crate::llm::{Llm, LlmRequest, LlmStream};
 use crate::tts::{Tts, TtsRequest, TtsStream};
 use crate::{ErrorKind, ProviderError, Running};
-use callwright_conversation::vocabulary::AsrEvent;
+use callwright_conversation::vocabulary::{AsrEvent, LlmEvent, TtsEvent};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// One vendor of a chain.
 pub struct Link<T: ?Sized> {
@@ -77,6 +81,12 @@ impl<T: ?Sized> Course<T> {
         self.error = Some(error);
     }
 
+    /// Whether somebody is left who might be asked.
+    fn has_more(&self) -> bool {
+        let now = Instant::now();
+        self.links.iter().skip(self.next).any(|link| !link.breaker.rests(now))
+    }
+
     /// Why nobody answered.
     fn give_up(self) -> ProviderError {
         let resting = || ProviderError::new(self.name, ErrorKind::Unreachable, "every vendor rests after failures");
@@ -86,47 +96,136 @@ impl<T: ?Sized> Course<T> {
 
 type Answers<E> = mpsc::Receiver<Result<E, ProviderError>>;
 
+/// What a kind of answer looks like, and how long it is waited for. Vendors have waits of their own, a little shorter;
+/// these are for one that hangs in spite of them.
+struct Shape<E> {
+    /// Whether an event is the last one. A stream that closes without it broke off.
+    is_last: fn(&E) -> bool,
+    /// Wait for the first event while another vendor is left; the last one is waited for as long as the asker likes.
+    first: Duration,
+    /// Longest pause after that.
+    stall: Duration,
+}
+
+const WORDS: Shape<LlmEvent> =
+    Shape { is_last: |event| matches!(event, LlmEvent::Done { .. }), first: FIRST_WORD, stall: WORD_STALL };
+const SOUND: Shape<TtsEvent> =
+    Shape { is_last: |event| matches!(event, TtsEvent::Done), first: FIRST_SOUND, stall: SOUND_STALL };
+
+/// How one vendor's answer ended.
+enum Told {
+    /// In order, or nobody listens any more.
+    Over,
+    /// It failed before it said anything.
+    Nothing(ProviderError),
+    /// It failed in the middle.
+    Part(ProviderError),
+}
+
 /// Carries the answer of the first vendor that has one.
-async fn relay<T: ?Sized, E>(
+async fn relay<T: Named + ?Sized, E>(
     mut course: Course<T>,
+    shape: Shape<E>,
     ask: impl Fn(&Link<T>, usize) -> (Answers<E>, Running),
     events: mpsc::Sender<Result<E, ProviderError>>,
 ) {
     while let Some((place, link)) = course.next() {
-        let (mut answers, _running) = ask(&link, place);
-        let mut spoke = false;
-        loop {
-            match answers.recv().await {
-                Some(Ok(event)) => {
-                    if !spoke {
-                        link.breaker.succeeded();
-                    }
-                    spoke = true;
-                    if events.send(Ok(event)).await.is_err() {
-                        return;
-                    }
-                }
-                Some(Err(error)) if spoke => {
-                    course.failed(&link, error.clone());
-                    // Nobody listening: the answer was cancelled.
-                    drop(events.send(Err(error)).await);
-                    return;
-                }
-                Some(Err(error)) => {
-                    course.failed(&link, error);
-                    break;
-                }
-                None if spoke => return,
-                None => {
-                    let error = ProviderError::new(&course.name, ErrorKind::Internal, "ended without an answer");
-                    course.failed(&link, error);
-                    break;
-                }
+        let told = match guarded(link.vendor.called(), || ask(&link, place)) {
+            Ok((mut answers, _running)) => carry(&course, &link, (&shape, &mut answers), &events).await,
+            Err(panic) => Told::Nothing(panic),
+        };
+        match told {
+            Told::Over => return,
+            Told::Nothing(error) => course.failed(&link, error),
+            Told::Part(error) => {
+                course.failed(&link, error.clone());
+                // Nobody listening: the answer was cancelled.
+                drop(events.send(Err(error)).await);
+                return;
             }
         }
     }
     // Nobody listening: the question was cancelled.
     drop(events.send(Err(course.give_up())).await);
+}
+
+/// Carries one vendor's answer.
+async fn carry<T: Named + ?Sized, E>(
+    course: &Course<T>,
+    link: &Link<T>,
+    (shape, answers): (&Shape<E>, &mut Answers<E>),
+    events: &mpsc::Sender<Result<E, ProviderError>>,
+) -> Told {
+    let broke = |kind, detail: &str| ProviderError::new(link.vendor.called(), kind, detail);
+    let (mut spoke, mut ended) = (false, false);
+    loop {
+        let patience = if spoke { shape.stall } else { shape.first };
+        let next =
+            if spoke || course.has_more() { timeout(patience, answers.recv()).await } else { Ok(answers.recv().await) };
+        let error = match next {
+            Ok(Some(Ok(event))) => {
+                if !spoke {
+                    link.breaker.succeeded();
+                }
+                spoke = true;
+                ended |= (shape.is_last)(&event);
+                if events.send(Ok(event)).await.is_err() {
+                    return Told::Over;
+                }
+                continue;
+            }
+            Ok(None) | Err(_) if ended => return Told::Over,
+            Ok(Some(Err(error))) => error,
+            Ok(None) if spoke => broke(ErrorKind::Internal, "broke off in the middle of its answer"),
+            Ok(None) => broke(ErrorKind::Internal, "ended without an answer"),
+            Err(_) => broke(ErrorKind::Timeout, "gave no sign of life"),
+        };
+        return if spoke { Told::Part(error) } else { Told::Nothing(error) };
+    }
+}
+
+/// Does what a vendor's code does in the asker's task; a panic there is the vendor's failure and nobody else's.
+fn guarded<R>(vendor: &str, work: impl FnOnce() -> R) -> Result<R, ProviderError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| ProviderError::new(vendor, ErrorKind::Internal, "panicked"))
+}
+
+/// A vendor's configured name, whatever its kind.
+trait Named {
+    fn called(&self) -> &str;
+}
+
+impl Named for dyn Llm {
+    fn called(&self) -> &str {
+        self.name()
+    }
+}
+
+impl Named for dyn Tts {
+    fn called(&self) -> &str {
+        self.name()
+    }
+}
+
+impl Named for dyn Asr {
+    fn called(&self) -> &str {
+        self.name()
+    }
+}
+
+impl<T: ?Sized> Chain<T> {
+    /// Does something that needs no answer with a vendor.
+    fn nudge(&self, link: &Link<T>, work: impl FnOnce(&T)) {
+        if let Err(error) = guarded(&self.name, || work(&link.vendor)) {
+            tracing::warn!(chain = %self.name, %error, "vendor failed");
+            link.breaker.failed(&error, Instant::now());
+        }
+    }
+
+    /// Whether every vendor of the chain rests after failures.
+    fn all_rest(&self) -> bool {
+        let now = Instant::now();
+        self.links.iter().all(|link| link.breaker.rests(now))
+    }
 }
 
 impl Llm for Chain<dyn Llm> {
@@ -146,19 +245,23 @@ impl Llm for Chain<dyn Llm> {
             let stream = link.vendor.ask(request);
             (stream.events, stream.running)
         };
-        LlmStream { events, running: Running::spawn(relay(self.course(), ask, sender)) }
+        LlmStream { events, running: Running::spawn(relay(self.course(), WORDS, ask, sender)) }
     }
 
     fn warm(&self, request: &LlmRequest) {
         if let Some(link) = self.links.first() {
-            link.vendor.warm(request);
+            self.nudge(link, |vendor| vendor.warm(request));
         }
     }
 
     fn forget(&self, conversation: &str) {
         for link in self.links.iter() {
-            link.vendor.forget(conversation);
+            self.nudge(link, |vendor| vendor.forget(conversation));
         }
+    }
+
+    fn rests(&self) -> bool {
+        self.all_rest()
     }
 }
 
@@ -180,7 +283,17 @@ impl Tts for Chain<dyn Tts> {
             let stream = link.vendor.speak(request);
             (stream.events, stream.running)
         };
-        TtsStream { events, running: Running::spawn(relay(self.course(), ask, sender)) }
+        TtsStream { events, running: Running::spawn(relay(self.course(), SOUND, ask, sender)) }
+    }
+
+    fn warm(&self, request: &TtsRequest) {
+        if let Some(link) = self.links.first() {
+            self.nudge(link, |vendor| vendor.warm(request));
+        }
+    }
+
+    fn rests(&self) -> bool {
+        self.all_rest()
     }
 }
 
@@ -200,6 +313,10 @@ impl Asr for Chain<dyn Asr> {
             pending: None,
         };
         AsrStream { input, events, running: Running::spawn(listening.run(self.course())) }
+    }
+
+    fn rests(&self) -> bool {
+        self.all_rest()
     }
 }
 
@@ -238,7 +355,11 @@ impl Listening {
             params.model.clear();
             params.params.clear();
         }
-        let AsrStream { input, mut events, running: _running } = link.vendor.start(params);
+        let AsrStream { input, mut events, running: _running } =
+            match guarded(link.vendor.called(), || link.vendor.start(params)) {
+                Ok(stream) => stream,
+                Err(panic) => return End::Failed(panic),
+            };
         let mut input = Some(input);
         let kept = self.kept.to_vec();
         self.pending = (!kept.is_empty()).then_some(AsrInput::Audio(kept));
@@ -303,6 +424,15 @@ async fn next(inputs: &mut Option<mpsc::Receiver<AsrInput>>) -> Option<AsrInput>
 }
 
 const EVENTS: usize = 64;
+/// A little more than a model's own five seconds.
+const FIRST_WORD: Duration = Duration::from_millis(5200);
+/// A little more than a model's own three seconds.
+const WORD_STALL: Duration = Duration::from_millis(3500);
+/// A little more than a synthesiser's own two seconds; with the next voice's first sound the callee still waits no
+/// longer than four.
+const FIRST_SOUND: Duration = Duration::from_millis(2500);
+/// As long: what is in the playout queue covers a part of it.
+const SOUND_STALL: Duration = Duration::from_millis(2500);
 /// The vendor's own queue holds two seconds of sound; this one adds as little as it can.
 const SOUNDS: usize = 2;
 const INPUTS: usize = 250;

@@ -1,10 +1,15 @@
-//! Samples as numbers: resampling, gain, mixing, tones. Never knows where they come from or go.
+//! Samples as numbers: resampling, gain, mixing, tones, sound files, sounds of places. Never knows where they come from
+//! or go.
 
+mod ambience;
 mod resample;
 mod tone;
+mod wav;
 
+pub use ambience::{Place, ambience, information_tone};
 pub use resample::{Resampler, UnsupportedRates};
 pub use tone::DualTone;
+pub use wav::{WavError, read_wav};
 
 /// A linear factor on samples.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -53,4 +53,8 @@ pub trait Asr: Send + Sync {
     fn name(&self) -> &str;
     /// Starts a stream at once; connecting happens inside, and audio sent meanwhile is kept.
     fn start(&self, params: AsrParams) -> AsrStream;
+    /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
+    fn rests(&self) -> bool {
+        false
+    }
 }

@@ -222,3 +222,89 @@ async fn an_ear_is_replaced_in_the_middle_and_hears_everything_again() {
     assert_eq!(words, AsrEvent::Final { text: "6400".into(), end_of_turn: EndOfTurn::Unknown });
     assert!(events.recv().await.is_none());
 }
+
+/// What a misbehaving model does.
+#[derive(Clone, Copy, PartialEq)]
+enum Mishap {
+    PanicsWhenAsked,
+    PanicsInItsTask,
+    PanicsAfterAWord,
+    Hangs,
+    HangsAfterAWord,
+}
+
+/// Misbehaves, whatever it is asked.
+struct Wreck(Mishap);
+
+impl Llm for Wreck {
+    fn name(&self) -> &str {
+        "wreck"
+    }
+    fn ask(&self, _: LlmRequest) -> LlmStream {
+        let mishap = self.0;
+        assert!(mishap != Mishap::PanicsWhenAsked, "as told");
+        let (sender, events) = mpsc::channel(8);
+        let running = Running::spawn(async move {
+            if matches!(mishap, Mishap::PanicsAfterAWord | Mishap::HangsAfterAWord) {
+                sender.send(Ok(LlmEvent::Text("well".into()))).await.expect("listened to");
+            }
+            if matches!(mishap, Mishap::Hangs | Mishap::HangsAfterAWord) {
+                std::future::pending::<()>().await;
+            }
+            panic!("as told");
+        });
+        LlmStream { events, running }
+    }
+    fn warm(&self, _: &LlmRequest) {
+        panic!("as told");
+    }
+}
+
+fn wrecked(mishap: Mishap, others: &[&Arc<Fake<LlmEvent>>]) -> (Chain<dyn Llm>, Arc<Breaker>) {
+    let breaker: Arc<Breaker> = Arc::default();
+    let wreck = Link { vendor: Arc::new(Wreck(mishap)) as Arc<dyn Llm>, breaker: Arc::clone(&breaker) };
+    let rest = llm_chain(others);
+    (Chain::new("chain", [wreck].into_iter().chain(rest.links.iter().cloned()).collect()), breaker)
+}
+
+#[tokio::test(start_paused = true)]
+async fn panics_and_hangs_are_failures_and_the_next_is_asked() {
+    for (mishap, answer, within_ms) in [
+        (Mishap::PanicsWhenAsked, vec![text("hi"), DONE], 0),
+        (Mishap::PanicsInItsTask, vec![text("hi"), DONE], 0),
+        (Mishap::PanicsAfterAWord, vec![text("well"), Err(ErrorKind::Internal)], 0),
+        (Mishap::Hangs, vec![text("hi"), DONE], 5500),
+        (Mishap::HangsAfterAWord, vec![text("well"), Err(ErrorKind::Timeout)], 4000),
+    ] {
+        let good = Fake::new("good", vec![vec![text("hi"), DONE]]);
+        let (chain, breaker) = wrecked(mishap, &[&good]);
+        let began = Instant::now();
+        assert_eq!(ask(&chain).await, answer);
+        assert!(began.elapsed() <= Duration::from_millis(within_ms), "{:?}", began.elapsed());
+        for _ in 0..4 {
+            assert!(!breaker.rests(Instant::now()));
+            // The window of the breaker is shorter than five hangs; as many calls hang at once as there are.
+            breaker.failed(&ProviderError::new("wreck", ErrorKind::Internal, ""), Instant::now());
+        }
+        assert!(breaker.rests(Instant::now()), "the mishap has counted");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_vendor_is_waited_for_as_long_as_the_asker_likes() {
+    let (chain, _) = wrecked(Mishap::Hangs, &[]);
+    let answer = tokio::time::timeout(Duration::from_secs(60), ask(&chain)).await;
+    assert!(answer.is_err(), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_warming_hurts_nobody_and_counts() {
+    let (chain, breaker) = wrecked(Mishap::Hangs, &[]);
+    assert!(!chain.rests());
+    for _ in 0..5 {
+        chain.warm(&question());
+    }
+    assert!(breaker.rests(Instant::now()) && chain.rests());
+    tokio::time::advance(Duration::from_secs(5)).await;
+    assert!(!chain.rests(), "it may be probed again");
+}

@@ -53,4 +53,8 @@ pub trait Llm: Send + Sync {
     fn warm(&self, _request: &LlmRequest) {}
     /// The conversation is over: whatever is kept under its name may go.
     fn forget(&self, _conversation: &str) {}
+    /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
+    fn rests(&self) -> bool {
+        false
+    }
 }

@@ -111,6 +111,11 @@ impl LocalModels {
         findings
     }
 
+    /// Whether the voice's models are all there.
+    pub fn has_voice(&self) -> bool {
+        self.inner.home.require(models::VOICE_FILES).is_ok()
+    }
+
     /// Loads ears, voice and turn model on every worker and runs each once, so that the first call does not wait for
     /// it. Blocks for a second or two: call it from a thread of its own.
     pub fn warm_up(&self) -> Result<(), ProviderError> {

@@ -43,4 +43,10 @@ pub trait Tts: Send + Sync {
     fn name(&self) -> &str;
     /// Speaks one phrase; the sound streams.
     fn speak(&self, request: TtsRequest) -> TtsStream;
+    /// Makes ready what the first phrase would wait for, while the phone rings. Costs nothing that a vendor charges for.
+    fn warm(&self, _request: &TtsRequest) {}
+    /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
+    fn rests(&self) -> bool {
+        false
+    }
 }

@@ -11,7 +11,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
@@ -64,6 +64,7 @@ pub struct OpenAiTts {
     vendor: Arc<HttpVendor>,
     url: Url,
     config: OpenAiTtsConfig,
+    warming: Mutex<Option<Running>>,
 }
 
 impl OpenAiTts {
@@ -77,7 +78,7 @@ impl OpenAiTts {
         if !RATES.contains(&config.rate) {
             return Err(bad(format!("rate {} is none of {RATES:?}", config.rate)));
         }
-        Ok(Self { vendor: Arc::new(vendor), url, config })
+        Ok(Self { vendor: Arc::new(vendor), url, config, warming: Mutex::default() })
     }
 }
 
@@ -102,6 +103,14 @@ impl Tts for OpenAiTts {
             }
         });
         TtsStream { events, running }
+    }
+
+    fn warm(&self, _request: &TtsRequest) {
+        // A list of models costs nothing, and its connection is the one that the first phrase takes.
+        let Ok(url) = http::endpoint(&self.config.base_url, &["models"], &BTreeMap::new()) else { return };
+        let vendor = Arc::clone(&self.vendor);
+        let knocking = Running::spawn(async move { vendor.knock(url).await });
+        *self.warming.lock().unwrap_or_else(PoisonError::into_inner) = Some(knocking);
     }
 }
 

@@ -226,6 +226,8 @@ async fn finished(finals: &mut VecDeque<FinalUnderWay>) -> Result<Heard, Provide
     let end_of_turn = match opinion {
         None if !ends => EndOfTurn::No,
         None | Some(Err(_)) => EndOfTurn::Unknown,
+        // The network hears the tone of voice and not the words: nobody has finished after "and".
+        Some(Ok(probability)) if probability >= FINISHED && is_dangling(&text) => EndOfTurn::Unknown,
         Some(Ok(probability)) if probability >= FINISHED => EndOfTurn::Yes,
         Some(Ok(_)) => EndOfTurn::No,
     };
@@ -239,7 +241,44 @@ async fn guessed(guess: &mut Option<Pending<String>>) -> Result<String, Provider
     text.map(plausible)
 }
 
+/// Last words after which an English sentence goes on.
+const GOES_ON: [&str; 22] = [
+    "and", "or", "but", "because", "if", "than", "the", "a", "an", "my", "your", "our", "their", "of", "from", "with",
+    "into", "between", "um", "uh", "er", "erm",
+];
+
+/// Whether the words leave the sentence open. An opinion that the speaker has finished is then not believed, and the
+/// configured silence decides: a complete sentence is answered no later for it.
+fn is_dangling(text: &str) -> bool {
+    let text = text.trim_end();
+    let last = text.rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
+    let word = last.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
+    text.ends_with([',', '-', '\u{2014}', '\u{2026}']) || GOES_ON.contains(&word.as_str())
+}
+
 /// A text without letters or digits is noise.
 fn plausible(text: String) -> String {
     if text.chars().any(char::is_alphanumeric) { text } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_dangling;
+
+    #[test]
+    fn a_sentence_that_goes_on_is_not_over() {
+        for (text, goes_on) in [
+            ("I would like a table for two and", true),
+            ("Well, because.", true),
+            ("On Friday,", true),
+            ("It was the...", true),
+            ("For two people, please.", false),
+            ("Yes.", false),
+            ("What is it for?", false),
+            ("Turn it on.", false),
+            ("", false),
+        ] {
+            assert_eq!(is_dangling(text), goes_on, "{text}");
+        }
+    }
 }

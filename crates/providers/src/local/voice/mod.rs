@@ -18,7 +18,7 @@ use crate::{ErrorKind, ProviderError, Running};
 use callwright_conversation::vocabulary::TtsEvent;
 use hibari::{CHARACTERS, Character};
 use recent::Phrase;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Pieces of sound that may wait: some six seconds.
@@ -33,11 +33,12 @@ const SPEEDS: std::ops::RangeInclusive<f32> = 0.5..=2.0;
 pub(crate) struct LocalVoice {
     name: String,
     inner: Arc<Inner>,
+    warming: Mutex<Option<Running>>,
 }
 
 impl LocalVoice {
     pub(crate) fn new(name: &str, inner: Arc<Inner>) -> Self {
-        Self { name: name.to_owned(), inner }
+        Self { name: name.to_owned(), inner, warming: Mutex::default() }
     }
 }
 
@@ -58,6 +59,22 @@ impl Tts for LocalVoice {
             let _ = events.send(last).await;
         });
         TtsStream { events: received, running }
+    }
+
+    fn warm(&self, _request: &TtsRequest) {
+        if self.inner.home.require(super::models::VOICE_FILES).is_err() {
+            return;
+        }
+        // Full queues mean that the network is loaded.
+        let Ok(mut loading) = self.inner.workers().submit(Urgency::Urgent, |bench| bench.voice().map(drop)) else {
+            return;
+        };
+        let loading = Running::spawn(async move {
+            if let Err(error) = loading.ready().await {
+                tracing::debug!(%error, "the local voice could not be warmed");
+            }
+        });
+        *self.warming.lock().unwrap_or_else(PoisonError::into_inner) = Some(loading);
     }
 }
 
