@@ -76,7 +76,7 @@ pub enum StartError {
     /// The agent's texts need a variable that the request does not bring, or are not valid templates.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The agent names an ear, brain or voice that this server does not have.
+    /// The agent names an ear, brain, voice or ambient sound that this server does not have.
     #[error("{0}")]
     UnknownVendor(String),
     /// The idempotency key was used with another request.
@@ -102,6 +102,7 @@ fn vendors_of(agent: &AgentProfile) -> AgentProfile {
     vendors.ears.vendor.clone_from(&agent.ears.vendor);
     vendors.brain.vendor.clone_from(&agent.brain.vendor);
     vendors.voice.vendor.clone_from(&agent.voice.vendor);
+    vendors.ambient.clone_from(&agent.ambient);
     vendors
 }
 
@@ -309,8 +310,17 @@ impl Calls {
         ];
         match vendors.into_iter().flatten().next() {
             Some(unknown) => Err(StartError::UnknownVendor(unknown.to_string())),
-            None => Ok(()),
+            None => self.check_sound(&agent.ambient.sound),
         }
+    }
+
+    fn check_sound(&self, name: &str) -> Result<(), StartError> {
+        let sounds = &self.node.sounds;
+        if name.is_empty() || sounds.place(name).is_some() {
+            return Ok(());
+        }
+        let known = sounds.places().collect::<Vec<_>>().join(", ");
+        Err(StartError::UnknownVendor(format!("no ambient sound is called {name:?}; there are: {known}")))
     }
 
     /// Picks the number that shows: the least busy of those that were named, or of all of the account's.

@@ -13,6 +13,7 @@ mod node;
 mod outbox;
 mod recovery;
 mod registry;
+mod sounds;
 mod tasks;
 mod trunks;
 
@@ -24,3 +25,4 @@ pub use clock::Clock;
 pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};
 pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};
+pub use sounds::Sounds;

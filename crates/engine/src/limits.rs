@@ -34,3 +34,11 @@ pub const EARS_RESTARTS: u32 = 2;
 /// How long the end of a SIP call may wait for the far end's answer before the task goes away; the SIP plane goes on
 /// repeating BYE by itself.
 pub const BYE_GRACE: Duration = Duration::from_millis(200);
+/// Pieces of a greeting that is made while the telephone rings. *Wait*: a piece is 20 to 200 ms, and the first phrase is
+/// short.
+pub const GREETING_PIECES: usize = 256;
+/// Wait for a phrase's first sound, all vendors of a chain together; then the phrase has failed. People ask "hello?"
+/// after four seconds, and three such phrases with the apology must fit in fifteen.
+pub const VOICE_FIRST_SOUND: Duration = Duration::from_secs(3);
+/// Longest pause in the middle of a phrase's sound; a little more than the vendors' own and their chain's.
+pub const VOICE_STALL: Duration = Duration::from_secs(3);

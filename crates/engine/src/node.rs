@@ -9,6 +9,7 @@ use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY};
 use crate::live::Order;
 use crate::recovery;
 use crate::registry::Registry;
+use crate::sounds::Sounds;
 use crate::tasks::Tasks;
 use crate::trunks::Trunks;
 use callwright_domain::{AccountId, CallEvent, CallId, HangupCause};
@@ -35,6 +36,8 @@ pub struct Parts {
     pub recordings: Recordings,
     /// Ears, brains and voices by name.
     pub catalogue: Catalogue,
+    /// What is played beside the voices.
+    pub sounds: Sounds,
     /// Signalling.
     pub sip: SipHandle,
     /// Audio.
@@ -79,6 +82,7 @@ pub(crate) struct Node {
     pub(crate) reader: Reader,
     pub(crate) recordings: Recordings,
     pub(crate) catalogue: Catalogue,
+    pub(crate) sounds: Sounds,
     pub(crate) sip: SipHandle,
     pub(crate) media: MediaPlane,
     pub(crate) clock: Clock,
@@ -131,6 +135,7 @@ impl Engine {
             reader: parts.reader,
             recordings: parts.recordings,
             catalogue: parts.catalogue,
+            sounds: parts.sounds,
             sip: parts.sip,
             media: parts.media,
             clock: parts.clock,

@@ -7,7 +7,7 @@ use crate::seeding;
 use anyhow::Context;
 use callwright_api::Api;
 use callwright_domain::Moment;
-use callwright_engine::{Calls, Clock, Engine, Parts, Policy};
+use callwright_engine::{Calls, Clock, Engine, Parts, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
@@ -17,6 +17,7 @@ use callwright_providers::local::LocalModels;
 use callwright_providers::tts::Tts;
 use callwright_store::{Opened, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,6 +30,9 @@ use tracing::{info, warn};
 
 /// How often the gauges of the planes are refreshed.
 const GAUGES_EVERY: Duration = Duration::from_millis(500);
+
+/// Largest sound file: they are kept in memory.
+const SOUND_BYTES: u64 = 64 << 20;
 
 /// How long connections may take to close once everything is over.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
@@ -60,6 +64,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();
+    let sounds = sounds(settings, &models, &tasks)?;
     let stop = CancellationToken::new();
     let sip = sip(settings, &tasks, &stop).await?;
     let mut seed = [0; 32];
@@ -70,6 +75,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         reader,
         recordings,
         catalogue,
+        sounds,
         sip: sip.clone(),
         media: media.clone(),
         clock: Clock::new(now),
@@ -122,6 +128,32 @@ fn catalogue(settings: &Settings) -> anyhow::Result<(LocalModels, Catalogue)> {
     }
     let catalogue = Catalogue::build(&settings.vendors(), &InProcess(models.clone()))?;
     Ok((models, catalogue))
+}
+
+/// The sounds of the configured folder beside those that are made; the apology is spoken in the background.
+fn sounds(settings: &Settings, models: &LocalModels, tasks: &TaskTracker) -> anyhow::Result<Sounds> {
+    let mut sounds = Sounds::default();
+    if let Some(dir) = &settings.sounds.dir {
+        let unreadable = || format!("`sounds.dir`: {} cannot be read; name a folder with WAV files", dir.display());
+        for entry in fs::read_dir(dir).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            let is_wav = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("wav"));
+            let Some(name) = path.file_stem().and_then(|name| name.to_str()).filter(|_| is_wav) else { continue };
+            let unusable = || format!("`sounds.dir`: {} cannot be played", path.display());
+            let bytes = fs::metadata(&path).with_context(unusable)?.len();
+            anyhow::ensure!(bytes <= SOUND_BYTES, "`sounds.dir`: {} has more than 64 MiB", path.display());
+            sounds.add(name, &fs::read(&path).with_context(unusable)?).with_context(unusable)?;
+        }
+    }
+    if models.has_voice() {
+        let (sounds, voice, text) = (sounds.clone(), models.voice("local"), settings.sounds.apology.clone());
+        tasks.spawn(async move {
+            if let Err(error) = sounds.speak_apology(voice, &text).await {
+                warn!(%error, "the apology could not be spoken; tones stand in for it");
+            }
+        });
+    }
+    Ok(sounds)
 }
 
 /// Hands the local models to the catalogue under the configured names.

@@ -9,7 +9,7 @@ use callwright_domain::{
     AccountId, AgentId, AgentPatch, AgentProfile, CallEvent, CallId, HangupCause, Moment, Origin, PhoneNumber,
     Recorded, TrunkId,
 };
-use callwright_engine::{Calls, Clock, Engine, Fed, Parts, Policy, StartCall};
+use callwright_engine::{Calls, Clock, Engine, Fed, Parts, Policy, Sounds, StartCall};
 use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
@@ -141,6 +141,7 @@ impl NodeBuilder {
             reader,
             recordings,
             catalogue: catalogue(&self),
+            sounds: Sounds::default(),
             sip: sip.clone(),
             media: media.clone(),
             clock: Clock::new(now),

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 /// How a synthesiser fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub enum VoiceFault {
 #[derive(Clone)]
 pub struct ToneVoice {
     per_character: Duration,
+    delay: Duration,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -41,7 +43,14 @@ struct Notes {
 impl ToneVoice {
     /// Hums this long for each character.
     pub fn new(per_character: Duration) -> Self {
-        Self { per_character, notes: Arc::default() }
+        Self { per_character, delay: Duration::ZERO, notes: Arc::default() }
+    }
+
+    /// The same, with this wait before the first sound of each phrase.
+    #[must_use]
+    pub fn slow(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
     }
 
     /// The next phrases fail in this way, one each.
@@ -86,11 +95,19 @@ impl Tts for ToneVoice {
         };
         let pcm = tone(self.length(&request.text), request.rate);
         let (sender, events) = mpsc::channel(8);
-        TtsStream { events, running: Running::spawn(hum(pcm, request.rate, fault, sender)) }
+        TtsStream { events, running: Running::spawn(hum(pcm, request.rate, (self.delay, fault), sender)) }
     }
 }
 
-async fn hum(pcm: Vec<i16>, rate: u32, fault: VoiceFault, events: mpsc::Sender<Result<TtsEvent, ProviderError>>) {
+async fn hum(
+    pcm: Vec<i16>,
+    rate: u32,
+    (delay, fault): (Duration, VoiceFault),
+    events: mpsc::Sender<Result<TtsEvent, ProviderError>>,
+) {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
     let last = match fault {
         VoiceFault::None => Ok(TtsEvent::Done),
         VoiceFault::Fail => Err(ProviderError::new("tone voice", ErrorKind::Internal, "failed as told")),

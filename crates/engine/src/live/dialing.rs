@@ -4,6 +4,7 @@
 use super::brain::Brain;
 use super::ears::Ears;
 use super::ending::{Ending, Tape};
+use super::greeting::Greeting;
 use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked};
 use crate::node::Node;
@@ -21,7 +22,7 @@ use callwright_sip::{
 };
 use callwright_store::{BlobName, StoreError};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -51,6 +52,8 @@ pub(super) struct Line {
     pub(super) ears: Option<Ears>,
     /// Made ready while it rang; taken by the talk.
     pub(super) brain: Option<Brain>,
+    /// The agent's first phrase, made while it rings; taken by the talk.
+    pub(super) greeting: Option<Greeting>,
     /// The recording that runs since the answer; taken by the talk.
     pub(super) tape: Option<Tape>,
     voice: VoiceLine,
@@ -70,6 +73,8 @@ pub(super) enum Trouble {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Vendor(#[from] callwright_providers::catalogue::CatalogueError),
+    #[error("every {0} that the agent may use rests after failures")]
+    Down(&'static str),
     #[error("an address cannot be written: {0}")]
     Address(#[from] UriError),
     #[error("an address cannot be written: {0}")]
@@ -88,7 +93,7 @@ impl Trouble {
         match self {
             Self::Trunk(_) | Self::Invite(_) | Self::Sip(_) => HangupCause::TrunkFailed,
             Self::Leg(_) | Self::Sdp(_) => HangupCause::MediaFailed,
-            Self::Vendor(_) => HangupCause::ProviderFailed,
+            Self::Vendor(_) | Self::Down(_) => HangupCause::ProviderFailed,
             Self::Template(_) | Self::Address(_) | Self::Text(_) | Self::Store(_) => HangupCause::InternalError,
         }
     }
@@ -103,6 +108,7 @@ impl LiveCall {
         let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
         let offer = Body::sdp(negotiation.offer(Direction::SendRecv)?);
         let conversation = self.conversation()?;
+        self.check_vendors()?;
         let mut intent = self.intent();
         let invite = self.invite(&trunk, &intent, offer)?;
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
@@ -113,6 +119,7 @@ impl LiveCall {
             brain.warm(opening);
         }
         let voice = self.voice_line(&leg)?;
+        voice.synthesiser.warm(&voice.request(String::new()));
         let line = Line {
             sip,
             leg,
@@ -120,6 +127,7 @@ impl LiveCall {
             conversation: Some(conversation),
             ears: None,
             brain: Some(brain),
+            greeting: None,
             tape: None,
             voice,
             negotiation,
@@ -146,6 +154,7 @@ impl LiveCall {
                 Some(SipEvent::Progress(progress)) => {
                     if progress.status >= 180 && !rung {
                         rung = true;
+                        line.make_greeting();
                         self.note(CallEvent::Ringing { status: progress.status }).await;
                     }
                     if let Some(body) = progress.body {
@@ -231,6 +240,20 @@ impl LiveCall {
             today: date_of(date),
             seed: self.node.entropy.bits64(),
         })
+    }
+
+    /// Nobody is rung for a conversation that cannot be held: whoever answers would be hung up on.
+    fn check_vendors(&self) -> Result<(), Trouble> {
+        let (catalogue, agent) = (&self.node.catalogue, &self.plan.agent);
+        let resting = [
+            ("recogniser", catalogue.ears(&agent.ears.vendor)?.rests()),
+            ("model", catalogue.brain(&agent.brain.vendor)?.rests()),
+            ("synthesiser", catalogue.voice(&agent.voice.vendor)?.rests()),
+        ];
+        match resting.into_iter().find(|(_, rests)| *rests) {
+            Some((what, _)) => Err(Trouble::Down(what)),
+            None => Ok(()),
+        }
     }
 
     fn brain(&self) -> Result<Brain, Trouble> {
@@ -332,6 +355,12 @@ impl Line {
     /// What a fresh voice for this line needs.
     pub(super) fn voice(&self) -> VoiceLine {
         self.voice.clone()
+    }
+
+    /// Makes the agent's first phrase, once it is known that somebody may hear it.
+    fn make_greeting(&mut self) {
+        let first = self.conversation.as_ref().and_then(|conversation| conversation.first_words(Instant::now()));
+        self.greeting = first.map(|text| Greeting::make(&self.voice, text));
     }
 
     /// Early media: heard by nobody, but it opens the path.

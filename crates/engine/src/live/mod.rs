@@ -9,6 +9,7 @@ mod brain;
 mod dialing;
 mod ears;
 mod ending;
+mod greeting;
 mod talking;
 mod voice;
 

@@ -6,6 +6,7 @@ use super::brain::{Brain, BrainReport};
 use super::dialing::Line;
 use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
+use super::greeting::Greeting;
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
@@ -26,6 +27,9 @@ use tracing::{debug, warn};
 /// How long the goodbye of a server that goes down may take.
 const SHUTDOWN_GRACE: Grace = Grace::FinishUtterance;
 
+/// Time for the last packets of an apology to be heard.
+const APOLOGY_TAIL: Duration = Duration::from_millis(150);
+
 /// Two people connected.
 pub(super) struct Talk<'a> {
     call: &'a mut LiveCall,
@@ -34,12 +38,25 @@ pub(super) struct Talk<'a> {
     ears: Ears,
     brain: Brain,
     voice: Voice,
+    /// The first phrase, until something is said.
+    greeting: Option<Greeting>,
+    /// Whether the voice works.
+    spoken: Spoken,
     /// The longest the conversation may last.
     until: Instant,
     /// Set once the end is decided.
     ending: Option<Ending>,
     /// The far end is gone: no BYE is owed.
     far_end: FarEnd,
+}
+
+/// What became of the last phrase that was given to the voice.
+#[derive(PartialEq)]
+enum Spoken {
+    /// It sounded, or nothing was said yet.
+    Sounded,
+    /// The voice failed at it.
+    Failed,
 }
 
 /// Whether the far end still has to be told of the end.
@@ -58,6 +75,7 @@ impl LiveCall {
         let voice = Voice::new(line.voice(), self.node.tasks.clone());
         let until = Instant::now() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
         let tape = line.tape.take();
+        let greeting = line.greeting.take();
         let talk = Talk {
             call: self,
             line,
@@ -65,6 +83,8 @@ impl LiveCall {
             ears,
             brain,
             voice,
+            greeting,
+            spoken: Spoken::Sounded,
             until,
             ending: None,
             far_end: FarEnd::Connected,
@@ -76,13 +96,53 @@ impl LiveCall {
 impl Talk<'_> {
     async fn run(mut self) -> Ending {
         self.tell(Input::Answered).await;
+        self.surround().await;
         while self.ending.is_none() {
             let stimulus = self.next().await;
             self.digest(stimulus).await;
         }
         let ending = self.ending.take().unwrap_or(Ending::of(HangupCause::InternalError));
+        if ending.cause == HangupCause::ProviderFailed && self.spoken == Spoken::Failed {
+            self.apologise().await;
+        }
         self.hang_up().await;
         ending
+    }
+
+    /// Puts the agent where it is to be heard sitting. A call without that is better than none.
+    async fn surround(&self) {
+        let ambient = &self.call.plan.agent.ambient;
+        let volume = u8::try_from(ambient.volume.min(100)).unwrap_or(100);
+        let Some(place) = self.call.node.sounds.place(&ambient.sound).filter(|_| volume > 0) else { return };
+        if let Err(gone) = self.line.leg.ambient(Some(place), volume).await {
+            debug!(%gone, "no ambient sound");
+        }
+    }
+
+    /// Plays the recorded apology: the voice could not say one.
+    async fn apologise(&mut self) {
+        self.voice.silence();
+        let apology = self.call.node.sounds.apology(&self.call.plan.agent.language);
+        let rate = u64::from(self.line.leg.rate().hertz()).max(1);
+        let length = Duration::from_millis(u64::try_from(apology.len()).unwrap_or(0) * 1000 / rate);
+        if let Err(error) = self.line.leg.play(apology.to_vec()).await {
+            debug!(%error, "no apology");
+            return;
+        }
+        let far_end = async {
+            loop {
+                tokio::select! {
+                    event = self.line.sip.next() => match event {
+                        Some(SipEvent::Ended(_)) | None => return,
+                        Some(event) => self.line.renegotiate(event).await,
+                    },
+                    report = self.line.reports.recv() => if report.is_none() { return },
+                }
+            }
+        };
+        if timeout(length + APOLOGY_TAIL, far_end).await.is_ok() {
+            self.far_end = FarEnd::Gone;
+        }
     }
 
     /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
@@ -179,6 +239,7 @@ impl Talk<'_> {
     }
 
     async fn on_voice(&mut self, report: VoiceReport) {
+        self.spoken = if matches!(report, VoiceReport::Failed(..)) { Spoken::Failed } else { Spoken::Sounded };
         match report {
             VoiceReport::FirstSound(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::FirstSound)).await,
             VoiceReport::Complete(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::Complete)).await,
@@ -231,7 +292,8 @@ impl Talk<'_> {
             Output::Ask(ask) => self.brain.ask(ask),
             Output::CancelAsk(id) => self.brain.cancel(id),
             Output::Say(phrase) => {
-                let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text });
+                let made = self.greeting.take().and_then(|greeting| greeting.of(&phrase.text));
+                let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made });
                 if let Err(VoiceReport::Failed(id, error)) = spoken {
                     warn!(%error, "a phrase was not spoken");
                     self.conversation.handle(Instant::now(), Input::Voiced(id, VoiceProgress::Failed));

@@ -2,17 +2,18 @@
 //! next one being synthesised while the last is still playing. A task of its own, so that a full playout queue holds up
 //! the voice and nobody else; dropping the [`Voice`] silences it at once.
 
-use crate::limits::{VOICE_PHRASES, VOICE_REPORTS};
+use crate::limits::{VOICE_FIRST_SOUND, VOICE_PHRASES, VOICE_REPORTS, VOICE_STALL};
 use crate::tasks::Tasks;
 use callwright_conversation::PhraseId;
 use callwright_conversation::vocabulary::TtsEvent;
 use callwright_domain::agent::VoiceSettings;
 use callwright_net::LegHandle;
-use callwright_providers::tts::{Tts, TtsRequest};
+use callwright_providers::tts::{Tts, TtsRequest, TtsStream};
 use callwright_providers::{ErrorKind, ProviderError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What came from the voice.
@@ -27,12 +28,13 @@ pub(super) enum VoiceReport {
 }
 
 /// A phrase on its way to the synthesiser.
-#[derive(Debug)]
 pub(super) struct Phrase {
     /// Its id, also its mark in the playout queue; none: a murmur, which nobody asks after.
     pub(super) id: Option<PhraseId>,
     /// What to speak.
     pub(super) text: String,
+    /// Its sound, where that was ordered before.
+    pub(super) made: Option<TtsStream>,
 }
 
 /// How the voice of a call sounds and where it goes; what does not change during the call.
@@ -46,6 +48,23 @@ pub(super) struct VoiceLine {
     pub(super) rate: u32,
     /// Where the sound goes.
     pub(super) leg: LegHandle,
+}
+
+impl VoiceLine {
+    /// What the synthesiser is asked for.
+    pub(super) fn request(&self, text: String) -> TtsRequest {
+        let settings = &self.settings;
+        TtsRequest {
+            text,
+            rate: self.rate,
+            voice: settings.voice.clone(),
+            model: settings.model.clone(),
+            language: settings.language.clone(),
+            speed: settings.rate,
+            emotion: settings.emotion.clone(),
+            params: BTreeMap::new(),
+        }
+    }
 }
 
 /// A voice that can be silenced.
@@ -86,7 +105,7 @@ impl Voice {
 
     /// Queues a small sound of attention; one that does not fit is not missed.
     pub(super) fn murmur(&self, text: String) {
-        self.phrases.try_send(Phrase { id: None, text }).ok(); // full: the agent is talking anyway
+        self.phrases.try_send(Phrase { id: None, text, made: None }).ok(); // full: the agent is talking anyway
     }
 
     /// Forgets everything queued and being synthesised, and names the phrase that was being synthesised. The playout
@@ -134,11 +153,19 @@ impl Speaker {
 
     async fn speak(&self, phrase: Phrase) -> Result<(), ProviderError> {
         let line = &self.line;
-        let mut stream = line.synthesiser.speak(self.request(phrase.text));
+        let mut stream = match phrase.made {
+            Some(made) => made,
+            None => line.synthesiser.speak(line.request(phrase.text)),
+        };
         let gone = || ProviderError::new("playout", ErrorKind::Unreachable, "the leg is closed");
         let mut sounded = false;
         loop {
-            match stream.events.recv().await {
+            let patience = if sounded { VOICE_STALL } else { VOICE_FIRST_SOUND };
+            let Ok(event) = timeout(patience, stream.events.recv()).await else {
+                let hangs = "the synthesiser gave no sign of life";
+                return Err(ProviderError::new(line.synthesiser.name(), ErrorKind::Timeout, hangs));
+            };
+            match event {
                 Some(Ok(TtsEvent::Audio(mut pcm))) => {
                     amplify(&mut pcm, line.settings.volume);
                     if let (false, Some(id)) = (sounded, phrase.id) {
@@ -160,20 +187,6 @@ impl Speaker {
         match phrase.id {
             Some(id) => line.leg.mark(id.number()).await.map_err(|_| gone()),
             None => Ok(()),
-        }
-    }
-
-    fn request(&self, text: String) -> TtsRequest {
-        let settings = &self.line.settings;
-        TtsRequest {
-            text,
-            rate: self.line.rate,
-            voice: settings.voice.clone(),
-            model: settings.model.clone(),
-            language: settings.language.clone(),
-            speed: settings.rate,
-            emotion: settings.emotion.clone(),
-            params: BTreeMap::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::{heard, ms, said, trouble};
 use callwright_domain::agent::Greeting;
 use callwright_domain::{CallEvent, CallId, HangupCause};
-use callwright_engine::Accepting;
+use callwright_engine::{Accepting, HangUp};
 use callwright_testkit::{
     Callee, EarsFault, Line, Node, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, ToneVoice, VoiceFault,
 };
@@ -99,8 +99,50 @@ async fn a_model_that_hangs_keeps_nobody_in_silence() {
     let (call, mut line) = greeted(&node, &mut callee).await;
     let spoke = Instant::now();
     line.hears(spoke).await;
-    assert!(spoke.elapsed() < ms(4500), "the callee waited for {:?}", spoke.elapsed());
+    // Four tenths of a second of it the callee itself spoke.
+    assert!(spoke.elapsed() < ms(1900), "the callee waited for {:?}", spoke.elapsed());
     node.wait_for(call, "the phrase", said("One moment, please.")).await;
+    assert_eq!(node.ended(call).await, HangupCause::ProviderFailed);
+    assert!(spoke.elapsed() < ms(15_400), "the end came after {:?}", spoke.elapsed());
+    assert!(voice.spoken().iter().any(|text| text.contains("I am sorry")), "{:?}", voice.spoken());
+}
+
+#[tokio::test]
+async fn when_nothing_works_an_apology_is_played_and_the_call_ends() {
+    for fault in [VoiceFault::Fail, VoiceFault::Hang] {
+        let mut callee = Callee::start(Plan::answer()).await;
+        let ears = ScriptedEars::new(["hi there agent"]);
+        let brain = ScriptedBrain::new().on("", [Reply::hang()]);
+        // The greeting is heard, and nothing after it.
+        let voice = ToneVoice::new(ms(10)).with_faults([VoiceFault::None]).always(fault);
+        let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain).voice(&voice).start().await;
+        let (call, mut line) = greeted(&node, &mut callee).await;
+        let spoke = Instant::now();
+        line.hears(spoke).await;
+        assert_eq!(node.ended(call).await, HangupCause::ProviderFailed, "{fault:?}");
+        assert!(spoke.elapsed() < ms(15_400), "{fault:?}: the end came after {:?}", spoke.elapsed());
+        line.ended().await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_rung_while_the_model_is_known_to_be_down() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new().on("", [Reply::fail()]);
+    let node = NodeBuilder::to(&callee).brain(&brain).voice(&ToneVoice::new(ms(10))).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    // Two failures a call.
+    for _ in 0..3 {
+        let call = node.call().await;
+        node.wait_for(call, "the greeting", said("Hello there.")).await;
+        calls.hear(&account, call, "hi".into()).await.expect("taken");
+        assert_eq!(node.ended(call).await, HangupCause::ProviderFailed);
+        callee.line().await;
+    }
+    let call = node.call().await;
+    assert_eq!(node.ended(call).await, HangupCause::ProviderFailed);
+    assert_eq!(callee.calls(), 3, "the fourth callee was not rung");
+    assert!(!node.event_names(call).await.contains(&"dialing"));
 }
 
 #[tokio::test]
@@ -143,11 +185,13 @@ async fn a_panic_in_one_call_leaves_the_others_alone() {
     for call in [hit, spared] {
         node.wait_for(call, "the greeting", said("Hello there.")).await;
     }
-    // The call's own task panics, while it dials.
+    // A vendor panics in the call's own task, while it dials: the call goes on.
     let mut request = node.request();
     request.patch.opening.greeting = Some(Greeting::Text("bomb".into()));
     let bombed = calls.start(request, node.now()).await.expect("accepted").id;
-    assert_eq!(node.ended(bombed).await, HangupCause::InternalError);
+    node.wait_for(bombed, "the greeting", said("bomb")).await;
+    calls.hang_up(&account, bombed, HangUp::Now).await.expect("taken");
+    node.ended(bombed).await;
     // A vendor's task panics, again and again.
     calls.hear(&account, hit, "grenade".into()).await.expect("taken");
     assert_eq!(node.ended(hit).await, HangupCause::ProviderFailed);
@@ -156,8 +200,6 @@ async fn a_panic_in_one_call_leaves_the_others_alone() {
     assert_eq!(calls.readiness().accepting, Accepting::Open);
     let next = node.call().await;
     node.wait_for(next, "the greeting", said("Hello there.")).await;
-    // Two lines at least: the bombed call may have been answered before it was withdrawn.
-    callee.line().await;
     callee.line().await;
     assert_eq!(node.active_calls().await, 2, "only the spared one and the next");
 }

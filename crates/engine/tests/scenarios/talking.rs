@@ -5,7 +5,7 @@ use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
 use callwright_domain::{CallEvent, HangupCause};
 use callwright_engine::{HangUp, Speech};
 use callwright_sip::EndedBy;
-use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, ToneVoice, Wav};
+use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,63 @@ async fn the_greeting_is_heard_and_the_journal_tells_it_in_order() {
     assert!(difference(line.heard(), length) <= ms(60), "{:?} of {length:?}", line.heard());
     assert_eq!(node.active_calls().await, 0, "its place is given back");
     assert_eq!(callee.calls(), 1);
+}
+
+/// How long a callee who has just answered waits for the agent's first sound, with a voice that takes 400 ms to begin.
+async fn silence_after_the_answer(plan: Plan) -> Duration {
+    let mut callee = Callee::start(plan).await;
+    let voice = ToneVoice::new(ms(30)).slow(ms(400));
+    let node = NodeBuilder::to(&callee).voice(&voice).start().await;
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    let answered = Instant::now();
+    let silence = line.hears(answered).await.saturating_duration_since(answered);
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    assert_eq!(voice.spoken(), ["Hello there."], "paid for once");
+    silence
+}
+
+#[tokio::test]
+async fn the_greeting_is_made_while_it_rings() {
+    let at_once = silence_after_the_answer(Plan { ring: Duration::ZERO, ..Plan::answer() }).await;
+    let rung = silence_after_the_answer(Plan { ring: ms(700), ..Plan::answer() }).await;
+    assert!(at_once > ms(350), "{at_once:?}");
+    assert!(rung < ms(150), "{rung:?}");
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_takes_costs_no_more_than_the_first_phrase() {
+    for (then, phrases) in [(Then::Refuse(486), 1), (Then::Refuse(404), 1)] {
+        let callee = Callee::start(Plan::then(then)).await;
+        let voice = ToneVoice::new(ms(30));
+        let node = NodeBuilder::to(&callee).voice(&voice);
+        let node = node.agent(|agent| agent.opening.greeting = Greeting::Text(LONG.into())).start().await;
+        let call = node.call().await;
+        node.ended(call).await;
+        assert!(voice.spoken().len() <= phrases, "{:?}", voice.spoken());
+    }
+}
+
+#[tokio::test]
+async fn the_agent_sits_where_it_is_told() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee);
+    let node = node.agent(|agent| {
+        agent.opening.greeting = Greeting::None;
+        agent.ambient.sound = "office".into();
+        agent.ambient.volume = 100;
+    });
+    let node = node.start().await;
+    let began = Instant::now();
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    line.hears(began).await;
+    line.hears_altogether(ms(200)).await;
+    assert!(!node.event_names(call).await.contains(&"said"));
+    let mut request = node.request();
+    request.patch.ambient.sound = Some("moon".into());
+    let refused = node.calls().start(request, node.now()).await.expect_err("there is no such sound").to_string();
+    assert!(refused.contains("\"moon\"") && refused.contains("cafe, office"), "{refused}");
 }
 
 #[tokio::test]

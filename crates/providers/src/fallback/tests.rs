@@ -127,7 +127,7 @@ async fn a_vendor_that_failed_five_times_is_left_alone_for_a_while() {
         assert_eq!(ask(&chain).await, [DONE]);
     }
     assert_eq!(a.times(), 5);
-    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    tokio::time::advance(Duration::from_secs(5)).await;
     for _ in 0..20 {
         assert_eq!(ask(&chain).await, [DONE]);
     }
@@ -141,7 +141,7 @@ async fn when_all_rest_one_is_tried_once_a_second() {
     assert_eq!(ask(&chain).await, [Err(ErrorKind::Unauthorised)]);
     assert_eq!(ask(&chain).await, [Err(ErrorKind::Unreachable)]);
     assert_eq!(a.times(), 1);
-    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(ask(&chain).await, [Err(ErrorKind::Unauthorised)]);
     assert_eq!(a.times(), 2);
 }
@@ -293,7 +293,7 @@ async fn panics_and_hangs_are_failures_and_the_next_is_asked() {
 #[tokio::test(start_paused = true)]
 async fn the_last_vendor_is_waited_for_as_long_as_the_asker_likes() {
     let (chain, _) = wrecked(Mishap::Hangs, &[]);
-    let answer = tokio::time::timeout(Duration::from_secs(60), ask(&chain)).await;
+    let answer = timeout(Duration::from_secs(60), ask(&chain)).await;
     assert!(answer.is_err(), "{answer:?}");
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) media: Media,
     /// Local models.
     pub(crate) models: Models,
+    /// Sounds that calls play.
+    pub(crate) sounds: Sounds,
     /// Recognisers by name.
     pub(crate) ears: BTreeMap<String, EarsVendor>,
     /// Language models by name.
@@ -149,6 +151,27 @@ impl From<PortRange> for String {
 pub(crate) struct Models {
     /// Where `callwright models fetch` puts the local models.
     pub(crate) dir: PathBuf,
+}
+
+/// `[sounds]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sounds {
+    /// Folder with WAV files (PCM, 16 bits): each is an ambient sound by its name without `.wav`; `apology.wav` and
+    /// `apology-LANGUAGE.wav` are played when no voice works. None: only the built-in sounds.
+    pub(crate) dir: Option<PathBuf>,
+    /// Said before hanging up on an English-speaking call when no voice works, where there is no such file and the local
+    /// voice is installed.
+    pub(crate) apology: String,
+}
+
+impl Default for Sounds {
+    fn default() -> Self {
+        Self {
+            dir: None,
+            apology: String::from("I am sorry, something is not working on our side. Please try again later. Goodbye."),
+        }
+    }
 }
 
 /// `[keys.ID]`
