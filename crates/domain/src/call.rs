@@ -4,6 +4,7 @@
 //! replaying, tests all day.
 
 use crate::agent::AgentProfile;
+use crate::policy::Refusal;
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -132,6 +133,18 @@ pub enum HangupCause {
     ProviderFailed,
     /// It was not dialled before its deadline.
     Expired,
+    /// Not dialled: the callee came on a do-not-call list while the call waited.
+    CalleeBlocked,
+    /// Not dialled: the rules came to forbid the number or its region while the call waited.
+    DestinationRefused,
+    /// Not dialled: it was outside the calling hours where the callee is.
+    OutsideHours,
+    /// Not dialled: the callee, the caller number or the account had no call left by then, or the quota was used up.
+    OverLimit,
+    /// Not dialled: the callee's consent was missing or taken back.
+    NoConsent,
+    /// Not dialled: what the call was made from (agent, number, trunk) was gone or switched off.
+    RuleRefused,
     /// The server was restarted while the call was up.
     ServerRestarted,
     /// The server was shut down while the call was up.
@@ -142,7 +155,7 @@ pub enum HangupCause {
 
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 28] = [
         Self::CalleeHungUp,
         Self::AgentHungUp,
         Self::ApiHungUp,
@@ -162,10 +175,48 @@ impl HangupCause {
         Self::Idle,
         Self::ProviderFailed,
         Self::Expired,
+        Self::CalleeBlocked,
+        Self::DestinationRefused,
+        Self::OutsideHours,
+        Self::OverLimit,
+        Self::NoConsent,
+        Self::RuleRefused,
         Self::ServerRestarted,
         Self::ServerShutdown,
         Self::InternalError,
     ];
+
+    /// The end of a call that was accepted and is refused when it is to be dialled.
+    pub const fn of_refusal(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::CalleeBlocked => Self::CalleeBlocked,
+            Refusal::EmergencyNumber
+            | Refusal::ShortNumber
+            | Refusal::PremiumNumber
+            | Refusal::SatelliteNumber
+            | Refusal::DestinationNotAllowed
+            | Refusal::OwnNumber
+            | Refusal::RegionBlocked => Self::DestinationRefused,
+            Refusal::OutsideCallingHours => Self::OutsideHours,
+            Refusal::CallerBusy
+            | Refusal::AccountBusy
+            | Refusal::NodeBusy
+            | Refusal::AgentBusy
+            | Refusal::CalleeTooOften
+            | Refusal::CalleeDailyLimit
+            | Refusal::CallerTooOften
+            | Refusal::AccountTooOften
+            | Refusal::QuotaUsedUp
+            | Refusal::PlanExpired => Self::OverLimit,
+            Refusal::NoConsent => Self::NoConsent,
+            Refusal::UnknownAgent
+            | Refusal::CallerNotOwned
+            | Refusal::CallerDisabled
+            | Refusal::NoCallerNumber
+            | Refusal::NoTrunk => Self::RuleRefused,
+            Refusal::Draining => Self::ServerShutdown,
+        }
+    }
 }
 
 /// How the time between the end of the callee's speech and the agent's first sound was spent, in milliseconds.

@@ -4,6 +4,7 @@
 //! shaped after a vendor's.
 
 pub mod access;
+#[macro_use]
 pub mod agent;
 pub mod call;
 pub mod campaign;

@@ -1,5 +1,11 @@
 //! Phone numbers: one canonical form, parsed from the many that callers send, and printed masked.
-//! Never looks a number up: whether it may be dialled is policy.
+//! Never looks a number up: what it leads to is [`class`], where it may be [`zones`], whether it may be dialled is policy.
+
+pub mod class;
+pub mod country;
+pub mod zones;
+
+pub use country::Country;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -8,6 +14,13 @@ use std::fmt;
 const MAX_DIGITS: usize = 15;
 /// Fewest digits that we dial: extensions of a local exchange.
 const MIN_DIGITS: usize = 2;
+/// Most digits before a calling code when one dials abroad (Australia's 0011).
+const LONGEST_PREFIX: usize = 4;
+/// Fewest digits of a national number that is more than a service code.
+const FULL: usize = 7;
+/// Most digits of a national number as it is dialled within a country, where it could be taken for one that begins with
+/// the calling code (China's mobile numbers have eleven).
+const LONGEST_NATIONAL: usize = 11;
 
 /// A number that can be dialled: `+` and digits when the country is known, digits alone when it is not.
 ///
@@ -22,6 +35,12 @@ pub enum BadNumber {
     /// Nothing but blanks.
     #[error("a phone number must not be empty")]
     Empty,
+    /// An address instead of a number: its host would decide where the call goes.
+    #[error("a phone number must be digits, not a sip: or tel: address")]
+    Address,
+    /// An extension behind the number: it can be keyed in once somebody has answered, it cannot be dialled.
+    #[error("a phone number must come without its extension; an agent may press its keys after the answer")]
+    Extension,
     /// A character that no phone number has; control characters and SIP syntax end here.
     #[error("a phone number may hold digits, a leading +, and the separators space - . ( ) only")]
     Character,
@@ -44,28 +63,74 @@ impl PhoneNumber {
             return Err(BadNumber::Empty);
         }
         let mut digits = String::with_capacity(MAX_DIGITS + 1);
-        for (at, c) in trimmed.chars().enumerate() {
+        let scheme = trimmed.split(':').next().unwrap_or_default();
+        if ["sip", "sips", "tel"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) && scheme.len() < trimmed.len() {
+            return Err(BadNumber::Address);
+        }
+        for (at, c) in trimmed.char_indices() {
             match c {
+                'e' | 'E' | 'x' | 'X' if is_extension(&trimmed[at..]) => return Err(BadNumber::Extension),
                 '0'..='9' => digits.push(c),
                 '+' if at == 0 => {}
                 ' ' | '-' | '.' | '(' | ')' if at > 0 || c == '(' => {}
                 _ => return Err(BadNumber::Character),
             }
-            if digits.len() > MAX_DIGITS + 2 {
+            if digits.len() > MAX_DIGITS + LONGEST_PREFIX {
                 return Err(BadNumber::Long);
             }
         }
         let international = if trimmed.starts_with('+') {
             Some(digits.as_str())
         } else {
-            digits.strip_prefix("00").filter(|rest| rest.len() >= 7)
+            digits.strip_prefix("00").filter(|rest| rest.len() >= FULL && !is_other_prefix(rest))
         };
         let (plus, body) = international.map_or(("", digits.as_str()), |rest| ("+", rest));
         match body.len() {
             n if n < MIN_DIGITS => Err(BadNumber::Short),
-            n if n > MAX_DIGITS => Err(BadNumber::Long),
-            _ => Ok(Self(format!("{plus}{body}"))),
+            n if n > MAX_DIGITS && !(plus.is_empty() && body.starts_with('0')) => Err(BadNumber::Long),
+            _ if plus.is_empty() => Ok(Self(body.to_owned())),
+            _ => Ok(Self(format!("+{}", without_trunk_prefix(body)))),
         }
+    }
+
+    /// The digits after `+`; none for a number whose country is not known.
+    pub fn international(&self) -> Option<&str> {
+        self.0.strip_prefix('+')
+    }
+
+    /// The country it belongs to, when it is known.
+    pub fn country(&self) -> Option<Country> {
+        self.international().and_then(Country::of_digits)
+    }
+
+    /// The number in international form, when it was given as it is dialled within `home`: with the prefix for other
+    /// countries (`011…`), with the trunk prefix (`0…`), with the calling code but no `+`, or as a bare national number.
+    /// What is too short for a subscriber's number (service codes, extensions) stays as it is.
+    #[must_use]
+    pub fn at_home(&self, home: Option<Country>) -> Self {
+        let (Some(home), None) = (home, self.international()) else { return self.clone() };
+        let digits = self.0.as_str();
+        let abroad = digits.strip_prefix(home.international_prefix()).filter(|rest| rest.len() >= FULL);
+        if let Some(rest) = abroad {
+            return Self(format!("+{}", without_trunk_prefix(rest)));
+        }
+        let code = home.calling_code();
+        let trunk = home.trunk_prefix();
+        if home.is_north_american() {
+            return match (digits.len(), digits.starts_with('1')) {
+                (11, true) => Self(format!("+{digits}")),
+                (10, false) => Self(format!("+1{digits}")),
+                _ => self.clone(),
+            };
+        }
+        if digits.len() > LONGEST_NATIONAL && digits.starts_with(code) {
+            return Self(format!("+{}", without_trunk_prefix(digits)));
+        }
+        let national = if trunk.is_empty() { digits } else { digits.strip_prefix(trunk).unwrap_or(digits) };
+        if national.len() < FULL || code.len() + national.len() > MAX_DIGITS {
+            return self.clone();
+        }
+        Self(format!("+{code}{national}"))
     }
 
     /// The whole number as it is dialled. For SIP and storage, never for a log.
@@ -78,6 +143,31 @@ impl PhoneNumber {
         let shown = if self.0.len() > 6 { &self.0[self.0.len() - 4..] } else { "" };
         format!("***{shown}")
     }
+}
+
+/// Whether what follows `00` shows that the prefix was `001` or `0011`: nothing of the North American plan begins with
+/// `10` or `11` or has more than eleven digits. Such digits wait for a home country to make sense of them.
+fn is_other_prefix(rest: &str) -> bool {
+    rest.starts_with("10") || rest.starts_with("11") || (rest.starts_with('1') && rest.len() > 11)
+}
+
+/// `ext`, `extension`, `x`, and digits.
+fn is_extension(rest: &str) -> bool {
+    let word = rest.trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, ' ' | '.' | ':'));
+    ["x", "ext", "extn", "extension"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// International digits without the zero that is only dialled within the country: `44 (0)20…`, `86 010…`.
+fn without_trunk_prefix(digits: &str) -> String {
+    if let Some(row) = country::by_code(digits)
+        && row.trunk == "0"
+        && let Some(national) = digits.strip_prefix(row.code)
+        && let Some(rest) = national.strip_prefix('0')
+        && rest.len() >= FULL
+    {
+        return format!("{}{rest}", row.code);
+    }
+    digits.to_owned()
 }
 
 impl fmt::Display for PhoneNumber {
@@ -131,8 +221,58 @@ mod tests {
             ("12@evil", BadNumber::Character),
             ("1+2", BadNumber::Character),
             ("１２３４", BadNumber::Character),
+            ("+1é x12", BadNumber::Character),
             ("*21*123#", BadNumber::Character),
             ("12\u{2028}34", BadNumber::Character),
+        ] {
+            assert_eq!(PhoneNumber::parse(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn as_dialled_at_home() {
+        for (home, given, dialled) in [
+            ("CN", "13800138000", "+8613800138000"),
+            ("CN", "8613800138000", "+8613800138000"),
+            ("CN", "008613800138000", "+8613800138000"),
+            ("CN", "008601012345678", "+861012345678"),
+            ("CN", "0086075512345678", "+8675512345678"),
+            ("CN", "861012345678", "+861012345678"),
+            ("CN", "010 1234 5678", "+861012345678"),
+            ("CN", "0755-12345678", "+8675512345678"),
+            ("CN", "95588", "95588"),
+            ("US", "(415) 555-0123", "+14155550123"),
+            ("US", "1-415-555-0123", "+14155550123"),
+            ("US", "011 44 20 7946 0000", "+442079460000"),
+            ("US", "555-0123", "5550123"),
+            ("GB", "020 7946 0000", "+442079460000"),
+            ("GB", "+44 (0)20 7946 0000", "+442079460000"),
+            ("IT", "06 1234 5678", "+390612345678"),
+            ("RU", "8 (495) 123-45-67", "+74951234567"),
+            ("JP", "010 1 415 555 0123", "+14155550123"),
+            ("AU", "0011 44 20 7946 0000", "+442079460000"),
+            ("DE", "030 123456", "+4930123456"),
+        ] {
+            let home = Country::new(home).expect("a country");
+            assert_eq!(
+                PhoneNumber::parse(given).expect(given).at_home(Some(home)).dial(),
+                dialled,
+                "{given} in {home}"
+            );
+        }
+    }
+
+    #[test]
+    fn addresses_and_extensions_are_named() {
+        for (bad, why) in [
+            ("sip:+14155550123@evil.example", BadNumber::Address),
+            ("SIPS:100@x", BadNumber::Address),
+            ("tel:+14155550123", BadNumber::Address),
+            ("+14155550123 ext. 12", BadNumber::Extension),
+            ("+14155550123x12", BadNumber::Extension),
+            ("+14155550123;ext=12", BadNumber::Character),
+            ("1-800-FLOWERS", BadNumber::Character),
+            ("1-800-EXTRA", BadNumber::Character),
         ] {
             assert_eq!(PhoneNumber::parse(bad), Err(why), "{bad:?}");
         }

@@ -97,6 +97,7 @@ async fn facts(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<Facts, St
             caller_limit: 0,
             account_active: 0,
             account_limit: 0,
+            ..Facts::default()
         });
     };
     let status = NumberStatus::of_word(row.try_get("status")?);
@@ -113,6 +114,7 @@ async fn facts(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<Facts, St
         caller_limit: unsigned("limit", row.try_get("max_calls")?)?,
         account_active: unsigned("count", row.try_get("account_active")?)?,
         account_limit: account_limit.map_or(Ok(u32::MAX), |limit| unsigned("limit", limit))?,
+        ..Facts::default()
     })
 }
 

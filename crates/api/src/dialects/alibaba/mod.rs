@@ -304,7 +304,25 @@ impl From<Refusal> for VendorError {
             Refusal::CallerBusy => {
                 bad("Throttling.CallerNumber", "The caller number has reached its limit of concurrent calls.")
             }
-            Refusal::AccountBusy => bad("Throttling.User", "Request was denied due to user flow control."),
+            Refusal::AccountBusy | Refusal::AgentBusy | Refusal::AccountTooOften => {
+                bad("Throttling.User", "Request was denied due to user flow control.")
+            }
+            // The vendor lists no codes for these: its general forms, with the rule in the last part of the code.
+            Refusal::CallerTooOften => bad("Throttling.CallerNumber", &said),
+            Refusal::CalleeTooOften | Refusal::CalleeDailyLimit => bad("Throttling.CalledNumber", &said),
+            Refusal::EmergencyNumber
+            | Refusal::ShortNumber
+            | Refusal::PremiumNumber
+            | Refusal::SatelliteNumber
+            | Refusal::DestinationNotAllowed
+            | Refusal::OwnNumber => Self::parameter("CalledNumber", &said),
+            Refusal::CalleeBlocked => Self::new(StatusCode::FORBIDDEN, "Forbidden.CalledNumber", said),
+            Refusal::RegionBlocked => Self::new(StatusCode::FORBIDDEN, "Forbidden.Region", said),
+            Refusal::OutsideCallingHours => Self::new(StatusCode::FORBIDDEN, "Forbidden.CallingHours", said),
+            Refusal::NoConsent => Self::new(StatusCode::FORBIDDEN, "Forbidden.Consent", said),
+            Refusal::QuotaUsedUp | Refusal::PlanExpired => {
+                Self::new(StatusCode::FORBIDDEN, "Forbidden.SubscriptionRequired", said)
+            }
             Refusal::NodeBusy | Refusal::Draining => Self::unavailable(&said),
         }
     }

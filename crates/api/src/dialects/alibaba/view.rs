@@ -103,6 +103,12 @@ const fn hangup_role(cause: HangupCause) -> u8 {
         | HangupCause::Idle
         | HangupCause::ProviderFailed
         | HangupCause::Expired
+        | HangupCause::CalleeBlocked
+        | HangupCause::DestinationRefused
+        | HangupCause::OutsideHours
+        | HangupCause::OverLimit
+        | HangupCause::NoConsent
+        | HangupCause::RuleRefused
         | HangupCause::ServerRestarted
         | HangupCause::ServerShutdown
         | HangupCause::InternalError => 0,

@@ -52,18 +52,33 @@ pub(super) fn response(request: &Request, fault: &Fault) -> Response {
 
 /// The answer that a refusal gets.
 fn refused(request: &Request, refusal: Refusal) -> Response {
-    let (status, code, again_in) = match refusal {
-        Refusal::UnknownAgent => (StatusCode::NOT_FOUND, "unknown_agent", None),
-        Refusal::CallerNotOwned => (StatusCode::FORBIDDEN, "caller_not_owned", None),
-        Refusal::CallerDisabled => (StatusCode::FORBIDDEN, "caller_disabled", None),
-        Refusal::NoCallerNumber => (StatusCode::CONFLICT, "no_caller_number", None),
-        Refusal::CallerBusy => (StatusCode::TOO_MANY_REQUESTS, "caller_busy", Some("5")),
-        Refusal::NoTrunk => (StatusCode::CONFLICT, "no_trunk", None),
-        Refusal::AccountBusy => (StatusCode::TOO_MANY_REQUESTS, "account_busy", Some("5")),
-        Refusal::NodeBusy => (StatusCode::SERVICE_UNAVAILABLE, "node_busy", Some("5")),
-        Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining", Some("30")),
+    let (status, again_in) = match refusal {
+        Refusal::UnknownAgent => (StatusCode::NOT_FOUND, None),
+        Refusal::CallerNotOwned
+        | Refusal::CallerDisabled
+        | Refusal::CalleeBlocked
+        | Refusal::EmergencyNumber
+        | Refusal::ShortNumber
+        | Refusal::PremiumNumber
+        | Refusal::SatelliteNumber
+        | Refusal::DestinationNotAllowed
+        | Refusal::OwnNumber
+        | Refusal::RegionBlocked
+        | Refusal::OutsideCallingHours
+        | Refusal::NoConsent
+        | Refusal::PlanExpired => (StatusCode::FORBIDDEN, None),
+        Refusal::NoCallerNumber | Refusal::NoTrunk => (StatusCode::CONFLICT, None),
+        Refusal::CallerBusy | Refusal::AccountBusy | Refusal::AgentBusy => (StatusCode::TOO_MANY_REQUESTS, Some("5")),
+        // When they pass depends on calls of the past: nobody is told to try at a moment that may be wrong.
+        Refusal::CalleeTooOften
+        | Refusal::CalleeDailyLimit
+        | Refusal::CallerTooOften
+        | Refusal::AccountTooOften
+        | Refusal::QuotaUsedUp => (StatusCode::TOO_MANY_REQUESTS, None),
+        Refusal::NodeBusy => (StatusCode::SERVICE_UNAVAILABLE, Some("5")),
+        Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some("30")),
     };
-    let mut answer = worded(request, status, code, &refusal.to_string(), None);
+    let mut answer = worded(request, status, refusal.id(), &refusal.to_string(), None);
     if let Some(seconds) = again_in {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     }
