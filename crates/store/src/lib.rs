@@ -1,8 +1,8 @@
 //! The only place with SQL: accepted calls, their journals, configuration, leases, one-time values, vendor ids, recordings.
 //!
 //! [`Store`] writes and is given to the engine alone; [`Reader`] reads and may be given to anybody. Both hide which
-//! database is underneath (today SQLite; the SQL keeps to what PostgreSQL shares). Never decides whether a call may
-//! exist ([`callwright_domain::policy`] does) and never reads a clock: `now` is an argument everywhere.
+//! database is underneath: every statement is written once, in `sql/`, which says how to add one. Never decides whether
+//! a call may exist ([`callwright_domain::policy`] does) and never reads a clock: `now` is an argument everywhere.
 //!
 //! What a verb acknowledged is on disk: a verb returns after the commit that holds its work, never before.
 
@@ -12,6 +12,7 @@ mod calls;
 mod configuration;
 mod error;
 mod reader;
+mod sql;
 mod sqlite;
 mod store;
 

@@ -3,11 +3,11 @@
 
 use crate::calls::{CallFilter, CallView, Page, Record};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};
-use crate::sqlite::{Scratch, reading};
+use crate::sql::{Pool, reading};
+use crate::sqlite::Scratch;
 use crate::{Alias, AliasKind, StoreError};
 use callwright_domain::transcript::{TranscriptLine, of_journal};
 use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, PhoneNumber, Recorded, TrunkId};
-use sqlx::sqlite::SqlitePool;
 use std::sync::Arc;
 
 /// Most items of one page, whatever is asked for.
@@ -16,13 +16,13 @@ pub const PAGE_MAX: u32 = 1000;
 /// Reads. Clones share one pool of connections.
 #[derive(Clone)]
 pub struct Reader {
-    pool: SqlitePool,
+    pool: Pool,
     /// Keeps a vanishing store's files until nobody reads them.
     _scratch: Option<Arc<Scratch>>,
 }
 
 impl Reader {
-    pub(crate) const fn new(pool: SqlitePool, scratch: Option<Arc<Scratch>>) -> Self {
+    pub(crate) const fn new(pool: Pool, scratch: Option<Arc<Scratch>>) -> Self {
         Self { pool, _scratch: scratch }
     }
 

@@ -7,7 +7,8 @@ use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Ending, Finished, Interrupted, Purged};
 use crate::configuration::{Account, Number, Trunk};
-use crate::sqlite::{self, Scratch, Writer, admission, configuration, journal, leases, once};
+use crate::sql::{Writer, admission, configuration, journal, leases, once};
+use crate::sqlite::{self, Scratch};
 use crate::{Reader, StoreError};
 use callwright_domain::{
     AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Recorded,

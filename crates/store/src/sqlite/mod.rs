@@ -1,25 +1,15 @@
-//! The embedded database: files, options, opening, and one module of SQL for each group of verbs. Never seen outside
-//! the crate.
+//! The embedded database: files, options, opening and checking. The statements are in [`crate::sql`]. Never seen
+//! outside the crate.
 
-pub(crate) mod admission;
-pub(crate) mod configuration;
-pub(crate) mod journal;
-pub(crate) mod leases;
 mod lock;
-pub(crate) mod once;
-pub(crate) mod reading;
-mod rows;
-mod schema;
-mod writer;
 
-pub(crate) use writer::Writer;
+pub(crate) use lock::DirectoryLock;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
+use crate::sql::{Conn, Opener, Pool, Writer, leases, query, schema};
 use callwright_domain::Moment;
-use lock::DirectoryLock;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -43,7 +33,7 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Base {
     pub(crate) directory: PathBuf,
     pub(crate) writer: Writer,
-    pub(crate) readers: SqlitePool,
+    pub(crate) readers: Pool,
     pub(crate) recordings: Recordings,
     pub(crate) epoch: i64,
     pub(crate) scratch: Option<Arc<Scratch>>,
@@ -60,7 +50,8 @@ impl Base {
         make_file(&file)?;
         let durability = if scratch.is_some() { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
         let options = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(durability);
-        let prepared = prepare(&options, node, now).await;
+        let opener = Opener::Sqlite(options);
+        let prepared = prepare(&opener, node, now).await;
         let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
@@ -68,7 +59,8 @@ impl Base {
             .connect_lazy_with(base_options(&file).read_only(true));
         let recordings = Recordings::open(directory.join(RECORDINGS))
             .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
-        Ok(Self { directory, writer: Writer::start(conn, options, lock), readers, recordings, epoch, scratch })
+        let writer = Writer::start(conn, opener, lock);
+        Ok(Self { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
     }
 }
 
@@ -117,12 +109,8 @@ fn base_options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(file).foreign_keys(true).busy_timeout(BUSY)
 }
 
-async fn prepare(
-    options: &SqliteConnectOptions,
-    node: &str,
-    now: Moment,
-) -> Result<(SqliteConnection, i64), StoreError> {
-    let mut conn = options.connect().await?;
+async fn prepare(opener: &Opener, node: &str, now: Moment) -> Result<(Conn, i64), StoreError> {
+    let mut conn = opener.connect().await?;
     check(&mut conn).await?;
     schema::upgrade(&mut conn).await?;
     let epoch = leases::begin_epoch(&mut conn, node, now).await?;
@@ -130,8 +118,9 @@ async fn prepare(
 }
 
 /// Reads every page and cell of the file: never run on half a database.
-async fn check(conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    let findings: Vec<String> = sqlx::query_scalar("PRAGMA quick_check(5)").fetch_all(conn).await?;
+async fn check(conn: &mut Conn) -> Result<(), StoreError> {
+    let rows = query("PRAGMA quick_check(5)").fetch_all(conn).await?;
+    let findings = rows.iter().map(|row| row.read(0)).collect::<Result<Vec<String>, StoreError>>()?;
     match findings.first() {
         Some(first) if first != "ok" => {
             Err(StoreError::Corrupt { path: PathBuf::from(FILE_NAME), detail: findings.join("; ") })

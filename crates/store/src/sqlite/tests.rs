@@ -52,12 +52,7 @@ async fn configure(store: &Store) {
 async fn execute(store: &Store, sql: &'static str) {
     let done: Result<(), StoreError> = store
         .writer()
-        .write(move |conn| {
-            Box::pin(async move {
-                sqlx::query(sql).fetch_all(conn).await?;
-                Ok(())
-            })
-        })
+        .write(move |conn| Box::pin(async move { crate::sql::query(sql).fetch_all(conn).await.map(drop) }))
         .await;
     done.unwrap();
 }

@@ -5,10 +5,9 @@
 //! One of the documented places that spawn: the connection must outlive any verb's future, so that a caller who goes
 //! away in the middle cannot leave a transaction half done.
 
-use super::lock::DirectoryLock;
+use super::{Conn, Opener, dialect};
+use crate::sqlite::DirectoryLock;
 use crate::{AdmitError, StoreError};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,16 +48,16 @@ impl Failure for AdmitError {
 
 impl Writer {
     /// Starts the task. It ends, and gives `lock` free, after [`Writer::close`] or when every clone is dropped.
-    pub(crate) fn start(conn: SqliteConnection, options: SqliteConnectOptions, lock: DirectoryLock) -> Self {
+    pub(crate) fn start(conn: Conn, opener: Opener, lock: DirectoryLock) -> Self {
         let (queue, orders) = mpsc::channel(QUEUE);
-        tokio::spawn(WriterTask { conn, options, orders, lock }.run());
+        tokio::spawn(WriterTask { conn, opener, orders, lock }.run());
         Self { queue }
     }
 
     /// Queues `task` and waits until the transaction it was part of is committed or undone.
     pub(crate) async fn write<F, T, E>(&self, task: F) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, E>> + Send + 'static,
+        F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Failure,
     {
@@ -92,7 +91,7 @@ enum Verdict {
 }
 
 trait Job: Send {
-    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Running<'c, Verdict>;
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
@@ -104,11 +103,11 @@ struct Work<F, T, E> {
 
 impl<F, T, E> Job for Work<F, T, E>
 where
-    F: for<'c> FnOnce(&'c mut SqliteConnection) -> Running<'c, Result<T, E>> + Send + 'static,
+    F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
     T: Send + 'static,
     E: Failure,
 {
-    fn run<'c>(&'c mut self, conn: &'c mut SqliteConnection) -> Running<'c, Verdict> {
+    fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict> {
         Box::pin(async move {
             let Some(task) = self.task.take() else { return Verdict::Undo };
             let outcome = task(conn).await;
@@ -137,8 +136,8 @@ where
 }
 
 struct WriterTask {
-    conn: SqliteConnection,
-    options: SqliteConnectOptions,
+    conn: Conn,
+    opener: Opener,
     orders: mpsc::Receiver<Order>,
     lock: DirectoryLock,
 }
@@ -178,39 +177,36 @@ impl WriterTask {
     }
 
     async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.conn).await?;
+        self.conn.batch(dialect::begin(self.conn.backend())).await?;
         for job in batch {
-            sqlx::query("SAVEPOINT job").execute(&mut self.conn).await?;
+            self.conn.batch("SAVEPOINT job").await?;
             match job.run(&mut self.conn).await {
                 Verdict::Keep => {}
                 Verdict::Undo => {
-                    sqlx::query("ROLLBACK TO SAVEPOINT job").execute(&mut self.conn).await?;
+                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
                 }
                 Verdict::Spoilt(error) => return Err(error),
             }
-            sqlx::query("RELEASE SAVEPOINT job").execute(&mut self.conn).await?;
+            self.conn.batch("RELEASE SAVEPOINT job").await?;
         }
-        sqlx::query("COMMIT").execute(&mut self.conn).await?;
+        self.conn.batch("COMMIT").await?;
         Ok(())
     }
 
     /// After a failed batch. The database may have ended the transaction by itself, so a refused ROLLBACK is no news,
     /// but the connection's state is then in doubt and a fresh one takes its place.
     async fn recover(&mut self) {
-        if sqlx::query("ROLLBACK").execute(&mut self.conn).await.is_ok() {
+        if self.conn.batch("ROLLBACK").await.is_ok() {
             return;
         }
-        match self.options.connect().await {
+        match self.opener.connect().await {
             Ok(fresh) => self.conn = fresh,
             Err(error) => tracing::error!(%error, "the database cannot be opened again; trying with the next verb"),
         }
     }
 
     async fn end(mut self, closers: Vec<oneshot::Sender<()>>) {
-        // Leaves one file behind instead of a file and its log, when no reader is in the way.
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
-            tracing::debug!(%error, "the log was left to the next start");
-        }
+        dialect::tidy_up(&mut self.conn).await;
         if let Err(error) = self.conn.close().await {
             tracing::warn!(%error, "the database did not close cleanly; it recovers when it is next opened");
         }

@@ -1,6 +1,7 @@
 //! SQL that reads. Every statement but [`key`], [`all_trunks`] and [`next_due`] is narrowed to one account.
 
 use super::rows::{VIEW_COLUMNS, call_view, cause_of, of_json, parsed, q850_of, status_of, timeline_of, unsigned};
+use super::{Pool, Query, Row, query};
 use crate::{
     Account, Alias, AliasKind, CallFilter, CallView, Number, NumberStatus, Page, Record, StoreError, StoredAgent, Trunk,
 };
@@ -8,8 +9,6 @@ use callwright_domain::agent::Switch;
 use callwright_domain::{
     AccountId, AgentId, ApiKey, CallEvent, CallId, KeyId, Moment, PhoneNumber, Pii, Recorded, TrunkId,
 };
-use sqlx::sqlite::{Sqlite, SqlitePool, SqliteRow};
-use sqlx::{QueryBuilder, Row};
 use std::time::Duration;
 
 /// Finds a pair by the vendor's id.
@@ -20,22 +19,18 @@ pub(crate) const BY_INNER: &str =
     "SELECT outer_id, inner_id FROM aliases WHERE account = $1 AND dialect = $2 AND kind = $3 AND inner_id = $4";
 
 /// See [`crate::Reader::account`].
-pub(crate) async fn account(pool: &SqlitePool, id: &AccountId) -> Result<Option<Account>, StoreError> {
-    let row: Option<(String, i64)> = sqlx::query_as("SELECT name, max_calls FROM accounts WHERE id = $1")
-        .bind(id.as_str())
-        .fetch_optional(pool)
-        .await?;
-    row.map(|(name, max_calls)| Ok(Account { id: id.clone(), name, max_calls: unsigned("limit", max_calls)? }))
-        .transpose()
+pub(crate) async fn account(pool: &Pool, id: &AccountId) -> Result<Option<Account>, StoreError> {
+    let row =
+        query("SELECT name, max_calls FROM accounts WHERE id = $1").bind(id.as_str()).fetch_optional(pool).await?;
+    row.map(|row| {
+        Ok(Account { id: id.clone(), name: row.read("name")?, max_calls: unsigned("limit", row.read("max_calls")?)? })
+    })
+    .transpose()
 }
 
 /// See [`crate::Reader::agent`].
-pub(crate) async fn agent(
-    pool: &SqlitePool,
-    account: &AccountId,
-    id: &AgentId,
-) -> Result<Option<StoredAgent>, StoreError> {
-    sqlx::query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id = $2")
+pub(crate) async fn agent(pool: &Pool, account: &AccountId, id: &AgentId) -> Result<Option<StoredAgent>, StoreError> {
+    query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id = $2")
         .bind(account.as_str())
         .bind(id.as_str())
         .fetch_optional(pool)
@@ -47,37 +42,36 @@ pub(crate) async fn agent(
 
 /// See [`crate::Reader::agents`].
 pub(crate) async fn agents(
-    pool: &SqlitePool,
+    pool: &Pool,
     account: &AccountId,
     after: Option<&str>,
     limit: u32,
 ) -> Result<Page<StoredAgent>, StoreError> {
-    let rows =
-        sqlx::query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3")
-            .bind(account.as_str())
-            .bind(after.unwrap_or(""))
-            .bind(i64::from(limit) + 1)
-            .fetch_all(pool)
-            .await?;
+    let rows = query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3")
+        .bind(account.as_str())
+        .bind(after.unwrap_or(""))
+        .bind(i64::from(limit) + 1)
+        .fetch_all(pool)
+        .await?;
     let agents = rows.iter().map(agent_of).collect::<Result<Vec<_>, _>>()?;
     Ok(page(agents, limit, |agent| agent.id.to_string()))
 }
 
-fn agent_of(row: &SqliteRow) -> Result<StoredAgent, StoreError> {
+fn agent_of(row: &Row) -> Result<StoredAgent, StoreError> {
     Ok(StoredAgent {
-        id: parsed("agent id", row.try_get("id")?)?,
-        profile: of_json("agent", row.try_get("profile")?)?,
-        updated: Moment(row.try_get("updated")?),
+        id: parsed("agent id", row.read("id")?)?,
+        profile: of_json("agent", row.read("profile")?)?,
+        updated: Moment(row.read("updated")?),
     })
 }
 
 /// See [`crate::Reader::number`].
 pub(crate) async fn number(
-    pool: &SqlitePool,
+    pool: &Pool,
     account: &AccountId,
     number: &PhoneNumber,
 ) -> Result<Option<Number>, StoreError> {
-    sqlx::query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 AND number = $2")
+    query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 AND number = $2")
         .bind(account.as_str())
         .bind(number.dial())
         .fetch_optional(pool)
@@ -88,8 +82,8 @@ pub(crate) async fn number(
 }
 
 /// See [`crate::Reader::numbers`].
-pub(crate) async fn numbers(pool: &SqlitePool, account: &AccountId) -> Result<Vec<Number>, StoreError> {
-    sqlx::query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 ORDER BY number")
+pub(crate) async fn numbers(pool: &Pool, account: &AccountId) -> Result<Vec<Number>, StoreError> {
+    query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 ORDER BY number")
         .bind(account.as_str())
         .fetch_all(pool)
         .await?
@@ -98,20 +92,20 @@ pub(crate) async fn numbers(pool: &SqlitePool, account: &AccountId) -> Result<Ve
         .collect()
 }
 
-fn number_of(row: &SqliteRow) -> Result<Number, StoreError> {
-    let status = NumberStatus::of_word(row.try_get("status")?);
+fn number_of(row: &Row) -> Result<Number, StoreError> {
+    let status = NumberStatus::of_word(row.read("status")?);
     Ok(Number {
-        account: parsed("account id", row.try_get("account")?)?,
-        number: PhoneNumber::parse(row.try_get("number")?).map_err(|why| StoreError::unreadable("number", why))?,
-        trunk: parsed("trunk id", row.try_get("trunk")?)?,
+        account: parsed("account id", row.read("account")?)?,
+        number: PhoneNumber::parse(row.read("number")?).map_err(|why| StoreError::unreadable("number", why))?,
+        trunk: parsed("trunk id", row.read("trunk")?)?,
         status: status.ok_or_else(|| StoreError::unreadable("number", "unknown status"))?,
-        max_calls: unsigned("limit", row.try_get("max_calls")?)?,
+        max_calls: unsigned("limit", row.read("max_calls")?)?,
     })
 }
 
 /// See [`crate::Reader::trunk`].
-pub(crate) async fn trunk(pool: &SqlitePool, account: &AccountId, id: &TrunkId) -> Result<Option<Trunk>, StoreError> {
-    sqlx::query("SELECT id, settings, enabled FROM trunks WHERE account = $1 AND id = $2")
+pub(crate) async fn trunk(pool: &Pool, account: &AccountId, id: &TrunkId) -> Result<Option<Trunk>, StoreError> {
+    query("SELECT id, settings, enabled FROM trunks WHERE account = $1 AND id = $2")
         .bind(account.as_str())
         .bind(id.as_str())
         .fetch_optional(pool)
@@ -122,8 +116,8 @@ pub(crate) async fn trunk(pool: &SqlitePool, account: &AccountId, id: &TrunkId) 
 }
 
 /// See [`crate::Reader::trunks`].
-pub(crate) async fn trunks(pool: &SqlitePool, account: &AccountId) -> Result<Vec<Trunk>, StoreError> {
-    sqlx::query("SELECT id, settings, enabled FROM trunks WHERE account = $1 ORDER BY id")
+pub(crate) async fn trunks(pool: &Pool, account: &AccountId) -> Result<Vec<Trunk>, StoreError> {
+    query("SELECT id, settings, enabled FROM trunks WHERE account = $1 ORDER BY id")
         .bind(account.as_str())
         .fetch_all(pool)
         .await?
@@ -133,26 +127,26 @@ pub(crate) async fn trunks(pool: &SqlitePool, account: &AccountId) -> Result<Vec
 }
 
 /// See [`crate::Reader::all_trunks`].
-pub(crate) async fn all_trunks(pool: &SqlitePool) -> Result<Vec<(AccountId, Trunk)>, StoreError> {
-    sqlx::query("SELECT account, id, settings, enabled FROM trunks ORDER BY account, id")
+pub(crate) async fn all_trunks(pool: &Pool) -> Result<Vec<(AccountId, Trunk)>, StoreError> {
+    query("SELECT account, id, settings, enabled FROM trunks ORDER BY account, id")
         .fetch_all(pool)
         .await?
         .iter()
-        .map(|row| Ok((parsed("account id", row.try_get("account")?)?, trunk_of(row)?)))
+        .map(|row| Ok((parsed("account id", row.read("account")?)?, trunk_of(row)?)))
         .collect()
 }
 
-fn trunk_of(row: &SqliteRow) -> Result<Trunk, StoreError> {
+fn trunk_of(row: &Row) -> Result<Trunk, StoreError> {
     Ok(Trunk {
-        id: parsed("trunk id", row.try_get("id")?)?,
-        settings: of_json("trunk", row.try_get("settings")?)?,
-        enabled: Switch::from(row.try_get::<i64, _>("enabled")? != 0),
+        id: parsed("trunk id", row.read("id")?)?,
+        settings: of_json("trunk", row.read("settings")?)?,
+        enabled: Switch::from(row.read::<i64>("enabled")? != 0),
     })
 }
 
 /// See [`crate::Reader::key`].
-pub(crate) async fn key(pool: &SqlitePool, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
-    sqlx::query("SELECT account, id, name, secret, scopes, status FROM api_keys WHERE id = $1")
+pub(crate) async fn key(pool: &Pool, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
+    query("SELECT account, id, name, secret, scopes, status FROM api_keys WHERE id = $1")
         .bind(id.as_str())
         .fetch_optional(pool)
         .await?
@@ -162,8 +156,8 @@ pub(crate) async fn key(pool: &SqlitePool, id: &KeyId) -> Result<Option<ApiKey>,
 }
 
 /// See [`crate::Reader::keys`].
-pub(crate) async fn keys(pool: &SqlitePool, account: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
-    sqlx::query("SELECT account, id, name, secret, scopes, status FROM api_keys WHERE account = $1 ORDER BY id")
+pub(crate) async fn keys(pool: &Pool, account: &AccountId) -> Result<Vec<ApiKey>, StoreError> {
+    query("SELECT account, id, name, secret, scopes, status FROM api_keys WHERE account = $1 ORDER BY id")
         .bind(account.as_str())
         .fetch_all(pool)
         .await?
@@ -172,27 +166,27 @@ pub(crate) async fn keys(pool: &SqlitePool, account: &AccountId) -> Result<Vec<A
         .collect()
 }
 
-fn key_of(row: &SqliteRow) -> Result<ApiKey, StoreError> {
+fn key_of(row: &Row) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
-        id: parsed("key id", row.try_get("id")?)?,
-        account: parsed("account id", row.try_get("account")?)?,
-        name: row.try_get("name")?,
-        secret: Pii::new(row.try_get("secret")?),
-        scopes: of_json("scopes", row.try_get("scopes")?)?,
-        status: of_json("key status", row.try_get("status")?)?,
+        id: parsed("key id", row.read("id")?)?,
+        account: parsed("account id", row.read("account")?)?,
+        name: row.read("name")?,
+        secret: Pii::new(row.read("secret")?),
+        scopes: of_json("scopes", row.read("scopes")?)?,
+        status: of_json("key status", row.read("status")?)?,
     })
 }
 
 /// See [`crate::Reader::call`].
-pub(crate) async fn call(pool: &SqlitePool, account: &AccountId, id: CallId) -> Result<Option<CallView>, StoreError> {
+pub(crate) async fn call(pool: &Pool, account: &AccountId, id: CallId) -> Result<Option<CallView>, StoreError> {
     let mut query = select_calls(account);
     query.push(" AND id = ").push_bind(id.to_string());
-    query.build().fetch_optional(pool).await?.as_ref().map(call_view).transpose()
+    query.fetch_optional(pool).await?.as_ref().map(call_view).transpose()
 }
 
 /// See [`crate::Reader::calls`].
 pub(crate) async fn calls(
-    pool: &SqlitePool,
+    pool: &Pool,
     account: &AccountId,
     filter: &CallFilter,
     cursor: Option<&str>,
@@ -207,18 +201,18 @@ pub(crate) async fn calls(
         query.push(" AND id < ").push_bind(id.to_string()).push("))");
     }
     query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(i64::from(limit) + 1);
-    let rows = query.build().fetch_all(pool).await?;
+    let rows = query.fetch_all(pool).await?;
     let views = rows.iter().map(call_view).collect::<Result<Vec<_>, _>>()?;
     Ok(page(views, limit, |view| format!("{}.{}", view.plan.created.millis(), view.plan.id)))
 }
 
-fn select_calls(account: &AccountId) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new("SELECT ");
+fn select_calls(account: &AccountId) -> Query {
+    let mut query = query("SELECT ");
     query.push(VIEW_COLUMNS).push(" FROM calls WHERE account = ").push_bind(account.as_str().to_owned());
     query
 }
 
-fn narrow(query: &mut QueryBuilder<Sqlite>, filter: &CallFilter) {
+fn narrow(query: &mut Query, filter: &CallFilter) {
     if let Some(stage) = filter.state {
         query.push(" AND state = ").push_bind(stage.word());
     }
@@ -246,13 +240,13 @@ fn read_cursor(text: &str) -> Option<(Moment, CallId)> {
 
 /// See [`crate::Reader::journal`].
 pub(crate) async fn journal(
-    pool: &SqlitePool,
+    pool: &Pool,
     account: &AccountId,
     id: CallId,
     after_seq: u64,
     limit: u32,
 ) -> Result<Vec<Recorded>, StoreError> {
-    sqlx::query("SELECT seq, at, event FROM events WHERE account = $1 AND call = $2 AND seq > $3 ORDER BY seq LIMIT $4")
+    query("SELECT seq, at, event FROM events WHERE account = $1 AND call = $2 AND seq > $3 ORDER BY seq LIMIT $4")
         .bind(account.as_str())
         .bind(id.to_string())
         .bind(i64::try_from(after_seq).unwrap_or(i64::MAX))
@@ -262,17 +256,17 @@ pub(crate) async fn journal(
         .iter()
         .map(|row| {
             Ok(Recorded {
-                seq: unsigned("sequence number", row.try_get("seq")?)?,
-                at: Moment(row.try_get("at")?),
-                event: of_json::<CallEvent>("event", row.try_get("event")?)?,
+                seq: unsigned("sequence number", row.read("seq")?)?,
+                at: Moment(row.read("at")?),
+                event: of_json::<CallEvent>("event", row.read("event")?)?,
             })
         })
         .collect()
 }
 
 /// See [`crate::Reader::records`].
-pub(crate) async fn records(pool: &SqlitePool, account: &AccountId, id: CallId) -> Result<Vec<Record>, StoreError> {
-    sqlx::query(
+pub(crate) async fn records(pool: &Pool, account: &AccountId, id: CallId) -> Result<Vec<Record>, StoreError> {
+    query(
         "SELECT attempt, cause, status, q850, timeline, talked_ms FROM records
          WHERE account = $1 AND call = $2 ORDER BY attempt",
     )
@@ -284,54 +278,47 @@ pub(crate) async fn records(pool: &SqlitePool, account: &AccountId, id: CallId) 
     .map(|row| {
         Ok(Record {
             call: id,
-            attempt: unsigned("attempt", row.try_get("attempt")?)?,
-            cause: cause_of(row.try_get("cause")?)?,
+            attempt: unsigned("attempt", row.read("attempt")?)?,
+            cause: cause_of(row.read("cause")?)?,
             status: status_of(row)?,
             q850: q850_of(row)?,
             timeline: timeline_of(row)?,
-            talked: Duration::from_millis(unsigned("duration", row.try_get("talked_ms")?)?),
+            talked: Duration::from_millis(unsigned("duration", row.read("talked_ms")?)?),
         })
     })
     .collect()
 }
 
 /// See [`crate::Reader::active_calls`].
-pub(crate) async fn active_calls(
-    pool: &SqlitePool,
-    account: &AccountId,
-    caller: &PhoneNumber,
-) -> Result<u32, StoreError> {
-    let count = sqlx::query_scalar("SELECT COUNT(*) FROM calls WHERE account = $1 AND caller = $2 AND ended IS NULL")
+pub(crate) async fn active_calls(pool: &Pool, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
+    let row = query("SELECT COUNT(*) FROM calls WHERE account = $1 AND caller = $2 AND ended IS NULL")
         .bind(account.as_str())
         .bind(caller.dial())
         .fetch_one(pool)
         .await?;
-    unsigned("count", count)
+    unsigned("count", row.read(0)?)
 }
 
 /// See [`crate::Reader::next_due`].
-pub(crate) async fn next_due(pool: &SqlitePool) -> Result<Option<Moment>, StoreError> {
-    let due: Option<i64> = sqlx::query_scalar("SELECT MIN(due) FROM calls WHERE state = 'queued' AND owner IS NULL")
-        .fetch_one(pool)
-        .await?;
-    Ok(due.map(Moment))
+pub(crate) async fn next_due(pool: &Pool) -> Result<Option<Moment>, StoreError> {
+    let row = query("SELECT MIN(due) FROM calls WHERE state = 'queued' AND owner IS NULL").fetch_one(pool).await?;
+    Ok(row.read::<Option<i64>>(0)?.map(Moment))
 }
 
 /// See [`crate::Reader::alias_of_outer`].
 pub(crate) async fn alias(
-    pool: &SqlitePool,
+    pool: &Pool,
     statement: &'static str,
     (account, dialect, kind): (&AccountId, &str, AliasKind),
     id: &str,
 ) -> Result<Option<Alias>, StoreError> {
-    let pair: Option<(String, String)> = sqlx::query_as(statement)
-        .bind(account.as_str())
-        .bind(dialect)
-        .bind(kind.word())
-        .bind(id)
-        .fetch_optional(pool)
-        .await?;
-    Ok(pair.map(|(outer, inner)| Alias { account: account.clone(), dialect: dialect.to_owned(), kind, outer, inner }))
+    let pair =
+        query(statement).bind(account.as_str()).bind(dialect).bind(kind.word()).bind(id).fetch_optional(pool).await?;
+    pair.map(|row| {
+        let (outer, inner) = (row.read("outer_id")?, row.read("inner_id")?);
+        Ok(Alias { account: account.clone(), dialect: dialect.to_owned(), kind, outer, inner })
+    })
+    .transpose()
 }
 
 /// A page of at most `limit` from one item more than that.

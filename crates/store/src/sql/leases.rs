@@ -2,9 +2,9 @@
 //! believe that it lives. Never judges our own life by a clock: what we claimed stays ours until the process ends.
 
 use super::rows::{key_of, of_json, state_of};
+use super::{Conn, dialect, query};
 use crate::{Interrupted, NodeIdentity, StoreError};
 use callwright_domain::{CallId, CallPlan, Moment};
-use sqlx::{Connection, Row, SqliteConnection};
 use std::time::Duration;
 
 /// How long a fresh life is believed in before its first renewal.
@@ -22,7 +22,7 @@ const CLAIM: &str = concat!(
     "UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM calls
         WHERE state = 'queued' AND due <= $3 AND (owner IS NULL OR (",
     owner_is_dead!(),
-    ")) ORDER BY due, id LIMIT $4) RETURNING plan"
+    ")) ORDER BY due, id LIMIT $4"
 );
 
 const TAKE_OVER: &str = concat!(
@@ -33,62 +33,57 @@ const TAKE_OVER: &str = concat!(
 
 /// Begins the next life of `node`. The data directory is locked by this process, so every other life that the
 /// database knows of is over, whatever its lease says: nobody waits for leases to run out after a restart.
-pub(super) async fn begin_epoch(conn: &mut SqliteConnection, node: &str, now: Moment) -> Result<i64, StoreError> {
-    let mut work = conn.begin().await?;
-    sqlx::query("UPDATE nodes SET lease_until = 0").execute(&mut *work).await?;
-    let epoch = sqlx::query_scalar(
+pub(crate) async fn begin_epoch(conn: &mut Conn, node: &str, now: Moment) -> Result<i64, StoreError> {
+    conn.batch(dialect::begin(conn.backend())).await?;
+    query("UPDATE nodes SET lease_until = 0").execute(&mut *conn).await?;
+    let epoch = query(
         "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, $2)
          ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until
          RETURNING epoch",
     )
     .bind(node)
     .bind(now.after(FIRST_LEASE).millis())
-    .fetch_one(&mut *work)
-    .await?;
-    work.commit().await?;
+    .fetch_one(&mut *conn)
+    .await?
+    .read("epoch")?;
+    conn.batch("COMMIT").await?;
     Ok(epoch)
 }
 
 /// [`crate::Store::renew_lease`].
-pub(crate) async fn renew(conn: &mut SqliteConnection, me: &NodeIdentity, until: Moment) -> Result<(), StoreError> {
-    let renewed = sqlx::query("UPDATE nodes SET lease_until = $3 WHERE node = $1 AND epoch = $2")
+pub(crate) async fn renew(conn: &mut Conn, me: &NodeIdentity, until: Moment) -> Result<(), StoreError> {
+    let renewed = query("UPDATE nodes SET lease_until = $3 WHERE node = $1 AND epoch = $2")
         .bind(&me.node)
         .bind(me.epoch)
         .bind(until.millis())
         .execute(conn)
         .await?;
-    if renewed.rows_affected() == 1 { Ok(()) } else { Err(StoreError::NotOwner) }
+    if renewed == 1 { Ok(()) } else { Err(StoreError::NotOwner) }
 }
 
 /// [`crate::Store::claim_due`].
 pub(crate) async fn claim_due(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     me: &NodeIdentity,
     now: Moment,
     limit: u32,
 ) -> Result<Vec<CallPlan>, StoreError> {
-    let plans: Vec<String> = sqlx::query_scalar(CLAIM)
-        .bind(&me.node)
-        .bind(me.epoch)
-        .bind(now.millis())
-        .bind(i64::from(limit))
-        .fetch_all(conn)
-        .await?;
-    let mut plans =
-        plans.iter().map(|text| of_json("call plan", text)).collect::<Result<Vec<CallPlan>, StoreError>>()?;
+    let mut claim = query(CLAIM);
+    claim.push(dialect::skip_locked(conn.backend())).push(") RETURNING plan");
+    let rows = claim.bind(&me.node).bind(me.epoch).bind(now.millis()).bind(i64::from(limit)).fetch_all(conn).await?;
+    let mut plans = rows
+        .iter()
+        .map(|row| of_json("call plan", row.read("plan")?))
+        .collect::<Result<Vec<CallPlan>, StoreError>>()?;
     // The order of what RETURNING gives is not defined.
     plans.sort_by_key(|plan| (plan.due, plan.id));
     Ok(plans)
 }
 
 /// [`crate::Store::unclaim`].
-pub(crate) async fn unclaim(
-    conn: &mut SqliteConnection,
-    me: &NodeIdentity,
-    calls: &[CallId],
-) -> Result<(), StoreError> {
+pub(crate) async fn unclaim(conn: &mut Conn, me: &NodeIdentity, calls: &[CallId]) -> Result<(), StoreError> {
     for call in calls {
-        sqlx::query(
+        query(
             "UPDATE calls SET owner = NULL, epoch = NULL
              WHERE id = $3 AND owner = $1 AND epoch = $2 AND state = 'queued'",
         )
@@ -102,22 +97,18 @@ pub(crate) async fn unclaim(
 }
 
 /// [`crate::Store::interrupted_calls`].
-pub(crate) async fn take_over(
-    conn: &mut SqliteConnection,
-    me: &NodeIdentity,
-    now: Moment,
-) -> Result<Vec<Interrupted>, StoreError> {
-    let rows = sqlx::query(TAKE_OVER).bind(&me.node).bind(me.epoch).bind(now.millis()).fetch_all(&mut *conn).await?;
+pub(crate) async fn take_over(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
+    let rows = query(TAKE_OVER).bind(&me.node).bind(me.epoch).bind(now.millis()).fetch_all(&mut *conn).await?;
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
-        let intent: Option<&str> = row.try_get("intent")?;
+        let intent: Option<&str> = row.read("intent")?;
         // One row that cannot be read must not keep the others from being ended.
-        match of_json::<CallPlan>("call plan", row.try_get("plan")?) {
+        match of_json::<CallPlan>("call plan", row.read("plan")?) {
             Ok(plan) => taken.push(Interrupted {
                 plan,
                 state: state_of(row)?,
                 intent: intent.map(|text| of_json("dial intent", text)).transpose()?,
-                dialog: row.try_get("dialog")?,
+                dialog: row.read("dialog")?,
             }),
             Err(error) => tracing::error!(call = %key_of(row)?.1, %error, "an interrupted call cannot be read"),
         }

@@ -2,11 +2,11 @@
 //! [`policy::admit`] does.
 
 use super::rows::{json, parsed, unsigned};
+use super::{Conn, dialect, query};
 use crate::{Admission, AdmitError, Admitted, Idempotency, NumberStatus, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::policy::{self, CallerStanding, Facts};
 use callwright_domain::{CallEvent, CallPlan, Moment};
-use sqlx::{Row, SqliteConnection};
 use std::fmt::Write;
 
 /// Each count is bounded by its limit, because admission keeps it there; an account without a limit is not counted, or
@@ -22,6 +22,9 @@ const FACTS: &str = "
         LEFT JOIN accounts a ON a.id = n.account
     WHERE n.account = $1 AND n.number = $2";
 
+/// What [`FACTS`] counts over: nobody else may count for the same number until this call is among the counted.
+const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
+
 const INSERT_CALL: &str = "
     INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0)";
@@ -34,20 +37,17 @@ const KEEP_KEY: &str = "
         response = excluded.response, expires = excluded.expires";
 
 /// [`crate::Store::admit`].
-pub(crate) async fn admit(
-    conn: &mut SqliteConnection,
-    request: &Admission,
-    now: Moment,
-) -> Result<Admitted, AdmitError> {
+pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Admitted, AdmitError> {
     if let Some(idempotency) = &request.idempotency
         && let Some(earlier) = earlier(conn, &request.plan, idempotency, now).await?
     {
         return Ok(earlier);
     }
+    dialect::lock_row(conn, LOCK_NUMBER, &[request.plan.account.as_str(), request.plan.caller.dial()]).await?;
     policy::admit(&facts(conn, &request.plan).await?)?;
     insert(conn, &request.plan).await?;
     if let Some(idempotency) = &request.idempotency {
-        sqlx::query(KEEP_KEY)
+        query(KEEP_KEY)
             .bind(request.plan.account.as_str())
             .bind(&idempotency.key)
             .bind(hex(&idempotency.body_hash))
@@ -55,36 +55,35 @@ pub(crate) async fn admit(
             .bind(&request.response)
             .bind(now.after(Idempotency::KEPT).millis())
             .execute(conn)
-            .await
-            .map_err(StoreError::from)?;
+            .await?;
     }
     Ok(Admitted::New)
 }
 
 async fn earlier(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     plan: &CallPlan,
     idempotency: &Idempotency,
     now: Moment,
 ) -> Result<Option<Admitted>, AdmitError> {
-    let known: Option<(String, String, String)> = sqlx::query_as(
+    let known = query(
         "SELECT body_hash, call, response FROM idempotency_keys WHERE account = $1 AND key = $2 AND expires > $3",
     )
     .bind(plan.account.as_str())
     .bind(&idempotency.key)
     .bind(now.millis())
     .fetch_optional(conn)
-    .await
-    .map_err(StoreError::from)?;
-    match known {
-        None => Ok(None),
-        Some((hash, ..)) if hash != hex(&idempotency.body_hash) => Err(AdmitError::IdempotencyMismatch),
-        Some((_, call, response)) => Ok(Some(Admitted::Replayed { call: parsed("call id", &call)?, response })),
+    .await?;
+    let Some(known) = known else { return Ok(None) };
+    if known.read::<&str>("body_hash")? != hex(&idempotency.body_hash) {
+        return Err(AdmitError::IdempotencyMismatch);
     }
+    let call = parsed("call id", known.read("call")?)?;
+    Ok(Some(Admitted::Replayed { call, response: known.read("response")? }))
 }
 
-async fn facts(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<Facts, StoreError> {
-    let row = sqlx::query(FACTS)
+async fn facts(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
+    let row = query(FACTS)
         .bind(plan.account.as_str())
         .bind(plan.caller.dial())
         .bind(plan.trunk.as_str())
@@ -100,27 +99,27 @@ async fn facts(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<Facts, St
             ..Facts::default()
         });
     };
-    let status = NumberStatus::of_word(row.try_get("status")?);
-    let caller = match (status, row.try_get::<Option<i64>, _>("trunk_enabled")?) {
+    let status = NumberStatus::of_word(row.read("status")?);
+    let caller = match (status, row.read::<Option<i64>>("trunk_enabled")?) {
         (None, _) => return Err(StoreError::unreadable("number", "unknown status")),
         (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
         (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
         (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
     };
-    let account_limit: Option<i64> = row.try_get("account_limit")?;
+    let account_limit: Option<i64> = row.read("account_limit")?;
     Ok(Facts {
         caller,
-        caller_active: unsigned("count", row.try_get("caller_active")?)?,
-        caller_limit: unsigned("limit", row.try_get("max_calls")?)?,
-        account_active: unsigned("count", row.try_get("account_active")?)?,
+        caller_active: unsigned("count", row.read("caller_active")?)?,
+        caller_limit: unsigned("limit", row.read("max_calls")?)?,
+        account_active: unsigned("count", row.read("account_active")?)?,
         account_limit: account_limit.map_or(Ok(u32::MAX), |limit| unsigned("limit", limit))?,
         ..Facts::default()
     })
 }
 
-async fn insert(conn: &mut SqliteConnection, plan: &CallPlan) -> Result<(), StoreError> {
+async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
-    sqlx::query(INSERT_CALL)
+    query(INSERT_CALL)
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(plan.agent_id.as_str())

@@ -2,11 +2,11 @@
 //! a state by itself: [`CallState::apply`] does.
 
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
+use super::{Conn, query};
 use crate::calls::Key;
 use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
-use sqlx::{Row, SqliteConnection};
 
 const LOAD: &str = "
     SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch
@@ -63,7 +63,7 @@ impl Standing {
 
 /// [`crate::Store::append`].
 pub(crate) async fn append(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     me: &NodeIdentity,
     call: CallId,
     events: Vec<(Moment, CallEvent)>,
@@ -74,7 +74,7 @@ pub(crate) async fn append(
 
 /// [`crate::Store::finish`].
 pub(crate) async fn finish(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     me: &NodeIdentity,
     call: CallId,
     at: Moment,
@@ -91,12 +91,12 @@ pub(crate) async fn finish(
 
 /// Writes one event at its place.
 pub(super) async fn insert_event(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     key: &Key,
     seq: u64,
     (at, event): (Moment, &CallEvent),
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)")
+    query("INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)")
         .bind(key.0.as_str())
         .bind(key.1.to_string())
         .bind(i64::try_from(seq).unwrap_or(i64::MAX))
@@ -107,9 +107,9 @@ pub(super) async fn insert_event(
     Ok(())
 }
 
-async fn load(conn: &mut SqliteConnection, me: &NodeIdentity, call: CallId) -> Result<Standing, StoreError> {
-    let row = sqlx::query(LOAD).bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
-    let owner: (Option<String>, Option<i64>) = (row.try_get("owner")?, row.try_get("epoch")?);
+async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standing, StoreError> {
+    let row = query(LOAD).bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
+    let owner: (Option<String>, Option<i64>) = (row.read("owner")?, row.read("epoch")?);
     match owner {
         (None, _) => {}
         (Some(node), Some(epoch)) if node == me.node && epoch == me.epoch => {}
@@ -119,11 +119,11 @@ async fn load(conn: &mut SqliteConnection, me: &NodeIdentity, call: CallId) -> R
         key: key_of(&row)?,
         state: state_of(&row)?,
         timeline: timeline_of(&row)?,
-        seq: unsigned("sequence number", row.try_get("seq")?)?,
-        attempt: unsigned("attempt", row.try_get("attempt")?)?,
+        seq: unsigned("sequence number", row.read("seq")?)?,
+        attempt: unsigned("attempt", row.read("attempt")?)?,
         status: super::rows::status_of(&row)?,
         q850: super::rows::q850_of(&row)?,
-        ended: row.try_get::<Option<i64>, _>("ended")?.map(Moment),
+        ended: row.read::<Option<i64>>("ended")?.map(Moment),
         intent: None,
         dialog: None,
         recording: None,
@@ -131,7 +131,7 @@ async fn load(conn: &mut SqliteConnection, me: &NodeIdentity, call: CallId) -> R
 }
 
 async fn add(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     me: &NodeIdentity,
     mut standing: Standing,
     events: Vec<(Moment, CallEvent)>,
@@ -153,12 +153,12 @@ async fn add(
     Ok(recorded)
 }
 
-async fn update(conn: &mut SqliteConnection, me: &NodeIdentity, standing: &Standing) -> Result<(), StoreError> {
+async fn update(conn: &mut Conn, me: &NodeIdentity, standing: &Standing) -> Result<(), StoreError> {
     let cause = match standing.state {
         CallState::Ended(cause) => Some(cause_word(cause)?),
         _ => None,
     };
-    sqlx::query(UPDATE)
+    query(UPDATE)
         .bind(standing.key.0.as_str())
         .bind(standing.key.1.to_string())
         .bind(Stage::from(standing.state).word())
@@ -180,10 +180,10 @@ async fn update(conn: &mut SqliteConnection, me: &NodeIdentity, standing: &Stand
 }
 
 /// Writes the attempt's record when the call has just ended.
-async fn record(conn: &mut SqliteConnection, standing: &Standing) -> Result<(), StoreError> {
+async fn record(conn: &mut Conn, standing: &Standing) -> Result<(), StoreError> {
     let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) else { return Ok(()) };
     let talked = standing.timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
-    sqlx::query(RECORD)
+    query(RECORD)
         .bind(standing.key.0.as_str())
         .bind(standing.key.1.to_string())
         .bind(i64::from(standing.attempt))

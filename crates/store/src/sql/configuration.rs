@@ -1,9 +1,9 @@
 //! SQL that writes what people configure. Never checks one thing against another: admission does, when it matters.
 
 use super::rows::json;
+use super::{Conn, query};
 use crate::{Account, Number, StoreError, Trunk};
 use callwright_domain::{AccountId, AgentId, AgentProfile, ApiKey, Moment};
-use sqlx::SqliteConnection;
 
 /// What [`delete`] removes: one statement for each kind of thing.
 pub(crate) const AGENT: &str = "DELETE FROM agents WHERE account = $1 AND id = $2";
@@ -16,18 +16,18 @@ pub(crate) const KEY: &str = "DELETE FROM api_keys WHERE account = $1 AND id = $
 
 /// Removes one thing of an account; `false`: there was none.
 pub(crate) async fn delete(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     statement: &'static str,
     account: &AccountId,
     id: &str,
 ) -> Result<bool, StoreError> {
-    let gone = sqlx::query(statement).bind(account.as_str()).bind(id).execute(conn).await?;
-    Ok(gone.rows_affected() > 0)
+    let gone = query(statement).bind(account.as_str()).bind(id).execute(conn).await?;
+    Ok(gone > 0)
 }
 
 /// [`crate::Store::put_account`].
-pub(crate) async fn put_account(conn: &mut SqliteConnection, account: &Account) -> Result<(), StoreError> {
-    sqlx::query(
+pub(crate) async fn put_account(conn: &mut Conn, account: &Account) -> Result<(), StoreError> {
+    query(
         "INSERT INTO accounts (id, name, max_calls) VALUES ($1, $2, $3)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, max_calls = excluded.max_calls",
     )
@@ -41,13 +41,13 @@ pub(crate) async fn put_account(conn: &mut SqliteConnection, account: &Account) 
 
 /// [`crate::Store::put_agent`].
 pub(crate) async fn put_agent(
-    conn: &mut SqliteConnection,
+    conn: &mut Conn,
     account: &AccountId,
     id: &AgentId,
     profile: &AgentProfile,
     now: Moment,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    query(
         "INSERT INTO agents (account, id, profile, updated) VALUES ($1, $2, $3, $4)
          ON CONFLICT (account, id) DO UPDATE SET profile = excluded.profile, updated = excluded.updated",
     )
@@ -61,8 +61,8 @@ pub(crate) async fn put_agent(
 }
 
 /// [`crate::Store::put_number`].
-pub(crate) async fn put_number(conn: &mut SqliteConnection, number: &Number) -> Result<(), StoreError> {
-    sqlx::query(
+pub(crate) async fn put_number(conn: &mut Conn, number: &Number) -> Result<(), StoreError> {
+    query(
         "INSERT INTO numbers (account, number, trunk, status, max_calls) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (account, number) DO UPDATE SET trunk = excluded.trunk, status = excluded.status,
              max_calls = excluded.max_calls",
@@ -78,12 +78,8 @@ pub(crate) async fn put_number(conn: &mut SqliteConnection, number: &Number) -> 
 }
 
 /// [`crate::Store::put_trunk`].
-pub(crate) async fn put_trunk(
-    conn: &mut SqliteConnection,
-    account: &AccountId,
-    trunk: &Trunk,
-) -> Result<(), StoreError> {
-    sqlx::query(
+pub(crate) async fn put_trunk(conn: &mut Conn, account: &AccountId, trunk: &Trunk) -> Result<(), StoreError> {
+    query(
         "INSERT INTO trunks (account, id, settings, enabled) VALUES ($1, $2, $3, $4)
          ON CONFLICT (account, id) DO UPDATE SET settings = excluded.settings, enabled = excluded.enabled",
     )
@@ -97,8 +93,8 @@ pub(crate) async fn put_trunk(
 }
 
 /// [`crate::Store::put_key`]. The id alone finds a key, so it must be unique over all accounts.
-pub(crate) async fn put_key(conn: &mut SqliteConnection, key: &ApiKey) -> Result<(), StoreError> {
-    let put = sqlx::query(
+pub(crate) async fn put_key(conn: &mut Conn, key: &ApiKey) -> Result<(), StoreError> {
+    let put = query(
         "INSERT INTO api_keys (account, id, name, secret, scopes, status) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, secret = excluded.secret, scopes = excluded.scopes,
              status = excluded.status
@@ -112,5 +108,5 @@ pub(crate) async fn put_key(conn: &mut SqliteConnection, key: &ApiKey) -> Result
     .bind(json(&key.status)?)
     .execute(conn)
     .await?;
-    if put.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Taken { what: "the key's id" }) }
+    if put == 1 { Ok(()) } else { Err(StoreError::Taken { what: "the key's id" }) }
 }

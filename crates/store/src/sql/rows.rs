@@ -1,13 +1,12 @@
 //! Between stored text and typed values. Hides encodings; never prints a value in an error.
 
+use super::Row;
 use crate::calls::Key;
 use crate::{CallView, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{CallState, HangupCause};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use std::str::FromStr;
 
 /// The columns that [`call_view`] reads.
@@ -53,8 +52,8 @@ pub(super) fn cause_of(word: &str) -> Result<HangupCause, StoreError> {
 }
 
 /// The state that the columns `state` and `cause` spell.
-pub(super) fn state_of(row: &SqliteRow) -> Result<CallState, StoreError> {
-    let word: String = row.try_get("state")?;
+pub(super) fn state_of(row: &Row) -> Result<CallState, StoreError> {
+    let word: String = row.read("state")?;
     let stage = Stage::of_word(&word).ok_or_else(|| StoreError::unreadable("state", "unknown word"))?;
     Ok(match stage {
         Stage::Queued => CallState::Queued,
@@ -63,7 +62,7 @@ pub(super) fn state_of(row: &SqliteRow) -> Result<CallState, StoreError> {
         Stage::Talking => CallState::Talking,
         Stage::Transferring => CallState::Transferring,
         Stage::Ended => {
-            let cause: Option<String> = row.try_get("cause")?;
+            let cause: Option<String> = row.read("cause")?;
             let cause = cause.ok_or_else(|| StoreError::unreadable("state", "ended without a cause"))?;
             CallState::Ended(cause_of(&cause)?)
         }
@@ -71,30 +70,30 @@ pub(super) fn state_of(row: &SqliteRow) -> Result<CallState, StoreError> {
 }
 
 /// The call that the columns `account` and `id` name.
-pub(super) fn key_of(row: &SqliteRow) -> Result<Key, StoreError> {
-    Ok((parsed("account id", row.try_get::<&str, _>("account")?)?, parsed("call id", row.try_get::<&str, _>("id")?)?))
+pub(super) fn key_of(row: &Row) -> Result<Key, StoreError> {
+    Ok((parsed("account id", row.read::<&str>("account")?)?, parsed("call id", row.read::<&str>("id")?)?))
 }
 
 /// A SIP status.
-pub(super) fn status_of(row: &SqliteRow) -> Result<Option<u16>, StoreError> {
-    row.try_get::<Option<i64>, _>("status")?.map(|value| unsigned("status", value)).transpose()
+pub(super) fn status_of(row: &Row) -> Result<Option<u16>, StoreError> {
+    row.read::<Option<i64>>("status")?.map(|value| unsigned("status", value)).transpose()
 }
 
 /// A Q.850 cause.
-pub(super) fn q850_of(row: &SqliteRow) -> Result<Option<u8>, StoreError> {
-    row.try_get::<Option<i64>, _>("q850")?.map(|value| unsigned("Q.850 cause", value)).transpose()
+pub(super) fn q850_of(row: &Row) -> Result<Option<u8>, StoreError> {
+    row.read::<Option<i64>>("q850")?.map(|value| unsigned("Q.850 cause", value)).transpose()
 }
 
 /// The timeline.
-pub(super) fn timeline_of(row: &SqliteRow) -> Result<Timeline, StoreError> {
-    of_json("timeline", row.try_get("timeline")?)
+pub(super) fn timeline_of(row: &Row) -> Result<Timeline, StoreError> {
+    of_json("timeline", row.read("timeline")?)
 }
 
 /// A call as readers see it, from [`VIEW_COLUMNS`].
-pub(super) fn call_view(row: &SqliteRow) -> Result<CallView, StoreError> {
+pub(super) fn call_view(row: &Row) -> Result<CallView, StoreError> {
     let state = state_of(row)?;
     Ok(CallView {
-        plan: of_json("call plan", row.try_get("plan")?)?,
+        plan: of_json("call plan", row.read("plan")?)?,
         state,
         timeline: timeline_of(row)?,
         cause: match state {
@@ -103,8 +102,8 @@ pub(super) fn call_view(row: &SqliteRow) -> Result<CallView, StoreError> {
         },
         status: status_of(row)?,
         q850: q850_of(row)?,
-        attempts: unsigned("attempt", row.try_get("attempt")?)?,
-        last_seq: unsigned("sequence number", row.try_get("seq")?)?,
-        recording: row.try_get("recording")?,
+        attempts: unsigned("attempt", row.read("attempt")?)?,
+        last_seq: unsigned("sequence number", row.read("seq")?)?,
+        recording: row.read("recording")?,
     })
 }

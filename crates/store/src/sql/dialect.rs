@@ -1,0 +1,81 @@
+//! The few places where the two databases need different words. Everything else in `sql/` is common to both.
+
+use super::{Backend, Conn, query};
+use crate::StoreError;
+
+/// How a transaction that writes begins. SQLite takes its one write lock at once, or two writers could deadlock.
+pub(crate) const fn begin(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "BEGIN IMMEDIATE",
+        Backend::Postgres => "BEGIN",
+    }
+}
+
+/// Ends a `SELECT .. ORDER BY .. LIMIT` whose rows are to be taken by one of several nodes: rows that another node is
+/// taking at this moment are passed over. SQLite has one writer and needs nothing.
+pub(crate) const fn skip_locked(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR UPDATE SKIP LOCKED",
+    }
+}
+
+/// Locks one row until the transaction's end: whoever else locks the same row waits. `statement` selects it and ends
+/// with its condition, and `values` are what it binds. SQLite has one writer and needs nothing.
+pub(crate) async fn lock_row(conn: &mut Conn, statement: &'static str, values: &[&str]) -> Result<(), StoreError> {
+    if conn.backend() == Backend::Sqlite {
+        return Ok(());
+    }
+    let mut select = query(statement);
+    select.push(" FOR UPDATE");
+    for value in values {
+        select = select.bind(*value);
+    }
+    select.execute(conn).await?;
+    Ok(())
+}
+
+/// What is to be done before the last connection closes. SQLite leaves one file behind instead of a file and its log,
+/// when no reader is in the way.
+pub(crate) async fn tidy_up(conn: &mut Conn) {
+    if conn.backend() == Backend::Postgres {
+        return;
+    }
+    if let Err(error) = conn.batch("PRAGMA wal_checkpoint(TRUNCATE)").await {
+        tracing::debug!(%error, "the log was left to the next start");
+    }
+}
+
+/// A migration as this database takes it. Text is compared byte by byte in SQLite, and must be in PostgreSQL too: pages
+/// are read in the order of ids, and an index in a language's order costs more.
+pub(crate) fn migration(backend: Backend, step: &'static str) -> String {
+    match backend {
+        Backend::Sqlite => step.to_owned(),
+        Backend::Postgres => step.lines().map(|line| with_collation(line) + "\n").collect(),
+    }
+}
+
+fn with_collation(line: &str) -> String {
+    let code = line.split("--").next().unwrap_or_default();
+    code.split_inclusive(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .map(|piece| match piece.strip_prefix("TEXT") {
+            Some(rest) if rest.chars().all(|c| !(c.is_ascii_alphanumeric() || c == '_')) => {
+                format!("TEXT COLLATE \"C\"{rest}")
+            }
+            _ => piece.to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_columns_are_compared_byte_by_byte() {
+        let step = "CREATE TABLE a (\n    id   TEXT   NOT NULL, -- TEXT here\n    CONTEXT TEXT,\n n BIGINT, t TEXT)";
+        let expected = "CREATE TABLE a (\n    id   TEXT COLLATE \"C\"   NOT NULL, \n    CONTEXT TEXT COLLATE \"C\",\n n BIGINT, t TEXT COLLATE \"C\")\n";
+        assert_eq!(migration(Backend::Postgres, step), expected);
+        assert_eq!(migration(Backend::Sqlite, step), step);
+    }
+}

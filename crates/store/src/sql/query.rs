@@ -1,0 +1,259 @@
+//! Statements and rows without the name of a database. Hides which of the two is underneath and keeps the common
+//! subset: only 64-bit integers and text can be bound or read, so nothing that one database lacks can slip in.
+//! Never rewrites a statement: what is written is what is sent.
+
+use crate::StoreError;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqliteRow};
+use sqlx::{
+    Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, SqliteConnection, Type,
+};
+use std::borrow::Cow;
+
+/// Which database is underneath, for the few statements that differ: see [`super::dialect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A connection that writes.
+pub(crate) enum Conn {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Conn {
+    /// Which database it leads to.
+    pub(crate) const fn backend(&self) -> Backend {
+        match self {
+            Self::Sqlite(_) => Backend::Sqlite,
+            Self::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Carries out statements without values, several at once if need be: transactions and migrations.
+    pub(crate) async fn batch(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), StoreError> {
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql.into()));
+        match self {
+            Self::Sqlite(conn) => statements.execute(conn).await.map(drop)?,
+            Self::Postgres(conn) => statements.execute(conn).await.map(drop)?,
+        }
+        Ok(())
+    }
+
+    /// Takes leave of the database.
+    pub(crate) async fn close(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(conn) => conn.close().await?,
+            Self::Postgres(conn) => conn.close().await?,
+        }
+        Ok(())
+    }
+}
+
+/// Where fresh connections that write come from.
+pub(crate) enum Opener {
+    Sqlite(SqliteConnectOptions),
+    #[allow(dead_code, reason = "made when the second database is opened, which follows")]
+    Postgres(PgConnectOptions),
+}
+
+impl Opener {
+    /// A fresh connection.
+    pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
+        Ok(match self {
+            Self::Sqlite(options) => Conn::Sqlite(options.connect().await?),
+            Self::Postgres(options) => Conn::Postgres(options.connect().await?),
+        })
+    }
+}
+
+/// The connections that read.
+#[derive(Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    #[allow(dead_code, reason = "made when the second database is opened, which follows")]
+    Postgres(PgPool),
+}
+
+/// Where a statement is carried out: `&mut Conn` or `&Pool`.
+pub(crate) enum On<'c> {
+    Conn(&'c mut Conn),
+    Pool(&'c Pool),
+}
+
+impl<'c> From<&'c mut Conn> for On<'c> {
+    fn from(conn: &'c mut Conn) -> Self {
+        Self::Conn(conn)
+    }
+}
+
+impl<'c> From<&'c Pool> for On<'c> {
+    fn from(pool: &'c Pool) -> Self {
+        Self::Pool(pool)
+    }
+}
+
+/// A value to be bound: `i64`, text, or an `Option` of them.
+pub(crate) enum Value {
+    Integer(Option<i64>),
+    Text(Option<String>),
+}
+
+macro_rules! values {
+    ($($from:ty => $variant:ident($pattern:pat => $value:expr)),* $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from($pattern: $from) -> Self {
+                Self::$variant($value)
+            }
+        })*
+    };
+}
+
+values! {
+    i64 => Integer(value => Some(value)),
+    Option<i64> => Integer(value => value),
+    String => Text(value => Some(value)),
+    &String => Text(value => Some(value.clone())),
+    &str => Text(value => Some(value.to_owned())),
+    Option<String> => Text(value => value),
+    Option<&str> => Text(value => value.map(str::to_owned)),
+}
+
+/// A statement and its values. The text is made of literals only, so no value can ever become part of it.
+pub(crate) struct Query {
+    sql: Cow<'static, str>,
+    values: Vec<Value>,
+}
+
+/// A statement with `$1`, `$2`, ... for what [`Query::bind`] gives in that order.
+pub(crate) fn query(sql: &'static str) -> Query {
+    Query { sql: Cow::Borrowed(sql), values: Vec::new() }
+}
+
+/// `run!(query, on, method)`: carries the query out wherever `on` leads.
+macro_rules! run {
+    ($query:expr, $on:expr, $method:ident) => {
+        match $on.into() {
+            On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite($query.sqlite()?.$method(conn).await?),
+            On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
+            On::Pool(Pool::Sqlite(pool)) => Outcome::Sqlite($query.sqlite()?.$method(pool).await?),
+            On::Pool(Pool::Postgres(pool)) => Outcome::Postgres($query.postgres()?.$method(pool).await?),
+        }
+    };
+}
+
+enum Outcome<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+impl Query {
+    /// The next value.
+    pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
+        self.values.push(value.into());
+        self
+    }
+
+    /// Adds to the statement's text.
+    pub(crate) fn push(&mut self, sql: &'static str) -> &mut Self {
+        self.sql.to_mut().push_str(sql);
+        self
+    }
+
+    /// Adds a value and its placeholder.
+    pub(crate) fn push_bind(&mut self, value: impl Into<Value>) -> &mut Self {
+        self.values.push(value.into());
+        let place = format!("${}", self.values.len());
+        self.sql.to_mut().push_str(&place);
+        self
+    }
+
+    /// Carries it out; how many rows it touched.
+    pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, StoreError> {
+        Ok(match run!(self, on, execute) {
+            Outcome::Sqlite(done) => done.rows_affected(),
+            Outcome::Postgres(done) => done.rows_affected(),
+        })
+    }
+
+    /// Every row.
+    pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, StoreError> {
+        Ok(match run!(self, on, fetch_all) {
+            Outcome::Sqlite(rows) => rows.into_iter().map(Row::Sqlite).collect(),
+            Outcome::Postgres(rows) => rows.into_iter().map(Row::Postgres).collect(),
+        })
+    }
+
+    /// The first row, when there is one.
+    pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, StoreError> {
+        Ok(match run!(self, on, fetch_optional) {
+            Outcome::Sqlite(row) => row.map(Row::Sqlite),
+            Outcome::Postgres(row) => row.map(Row::Postgres),
+        })
+    }
+
+    /// The row of a statement that always gives one.
+    pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, StoreError> {
+        Ok(match run!(self, on, fetch_one) {
+            Outcome::Sqlite(row) => Row::Sqlite(row),
+            Outcome::Postgres(row) => Row::Postgres(row),
+        })
+    }
+
+    fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, StoreError> {
+        let mut arguments = SqliteArguments::default();
+        for value in self.values {
+            match value {
+                Value::Integer(value) => arguments.add(value),
+                Value::Text(value) => arguments.add(value),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(sqlx::query_with(AssertSqlSafe(self.sql), arguments))
+    }
+
+    fn postgres(self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {
+        let mut arguments = PgArguments::default();
+        for value in self.values {
+            match value {
+                Value::Integer(value) => arguments.add(value),
+                Value::Text(value) => arguments.add(value),
+            }
+            .map_err(sqlx::Error::Encode)?;
+        }
+        Ok(sqlx::query_with(AssertSqlSafe(self.sql), arguments))
+    }
+}
+
+/// What a statement gave.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    /// The value of a column, by its name or its place: `i64`, `&str`, `String`, or an `Option` of them.
+    ///
+    /// A count or a sum that PostgreSQL would widen, and a literal that it would narrow, needs `CAST(.. AS BIGINT)`.
+    pub(crate) fn read<'r, T: Readable<'r>>(&'r self, column: impl At) -> Result<T, StoreError> {
+        Ok(match self {
+            Self::Sqlite(row) => sqlx::Row::try_get(row, column)?,
+            Self::Postgres(row) => sqlx::Row::try_get(row, column)?,
+        })
+    }
+}
+
+/// What can be read from a column of either database.
+pub(crate) trait Readable<'r>:
+    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
+{
+}
+
+impl<'r, T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>> Readable<'r> for T {}
+
+/// A column's name or place.
+pub(crate) trait At: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> {}
+
+impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>> At for T {}

@@ -1,0 +1,38 @@
+//! The tables, as numbered steps that only ever add. Hides how the version is kept; never runs on a schema newer than
+//! it knows.
+
+use super::{Conn, dialect, query};
+use crate::StoreError;
+
+/// One line for each file. Numbers need not be without gaps, and a number lower than one that a database already has
+/// is still carried out there. Steps that have been released are never edited: add a new one.
+const STEPS: &[(i64, &str)] = &[(1, include_str!("migrations/0001_first.sql"))];
+
+/// Brings the schema to the newest version, each step in a transaction of its own.
+pub(crate) async fn upgrade(conn: &mut Conn) -> Result<(), StoreError> {
+    conn.batch("CREATE TABLE IF NOT EXISTS schema_steps (version BIGINT NOT NULL PRIMARY KEY)").await?;
+    let rows = query("SELECT version FROM schema_steps ORDER BY version").fetch_all(&mut *conn).await?;
+    let done = rows.iter().map(|row| row.read(0)).collect::<Result<Vec<i64>, StoreError>>()?;
+    let known = STEPS.last().map_or(0, |(version, _)| *version);
+    if let Some(found) = done.iter().copied().find(|version| STEPS.iter().all(|(step, _)| step != version)) {
+        return Err(StoreError::TooNew { found, known });
+    }
+    for (version, step) in STEPS.iter().filter(|(version, _)| !done.contains(version)) {
+        conn.batch(dialect::begin(conn.backend())).await?;
+        conn.batch(dialect::migration(conn.backend(), step)).await?;
+        query("INSERT INTO schema_steps (version) VALUES ($1)").bind(*version).execute(&mut *conn).await?;
+        conn.batch("COMMIT").await?;
+        tracing::info!(version, "schema brought up to date");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::STEPS;
+
+    #[test]
+    fn steps_are_in_order() {
+        assert!(STEPS.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+}
