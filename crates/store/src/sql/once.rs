@@ -57,5 +57,5 @@ pub(crate) async fn put_alias(conn: &mut Conn, alias: &Alias) -> Result<(), Stor
 pub(crate) async fn purge(conn: &mut Conn, now: Moment) -> Result<Purged, StoreError> {
     let keys = query("DELETE FROM idempotency_keys WHERE expires <= $1").bind(now.millis()).execute(&mut *conn).await?;
     let nonces = query("DELETE FROM nonces WHERE expires <= $1").bind(now.millis()).execute(conn).await?;
-    Ok(Purged { idempotency_keys: keys, nonces: nonces })
+    Ok(Purged { idempotency_keys: keys, nonces })
 }
