@@ -19,11 +19,13 @@ struct Inner {
     /// How long the next rest is.
     rest: Duration,
     last_try: Option<Instant>,
+    /// When it last failed in the middle of an answer.
+    broke_off: Option<Instant>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { state: State::Closed, failures: VecDeque::new(), rest: SHORTEST_REST, last_try: None }
+        Self { state: State::Closed, failures: VecDeque::new(), rest: SHORTEST_REST, last_try: None, broke_off: None }
     }
 }
 
@@ -76,6 +78,16 @@ impl Breaker {
     /// Whether it is left alone now. Asking this uses nothing up.
     pub fn rests(&self, now: Instant) -> bool {
         self.with(|inner| matches!(inner.state, State::Resting { until, .. } if now < until))
+    }
+
+    /// It failed in the middle of an answer, besides [`Self::failed`].
+    pub fn broke_off(&self, now: Instant) {
+        self.with(|inner| inner.broke_off = Some(now));
+    }
+
+    /// Whether it has lately failed in the middle of an answer: whoever asks again had better ask another first.
+    pub fn is_doubtful(&self, now: Instant) -> bool {
+        self.with(|inner| inner.broke_off.is_some_and(|at| now.duration_since(at) < WINDOW))
     }
 
     /// It answered.

@@ -10,7 +10,7 @@ use crate::breaker::Breaker;
 use crate::llm::{Llm, LlmRequest, LlmStream};
 use crate::tts::{Tts, TtsRequest, TtsStream};
 use crate::{ErrorKind, ProviderError, Running};
-use callwright_conversation::vocabulary::{AsrEvent, LlmEvent, TtsEvent};
+use callwright_conversation::vocabulary::{AsrEvent, LlmEvent, Role, TtsEvent};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,10 @@ impl<T: ?Sized> Chain<T> {
     }
 
     fn course(&self) -> Course<T> {
-        Course { name: self.name.clone(), links: Arc::clone(&self.links), next: 0, asked: false, error: None }
+        let now = Instant::now();
+        let mut order: Vec<usize> = (0..self.links.len()).collect();
+        order.sort_by_key(|place| self.links[*place].breaker.is_doubtful(now));
+        Course { name: self.name.clone(), links: Arc::clone(&self.links), order, next: 0, asked: false, error: None }
     }
 }
 
@@ -55,6 +58,9 @@ impl<T: ?Sized> Chain<T> {
 struct Course<T: ?Sized> {
     name: String,
     links: Arc<[Link<T>]>,
+    /// Places in the order in which they are asked.
+    order: Vec<usize>,
+    /// How many of them are behind us.
     next: usize,
     asked: bool,
     error: Option<ProviderError>,
@@ -64,15 +70,14 @@ impl<T: ?Sized> Course<T> {
     /// The next vendor that may be asked, and its place.
     fn next(&mut self) -> Option<(usize, Link<T>)> {
         let now = Instant::now();
-        let rest = || self.links.iter().enumerate().skip(self.next);
-        let found = rest().find(|(_, link)| link.breaker.admits(now));
+        let rest = || self.order.iter().enumerate().skip(self.next).map(|(turn, place)| (turn, *place));
+        let found = rest().find(|(_, place)| self.links[*place].breaker.admits(now));
         // All rest: better one that may fail than none.
-        let found = found.or_else(|| rest().find(|(_, link)| !self.asked && link.breaker.admits_in_need(now)));
-        let (place, link) = found?;
-        let link = link.clone();
-        self.next = place + 1;
+        let in_need = |place: usize| !self.asked && self.links[place].breaker.admits_in_need(now);
+        let (turn, place) = found.or_else(|| rest().find(|(_, place)| in_need(*place)))?;
+        self.next = turn + 1;
         self.asked = true;
-        Some((place, link))
+        Some((place, self.links[place].clone()))
     }
 
     fn failed(&mut self, link: &Link<T>, error: ProviderError) {
@@ -84,7 +89,7 @@ impl<T: ?Sized> Course<T> {
     /// Whether somebody is left who might be asked.
     fn has_more(&self) -> bool {
         let now = Instant::now();
-        self.links.iter().skip(self.next).any(|link| !link.breaker.rests(now))
+        self.order.iter().skip(self.next).any(|place| !self.links[*place].breaker.rests(now))
     }
 
     /// Why nobody answered.
@@ -105,12 +110,31 @@ struct Shape<E> {
     first: Duration,
     /// Longest pause after that.
     stall: Duration,
+    /// Whether an answer of nothing but its last event is none, while another vendor is left.
+    empty: Empty,
 }
 
-const WORDS: Shape<LlmEvent> =
-    Shape { is_last: |event| matches!(event, LlmEvent::Done { .. }), first: FIRST_WORD, stall: WORD_STALL };
-const SOUND: Shape<TtsEvent> =
-    Shape { is_last: |event| matches!(event, TtsEvent::Done), first: FIRST_SOUND, stall: SOUND_STALL };
+/// What to make of an answer without content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    /// It is an answer: a model may have nothing to say to a tool's result.
+    Counts,
+    /// It is a failure.
+    Fails,
+}
+
+const WORDS: Shape<LlmEvent> = Shape {
+    is_last: |event| matches!(event, LlmEvent::Done { .. }),
+    first: FIRST_WORD,
+    stall: WORD_STALL,
+    empty: Empty::Fails,
+};
+const SOUND: Shape<TtsEvent> = Shape {
+    is_last: |event| matches!(event, TtsEvent::Done),
+    first: FIRST_SOUND,
+    stall: SOUND_STALL,
+    empty: Empty::Counts,
+};
 
 /// How one vendor's answer ended.
 enum Told {
@@ -139,6 +163,7 @@ async fn relay<T: Named + ?Sized, E>(
             Told::Nothing(error) => course.failed(&link, error),
             Told::Part(error) => {
                 course.failed(&link, error.clone());
+                link.breaker.broke_off(Instant::now());
                 // Nobody listening: the answer was cancelled.
                 drop(events.send(Err(error)).await);
                 return;
@@ -163,6 +188,11 @@ async fn carry<T: Named + ?Sized, E>(
         let next =
             if spoke || course.has_more() { timeout(patience, answers.recv()).await } else { Ok(answers.recv().await) };
         let error = match next {
+            Ok(Some(Ok(event)))
+                if !spoke && shape.empty == Empty::Fails && (shape.is_last)(&event) && course.has_more() =>
+            {
+                broke(ErrorKind::Internal, "answered with nothing")
+            }
             Ok(Some(Ok(event))) => {
                 if !spoke {
                     link.breaker.succeeded();
@@ -235,6 +265,8 @@ impl Llm for Chain<dyn Llm> {
 
     fn ask(&self, request: LlmRequest) -> LlmStream {
         let (sender, events) = mpsc::channel(EVENTS);
+        let after_tool = request.messages.last().is_some_and(|message| message.role == Role::Tool);
+        let shape = Shape { empty: if after_tool { Empty::Counts } else { Empty::Fails }, ..WORDS };
         let ask = move |link: &Link<dyn Llm>, place: usize| {
             let mut request = request.clone();
             if place > 0 {
@@ -245,7 +277,7 @@ impl Llm for Chain<dyn Llm> {
             let stream = link.vendor.ask(request);
             (stream.events, stream.running)
         };
-        LlmStream { events, running: Running::spawn(relay(self.course(), WORDS, ask, sender)) }
+        LlmStream { events, running: Running::spawn(relay(self.course(), shape, ask, sender)) }
     }
 
     fn warm(&self, request: &LlmRequest) {

@@ -40,7 +40,8 @@ const HERE: &[&str] = &[
     "tts-silence-only",
 ];
 
-/// Faults that need the conversation or the engine: a hold phrase, a repair phrase, an apology, the end of a turn by
+/// Faults that need the conversation or the engine (all thirty are played against a conversation in the engine's
+/// `scenarios::faults`): a hold phrase, a repair phrase, an apology, the end of a turn by
 /// voice activity, the rest of a sentence that was begun. This crate only reports them in time.
 const ABOVE: &[&str] = &[
     "llm-first-token-8s",

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 const VOICE_FAILURES: u32 = 3;
 /// A greeting waits no longer than this beyond its delay for a callee who is speaking.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
-/// Where the end of the turn came late, a model has at least so long before the callee is put off.
+/// A model that was asked, or gave a sign of life, less than this ago is given the chance to answer before the callee is
+/// put off.
 const CHANCE: Duration = Duration::from_millis(500);
 /// A "Hello?" that comes no later than this into the greeting was not said in answer to it.
 const HELLO: Duration = Duration::from_millis(1500);
@@ -280,11 +281,10 @@ impl Conversation {
     pub(super) fn next_hold(&self, now: Instant) -> Instant {
         let answers = self.turn.watch.is_some() && self.turn.holds == 0 && self.greeted != Greeted::NotYet;
         let fills = self.agent.filler.after_ms > 0 && !self.texts.fillers.is_empty();
-        // The first words are on their way: a phrase before them would only delay them.
-        let begun = self.thought.as_ref().is_some_and(Answer::has_words);
-        let due = self.silent_since(now) + if answers && !fills && !begun { HOLD } else { SILENCE };
-        let asked = self.thought.as_ref().map(|thought| thought.asked() + CHANCE);
-        asked.map_or(due, |asked| due.max(asked))
+        let due = self.silent_since(now) + if answers && !fills { HOLD } else { SILENCE };
+        // Words that are on their way would only be delayed.
+        let chance = self.thought.as_ref().map(|thought| thought.alive() + CHANCE);
+        chance.map_or(due, |chance| due.max(chance))
     }
 
     /// Whether the callee waits for the model and hears nothing.

@@ -56,6 +56,8 @@ pub(super) struct Answer {
     pub(super) purpose: Purpose,
     standing: Standing,
     asked: Instant,
+    /// When it last gave a sign of life.
+    alive: Instant,
     phraser: Phraser,
     /// Phrases that may not be spoken yet.
     kept: Vec<String>,
@@ -89,9 +91,9 @@ impl Answer {
         matches!(&self.standing, Standing::Speculative(about) if about == text)
     }
 
-    /// When it was asked for.
-    pub(super) const fn asked(&self) -> Instant {
-        self.asked
+    /// When it last gave a sign of life, or was asked for.
+    pub(super) const fn alive(&self) -> Instant {
+        self.alive
     }
 
     /// Whether anything of it has come.
@@ -164,6 +166,7 @@ impl Conversation {
             purpose,
             standing,
             asked: now,
+            alive: now,
             phraser: Phraser::new(&self.agent.voice),
             kept: Vec::new(),
             calls: Vec::new(),
@@ -224,6 +227,7 @@ impl Conversation {
         let Some(thought) = self.thought.as_mut().filter(|thought| thought.id == id && !thought.done.is_on()) else {
             return;
         };
+        thought.alive = now;
         if thought.is_confirmed() {
             self.turn.owed = None;
             self.out.timers.set(Timer::ModelPatience, now + MODEL_PATIENCE);
@@ -401,8 +405,6 @@ impl Conversation {
         if self.turn.owed.is_some() {
             self.give_up(now, HangupCause::ProviderFailed);
         } else {
-            // The silence so far counts.
-            self.turn.owed = now.checked_sub(MODEL_PATIENCE);
             self.think_again(now, &thought);
         }
     }
@@ -410,6 +412,8 @@ impl Conversation {
     /// Asks once more, with an apology; gives up the second time in a row.
     fn think_again(&mut self, now: Instant, thought: &Answer) {
         self.failures.brain += 1;
+        // The silence so far counts.
+        self.turn.owed.get_or_insert(thought.alive);
         if self.failures.brain > 1 {
             self.give_up(now, HangupCause::ProviderFailed);
         } else if thought.entry.is_some() {

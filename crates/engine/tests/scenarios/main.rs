@@ -3,6 +3,7 @@
 
 mod admission;
 mod failures;
+mod faults;
 mod outcomes;
 mod restart;
 mod talking;

@@ -308,3 +308,25 @@ async fn a_panic_while_warming_hurts_nobody_and_counts() {
     tokio::time::advance(Duration::from_secs(5)).await;
     assert!(!chain.rests(), "it may be probed again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_broke_off_is_asked_last_for_a_while() {
+    let good = Fake::new("good", vec![vec![text("hi"), DONE]]);
+    let (chain, _) = wrecked(Mishap::PanicsAfterAWord, &[&good]);
+    assert_eq!(ask(&chain).await, [text("well"), Err(ErrorKind::Internal)]);
+    assert_eq!(ask(&chain).await, [text("hi"), DONE]);
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(ask(&chain).await, [text("well"), Err(ErrorKind::Internal)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_is_none_unless_a_tool_was_run() {
+    let a = Fake::new("a", vec![vec![DONE]]);
+    let b = Fake::new("b", vec![vec![text("hi"), DONE]]);
+    let chain = llm_chain(&[&a, &b]);
+    assert_eq!(ask(&chain).await, [text("hi"), DONE]);
+    let messages = vec![callwright_conversation::vocabulary::Message::text(Role::Tool, "{}")];
+    let LlmStream { events, running: _running } = chain.ask(LlmRequest { messages, ..question() });
+    assert_eq!(heard(events).await, [DONE]);
+    assert_eq!(ask(&llm_chain(&[&a])).await, [DONE], "the only vendor's word is taken as it is");
+}
