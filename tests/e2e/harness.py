@@ -163,7 +163,9 @@ address = "127.0.0.1"
         return answer
 
     def trunk(self, name, port, **settings):
-        """A trunk that leads to a peer on loopback."""
+        """A trunk that leads to a peer on loopback. It is not asked whether it is alive unless the test says so: SIPp
+        takes every question for a call of its scenario."""
+        settings = {"options_interval_s": 0, **settings}
         self.must("PUT", f"/v1/trunks/{name}", {"host": "127.0.0.1", "port": port, **settings})
 
     def number(self, number, trunk, max_calls=15):

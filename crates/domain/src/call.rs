@@ -36,6 +36,9 @@ pub struct CallPlan {
     pub caller: PhoneNumber,
     /// What it is dialled through.
     pub trunk: TrunkId,
+    /// What it may be dialled through when that fails before anybody can have been rung, in this order.
+    #[serde(default)]
+    pub spare_trunks: Vec<TrunkId>,
     /// Values for the prompt's templates.
     pub variables: BTreeMap<String, String>,
     /// The requester's own text, given back unread.
@@ -66,6 +69,9 @@ pub struct DialIntent {
     pub branch: String,
     /// CSeq number of the first INVITE.
     pub cseq: u32,
+    /// The trunk of this attempt; none in journals written before a call could have several.
+    #[serde(default)]
+    pub trunk: Option<TrunkId>,
     /// Text form of the dialog that the INVITE begins: what CANCEL needs after a restart.
     #[serde(default)]
     pub dialog: String,
@@ -247,6 +253,17 @@ pub enum CallEvent {
         /// The INVITE's identifiers.
         intent: DialIntent,
     },
+    /// The attempt failed before anybody can have been rung; another trunk is tried.
+    AttemptFailed {
+        /// Which attempt.
+        attempt: u32,
+        /// Why.
+        cause: HangupCause,
+        /// The SIP status that ended it, when one did.
+        status: Option<u16>,
+        /// The Q.850 cause that came with it (RFC 3326).
+        q850: Option<u8>,
+    },
     /// The callee's telephone rings.
     Ringing {
         /// The SIP status that said so.
@@ -353,7 +370,9 @@ impl CallState {
         let next = match (self, event) {
             (Self::Queued, E::Created) => Self::Queued,
             // A second `Dialing` is a further attempt after a trunk failed.
-            (Self::Queued | Self::Dialing, E::Dialing { .. }) => Self::Dialing,
+            (Self::Queued | Self::Dialing, E::Dialing { .. }) | (Self::Dialing, E::AttemptFailed { .. }) => {
+                Self::Dialing
+            }
             (Self::Dialing | Self::Ringing, E::Ringing { .. }) => Self::Ringing,
             (Self::Dialing | Self::Ringing, E::Answered { .. }) => Self::Talking,
             (Self::Talking, E::Transferring) => Self::Transferring,
@@ -384,6 +403,7 @@ impl CallEvent {
         match self {
             Self::Created => "created",
             Self::Dialing { .. } => "dialing",
+            Self::AttemptFailed { .. } => "attempt_failed",
             Self::Ringing { .. } => "ringing",
             Self::Answered { .. } => "answered",
             Self::Heard { .. } => "heard",
@@ -456,6 +476,7 @@ mod tests {
             from_tag: "f".into(),
             branch: "b".into(),
             cseq: 1,
+            trunk: None,
             dialog: String::new(),
         }
     }
@@ -465,6 +486,7 @@ mod tests {
         vec![
             CallEvent::Created,
             CallEvent::Dialing { intent: intent() },
+            CallEvent::AttemptFailed { attempt: 1, cause: HangupCause::TrunkFailed, status: Some(503), q850: None },
             CallEvent::Ringing { status: 180 },
             CallEvent::Answered { dialog: String::new(), codec: "PCMU".into() },
             CallEvent::Heard { text: text() },
@@ -507,13 +529,23 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                let event = &samples[usize::try_from(seed % 15).expect("below 15")];
+                let event = &samples[usize::try_from(seed % 16).expect("below 16")];
                 let Ok(next) = state.apply(event) else { continue };
                 assert!(!state.is_ended() || next == state, "{state:?} left by {}", event.name());
                 ends += u32::from(next.is_ended() && !state.is_ended());
                 state = next;
             }
             assert!(ends <= 1);
+        }
+    }
+
+    /// BARS R55: no further trunk once somebody may have been rung.
+    #[test]
+    fn an_attempt_fails_only_while_dialling() {
+        let failed = CallEvent::AttemptFailed { attempt: 1, cause: HangupCause::NoResponse, status: None, q850: None };
+        assert_eq!(CallState::Dialing.apply(&failed), Ok(CallState::Dialing));
+        for state in [CallState::Queued, CallState::Ringing, CallState::Talking, CallState::Transferring] {
+            assert!(state.apply(&failed).is_err(), "{state:?}");
         }
     }
 

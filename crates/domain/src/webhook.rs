@@ -236,7 +236,7 @@ impl Topic {
             CallEvent::Interrupted => Self::CallInterrupted,
             CallEvent::KeyPressed { .. } => Self::KeyPressed,
             CallEvent::ToolRun { .. } => Self::ToolRun,
-            CallEvent::Trouble { .. } => Self::CallTrouble,
+            CallEvent::Trouble { .. } | CallEvent::AttemptFailed { .. } => Self::CallTrouble,
             CallEvent::Transferring => Self::TransferStarted,
             CallEvent::TransferEnded => Self::TransferEnded,
             CallEvent::RecordingKept { .. } => Self::RecordingReady,

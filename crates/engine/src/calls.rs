@@ -5,6 +5,7 @@ use crate::journal::Fed;
 use crate::limits;
 use crate::live::Order;
 use crate::node::Node;
+use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
 use callwright_domain::{
@@ -224,6 +225,13 @@ impl Calls {
         &self.node.reader
     }
 
+    /// Where a trunk stands on this node; `None`: it is not known here (yet).
+    pub fn trunk_status(&self, account: &AccountId, id: &TrunkId) -> Option<TrunkStatus> {
+        let mut status = self.node.trunks.status(account, id)?;
+        status.waiting = self.node.waiting.count(account, id);
+        Some(status)
+    }
+
     /// Whether the server takes calls.
     pub fn readiness(&self) -> Readiness {
         let accepting = if self.node.is_draining() { Accepting::Draining } else { Accepting::Open };
@@ -257,7 +265,7 @@ impl Calls {
         let mut agent = stored.profile;
         request.patch.apply(&mut agent);
         self.check(&agent, &request.variables)?;
-        let (caller, trunk) = self.caller(&request.account, &request.callers).await?;
+        let (caller, trunk, spare_trunks) = self.caller(&request.account, &request.callers).await?;
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),
             account: request.account,
@@ -266,6 +274,7 @@ impl Calls {
             callee: request.callee,
             caller,
             trunk,
+            spare_trunks,
             variables: request.variables,
             user_data: request.user_data,
             thread: request.thread,
@@ -324,7 +333,11 @@ impl Calls {
     }
 
     /// Picks the number that shows: the least busy of those that were named, or of all of the account's.
-    async fn caller(&self, account: &AccountId, wanted: &[PhoneNumber]) -> Result<(PhoneNumber, TrunkId), StartError> {
+    async fn caller(
+        &self,
+        account: &AccountId,
+        wanted: &[PhoneNumber],
+    ) -> Result<(PhoneNumber, TrunkId, Vec<TrunkId>), StartError> {
         let owned = self.node.reader.numbers(account).await?;
         if wanted.is_empty() && owned.is_empty() {
             return Err(Refusal::NoCallerNumber.into());
@@ -347,7 +360,25 @@ impl Calls {
                 }
             }
         }
-        Ok((best.number.clone(), best.trunk.clone()))
+        let (trunk, spare_trunks) = self.trunks_of(best).await?;
+        Ok((best.number.clone(), trunk, spare_trunks))
+    }
+
+    /// The trunk of a number and those that may stand in for it: the first that is switched on goes first.
+    async fn trunks_of(&self, number: &Number) -> Result<(TrunkId, Vec<TrunkId>), StoreError> {
+        let mut usable = Vec::new();
+        if !number.spare_trunks.is_empty() {
+            for id in std::iter::once(&number.trunk).chain(&number.spare_trunks) {
+                let trunk = self.node.reader.trunk(&number.account, id).await?;
+                usable.extend(trunk.filter(|trunk| trunk.enabled.is_on()).map(|trunk| trunk.id));
+            }
+        }
+        if usable.is_empty() {
+            // Admission judges whether its only trunk can be used.
+            return Ok((number.trunk.clone(), Vec::new()));
+        }
+        let first = usable.remove(0);
+        Ok((first, usable))
     }
 
     async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
@@ -360,6 +391,7 @@ impl Calls {
             Sent::Full => Err(OrderError::Busy),
             Sent::NotLive(Order::HangUp(_)) => {
                 self.node.end(account, call, HangupCause::Cancelled).await?;
+                self.node.waiting.forget(call);
                 Ok(())
             }
             Sent::NotLive(_) => Err(OrderError::NotAnswered),
@@ -427,7 +459,9 @@ impl Configure<'_> {
     /// # Errors
     /// [`StoreError`] when it could not be written.
     pub async fn put_trunk(&self, account: &AccountId, trunk: &Trunk) -> Result<(), StoreError> {
-        self.node.store.put_trunk(account.clone(), trunk.clone()).await
+        self.node.store.put_trunk(account.clone(), trunk.clone()).await?;
+        self.node.trunks.learn(account, &trunk.id, Some(trunk.clone()));
+        Ok(())
     }
 
     /// Removes a trunk; `false` when there was none.
@@ -435,7 +469,9 @@ impl Configure<'_> {
     /// # Errors
     /// [`StoreError`] when it could not be written.
     pub async fn delete_trunk(&self, account: &AccountId, id: &TrunkId) -> Result<bool, StoreError> {
-        self.node.store.delete_trunk(account.clone(), id.clone()).await
+        let there = self.node.store.delete_trunk(account.clone(), id.clone()).await?;
+        self.node.trunks.learn(account, id, None);
+        Ok(there)
     }
 
     /// Stores an API key.

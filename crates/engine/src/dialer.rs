@@ -1,17 +1,27 @@
-//! Takes calls that are due from the queue, by lease, and starts a [`LiveCall`] for each while the node has room.
-//! Never waits for a call: a live call is a task of its own.
+//! Takes calls that are due from the queue, by lease, and starts a [`LiveCall`] for each while the node has room and a
+//! trunk will carry it. A call whose trunk is full, paced or resting waits in line and is lost to nobody: it stays queued
+//! until it starts. Never waits for a call: a live call is a task of its own.
 
-use crate::limits::{CLAIM_BATCH, CLAIM_EVERY};
+use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
 use crate::live::LiveCall;
 use crate::node::Node;
+use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
 use std::sync::Arc;
-use tokio::time;
+use tokio::time::{self, Instant};
 use tracing::{Instrument, error, info_span};
 
 /// The loop that claims and starts.
 pub(crate) struct Dialer {
     node: Arc<Node>,
+}
+
+/// Why the dialer looks up.
+enum Occasion {
+    /// New calls may be due.
+    Due,
+    /// A waiting call may find a way.
+    Way,
 }
 
 impl Dialer {
@@ -23,41 +33,104 @@ impl Dialer {
     /// Claims until the node stops.
     pub(crate) async fn run(self) {
         let stop = self.node.tasks.stopping();
+        let mut claim_at = Instant::now();
+        let mut way_at = None;
         loop {
-            tokio::select! {
+            let occasion = tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.node.bell.notified() => {}
-                () = time::sleep(CLAIM_EVERY) => {}
+                () = self.node.bell.notified() => Occasion::Due,
+                () = time::sleep_until(claim_at) => Occasion::Due,
+                () = self.node.trunks.freed.notified() => Occasion::Way,
+                () = time::sleep_until(way_at.unwrap_or(claim_at)) => Occasion::Way,
+            };
+            if self.node.is_draining() {
+                self.give_back().await;
+                claim_at = Instant::now() + CLAIM_EVERY;
+                way_at = None;
+                continue;
             }
-            if !self.node.is_draining() {
+            self.end_expired().await;
+            // Who waits already goes first: the room that is left is for new ones.
+            way_at = self.start_waiting();
+            if matches!(occasion, Occasion::Due) {
+                claim_at = Instant::now() + CLAIM_EVERY;
                 self.claim().await;
+                way_at = self.start_waiting();
             }
         }
     }
 
+    /// How many calls more may be live here.
+    fn room(&self) -> usize {
+        let most = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX);
+        most.saturating_sub(self.node.registry.len())
+    }
+
     async fn claim(&self) {
-        let live = self.node.registry.len();
-        let free = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX).saturating_sub(live);
+        let free = self.room().min(WAITING_CALLS.saturating_sub(self.node.waiting.len()));
         let batch = u32::try_from(free.min(CLAIM_BATCH)).unwrap_or(0);
         if batch == 0 {
             return;
         }
-        let now = self.node.clock.now();
-        match self.node.store.claim_due(now, batch).await {
+        match self.node.store.claim_due(self.node.clock.now(), batch).await {
             Ok(plans) => {
                 if plans.len() == CLAIM_BATCH {
                     // More may wait: look again at once.
                     self.node.bell.notify_one();
                 }
                 for plan in plans {
-                    self.start(plan);
+                    self.node.waiting.push(plan);
                 }
             }
             Err(error) => error!(%error, "due calls could not be claimed"),
         }
+        for choice in self.node.waiting.lines() {
+            if let Err(error) = self.node.trunks.look_up(&choice).await {
+                error!(%error, "the trunks of waiting calls could not be read");
+            }
+        }
     }
 
-    fn start(&self, plan: CallPlan) {
+    /// Starts every waiting call that finds a way; when the next one may.
+    fn start_waiting(&self) -> Option<Instant> {
+        let mut soonest: Option<Instant> = None;
+        for choice in self.node.waiting.lines() {
+            while self.room() > 0 {
+                match self.node.trunks.pick(&choice.0, &choice.1) {
+                    Pick::Take(passage) => match self.node.waiting.pop(&choice) {
+                        Some(plan) => self.start(plan, passage),
+                        None => break,
+                    },
+                    Pick::Wait(until) => {
+                        soonest = match (soonest, until) {
+                            (Some(soonest), Some(until)) => Some(soonest.min(until)),
+                            (soonest, until) => soonest.or(until),
+                        };
+                        break;
+                    }
+                }
+            }
+        }
+        soonest
+    }
+
+    async fn end_expired(&self) {
+        for plan in self.node.waiting.expired(self.node.clock.now()) {
+            end(&self.node, &plan.account, plan.id, HangupCause::Expired).await;
+        }
+    }
+
+    /// The node takes no new calls: another one, or the next life of this one, may have those that wait.
+    async fn give_back(&self) {
+        let waiting: Vec<CallId> = self.node.waiting.clear().into_iter().map(|plan| plan.id).collect();
+        if !waiting.is_empty()
+            && let Err(error) = self.node.store.unclaim(waiting).await
+        {
+            error!(%error, "waiting calls could not be given back; the next start finds them");
+        }
+    }
+
+    fn start(&self, plan: CallPlan, passage: Passage) {
         let node = Arc::clone(&self.node);
         let call = plan.id;
         let account = plan.account.clone();
@@ -71,7 +144,7 @@ impl Dialer {
             if expired {
                 end(&node, &plan.account, call, HangupCause::Expired).await;
             } else {
-                LiveCall::run(Arc::clone(&node), plan, orders).await;
+                LiveCall::run(Arc::clone(&node), plan, orders, passage).await;
             }
         };
         tasks.spawn_guarded(work.instrument(span), move |said| async move {

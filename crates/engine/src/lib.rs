@@ -16,6 +16,7 @@ mod registry;
 mod sounds;
 mod tasks;
 mod trunks;
+mod waiting;
 
 pub use calls::{
     Accepting, AgentFlaw, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
@@ -26,3 +27,4 @@ pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};
 pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};
 pub use sounds::Sounds;
+pub use trunks::{RegistrationStatus, TrunkHealth, TrunkStatus, trunk_flaw};

@@ -42,3 +42,19 @@ pub const GREETING_PIECES: usize = 256;
 pub const VOICE_FIRST_SOUND: Duration = Duration::from_secs(3);
 /// Longest pause in the middle of a phrase's sound; a little more than the vendors' own and their chain's.
 pub const VOICE_STALL: Duration = Duration::from_secs(3);
+/// Due calls that may wait on this node for a trunk's pace or channel. *Leave in the store*: the rest is claimed as these go.
+pub const WAITING_CALLS: usize = 10_000;
+/// How often the store is asked for trunks that another process changed.
+pub const TRUNKS_EVERY: Duration = Duration::from_secs(30);
+/// How often the gauges of trunks are refreshed.
+pub const TRUNK_GAUGES_EVERY: Duration = Duration::from_secs(1);
+/// How long a trunk may take to answer OPTIONS: four repeats over UDP. Silence for longer is a miss.
+pub const PING_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a registration is asked for, in seconds: short enough that an address we left is soon forgotten.
+pub const REGISTER_EXPIRES_S: u32 = 600;
+/// How long to wait before a trunk's name is looked up again for a registration.
+pub const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
+/// How long the answer to our leaving a registrar is waited for: two repeats over UDP.
+pub const UNREGISTER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a call whose first trunk failed may wait for the pace or a channel of the next. *End*: by the first failure.
+pub const NEXT_TRUNK_WAIT: Duration = Duration::from_secs(30);

@@ -5,13 +5,14 @@ use crate::calls::Calls;
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
-use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY};
+use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY};
 use crate::live::Order;
 use crate::recovery;
 use crate::registry::Registry;
 use crate::sounds::Sounds;
 use crate::tasks::Tasks;
-use crate::trunks::Trunks;
+use crate::trunks::{RegistrationStatus, TrunkHealth, Trunks};
+use crate::waiting::WaitingCalls;
 use callwright_domain::{AccountId, CallEvent, CallId, HangupCause};
 use callwright_net::{MediaPlane, SipHandle};
 use callwright_providers::catalogue::Catalogue;
@@ -90,7 +91,8 @@ pub(crate) struct Node {
     pub(crate) entropy: Entropy,
     pub(crate) journal: Journal,
     pub(crate) registry: Registry,
-    pub(crate) trunks: Trunks,
+    pub(crate) trunks: Arc<Trunks>,
+    pub(crate) waiting: WaitingCalls,
     pub(crate) tasks: Tasks,
     /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
     pub(crate) bell: Notify,
@@ -129,8 +131,11 @@ impl Engine {
     /// [`StoreError`] when the interrupted calls could not be read or ended.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (journal, writer) = journal(parts.store.clone());
+        let tasks = Tasks::new();
+        let trunks = Trunks::new(parts.reader.clone(), parts.sip.clone(), parts.clock.clone(), tasks.clone());
         let node = Arc::new(Node {
-            trunks: Trunks::new(parts.reader.clone(), parts.sip.clone()),
+            trunks: Arc::new(trunks),
+            waiting: WaitingCalls::default(),
             store: parts.store,
             reader: parts.reader,
             recordings: parts.recordings,
@@ -143,16 +148,18 @@ impl Engine {
             entropy: Entropy(Mutex::new(StdRng::from_seed(parts.seed))),
             journal,
             registry: Registry::default(),
-            tasks: Tasks::new(),
+            tasks: tasks.clone(),
             bell: Notify::new(),
             draining: AtomicBool::new(false),
         });
-        let tasks = node.tasks.clone();
         tasks.spawn(writer.run(tasks.stopping()));
         node.store.renew_lease(node.clock.now().after(LEASE)).await?;
         recovery::end_interrupted(&node).await?;
+        node.trunks.reload().await?;
         tasks.spawn(every(LEASE_EVERY, Arc::clone(&node), renew));
         tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
+        tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
+        tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
         tasks.spawn(Dialer::new(Arc::clone(&node)).run());
         Ok(Self { node })
     }
@@ -213,5 +220,24 @@ async fn renew(node: Arc<Node>) {
 async fn purge(node: Arc<Node>) {
     if let Err(error) = node.store.purge(node.clock.now()).await {
         warn!(%error, "expired nonces and keys could not be removed");
+    }
+}
+
+async fn reload_trunks(node: Arc<Node>) {
+    if let Err(error) = node.trunks.reload().await {
+        warn!(%error, "the trunks could not be read");
+    }
+}
+
+async fn show_trunks(node: Arc<Node>) {
+    for (account, trunk, status) in node.trunks.all() {
+        let waiting = u32::try_from(node.waiting.count(&account, &trunk)).unwrap_or(u32::MAX);
+        let labels = [("account", account.to_string()), ("trunk", trunk.to_string())];
+        let registered = matches!(status.registration, RegistrationStatus::Registered { .. });
+        let up = status.health != TrunkHealth::Down;
+        metrics::gauge!("callwright_trunk_registered", &labels).set(f64::from(u8::from(registered)));
+        metrics::gauge!("callwright_trunk_up", &labels).set(f64::from(u8::from(up)));
+        metrics::gauge!("callwright_trunk_calls", &labels).set(f64::from(status.calls));
+        metrics::gauge!("callwright_trunk_waiting", &labels).set(f64::from(waiting));
     }
 }

@@ -13,5 +13,6 @@ pub use media_shard::{
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};
 pub use sip_transport::{
-    CallEvent, SipCall, SipEndpoint, SipGone, SipHandle, SipReport, SipSettings, SipStats, StartError, StreamLimits,
+    CallEvent, RegistrationState, SipCall, SipEndpoint, SipGone, SipHandle, SipRegistration, SipReport, SipSettings,
+    SipStats, StartError, StreamLimits,
 };

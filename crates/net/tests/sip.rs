@@ -1,14 +1,17 @@
 //! Two SIP endpoints call each other over loopback, by UDP and by TCP, and meet peers that misbehave.
 
-use callwright_net::{CallEvent, SipCall, SipEndpoint, SipHandle, SipReport, SipSettings, StreamLimits};
+use callwright_net::{
+    CallEvent, RegistrationState, SipCall, SipEndpoint, SipHandle, SipReport, SipSettings, StreamLimits,
+};
 use callwright_sip::{
-    Body, DialIntent, EndedBy, HangupCause, Inbound, InviteError, OutboundInvite, Reliability, Transport, Trunk,
+    Body, DialIntent, EndedBy, HangupCause, Inbound, InviteError, OutboundInvite, Registration, Reliability, Transport,
+    Trunk,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::mpsc::Receiver;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -276,4 +279,53 @@ async fn half_messages_idle_connections_and_too_many_are_closed() {
     assert_eq!(read_to_end(&mut idle).await, "");
     let stats = end.sip.stats();
     assert_eq!((stats.accepted, stats.turned_away), (2, 1));
+}
+
+/// Answers the next REGISTER with 200 and returns it.
+async fn registrar_grants(socket: &UdpSocket) -> String {
+    let mut datagram = [0; 4096];
+    let (length, peer) = timeout(PATIENCE, socket.recv_from(&mut datagram)).await.expect("in time").expect("readable");
+    let request = String::from_utf8_lossy(&datagram[..length]).into_owned();
+    assert!(request.starts_with("REGISTER "), "{request}");
+    let copied = |line: &&str| {
+        ["Via:", "From:", "To:", "Call-ID:", "CSeq:", "Contact:"].iter().any(|name| line.starts_with(name))
+    };
+    let headers: Vec<&str> = request.lines().filter(copied).collect();
+    let answer = format!("SIP/2.0 200 OK\r\n{}\r\nContent-Length: 0\r\n\r\n", headers.join("\r\n"));
+    socket.send_to(answer.as_bytes(), peer).await.expect("sent");
+    request
+}
+
+fn expires(request: &str) -> Option<&str> {
+    request.lines().find_map(|line| line.strip_prefix("Expires: "))
+}
+
+#[tokio::test]
+async fn a_registration_lives_as_long_as_it_is_held() {
+    let (end, registrar) = (End::start().await, UdpSocket::bind((HOME, 0)).await.expect("bound"));
+    let wanted = Registration {
+        trunk: Arc::new(Trunk::at(registrar.local_addr().expect("bound"), Transport::Udp)),
+        registrar: "sip:carrier.example".parse().expect("a URI"),
+        address: "<sip:alice@carrier.example>".parse().expect("a name-addr"),
+        expires: 300,
+    };
+    let mut held = end.sip.register(wanted.clone()).await.expect("running");
+    assert_eq!(held.state(), RegistrationState::Trying);
+    assert_eq!(expires(&registrar_grants(&registrar).await), Some("300"));
+    let state = timeout(PATIENCE, held.changed()).await.expect("in time").expect("running");
+    assert_eq!(state, RegistrationState::Registered { expires: Duration::from_secs(300) });
+    let (left, request) = tokio::join!(held.unregister(), registrar_grants(&registrar));
+    left.expect("told that it is over");
+    assert_eq!(expires(&request), Some("0"));
+
+    let dropped = end.sip.register(wanted).await.expect("running");
+    registrar_grants(&registrar).await;
+    drop(dropped);
+    assert_eq!(expires(&registrar_grants(&registrar).await), Some("0"), "dropping unregisters");
+    let gone = async {
+        while end.sip.live().await.expect("running").registrations > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, gone).await.expect("forgotten in time");
 }

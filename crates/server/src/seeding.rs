@@ -30,10 +30,12 @@ pub(crate) async fn seed(settings: &Settings, store: &Store, now: Moment) -> Res
     }
     for (number, settings) in &settings.numbers {
         let status = if settings.enabled.is_on() { NumberStatus::Active } else { NumberStatus::Disabled };
+        let Some((trunk, spares)) = settings.route() else { bail!("`numbers`: no trunk") };
         let number = Number {
             account: settings.account.clone(),
             number: PhoneNumber::parse(number)?,
-            trunk: settings.trunk.clone(),
+            trunk: trunk.clone(),
+            spare_trunks: spares.to_vec(),
             status,
             max_calls: settings.max_calls,
         };

@@ -39,6 +39,10 @@ impl CallPrinter {
         match &recorded.event {
             CallEvent::Created => line(at, "call", "accepted"),
             CallEvent::Dialing { intent } => line(at, "call", &format!("dialling (attempt {})", intent.attempt)),
+            CallEvent::AttemptFailed { attempt, cause, status, .. } => {
+                let status = status.map(|status| format!(", {status}")).unwrap_or_default();
+                line(at, "call", &format!("attempt {attempt} failed: {cause:?}{status}; the next trunk is tried"));
+            }
             CallEvent::Ringing { status } => line(at, "call", &format!("ringing ({status})")),
             CallEvent::Answered { codec, .. } => line(at, "call", &format!("answered, {codec}")),
             CallEvent::Heard { text } => {

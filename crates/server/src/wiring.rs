@@ -207,9 +207,6 @@ async fn listen(mut reports: mpsc::Receiver<SipReport>, stop: CancellationToken)
         match report {
             None => return,
             Some(SipReport::Incoming { .. }) => info!("an incoming call was refused"),
-            Some(SipReport::Registered { .. }) => info!("registered with a trunk"),
-            Some(SipReport::RegistrationFailed { cause, .. }) => warn!(?cause, "a trunk refuses our registration"),
-            Some(SipReport::Unregistered { .. }) => info!("unregistered from a trunk"),
         }
     }
 }

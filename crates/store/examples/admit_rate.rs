@@ -57,6 +57,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         callee: PhoneNumber::parse("+4915112345678")?,
         caller: PhoneNumber::parse(&caller_text(id))?,
         trunk: TrunkId::new("main")?,
+        spare_trunks: Vec::new(),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,

@@ -35,6 +35,8 @@ pub struct Number {
     pub number: PhoneNumber,
     /// The trunk its calls go through.
     pub trunk: TrunkId,
+    /// The trunks that are tried when that one fails before anybody can have been rung, in this order.
+    pub spare_trunks: Vec<TrunkId>,
     /// Whether calls may be made from it.
     pub status: NumberStatus,
     /// Most calls it may have at once.
@@ -44,7 +46,14 @@ pub struct Number {
 impl Number {
     /// An active number with the default limit of [`policy::CALLS_PER_CALLER_NUMBER`] calls.
     pub const fn new(account: AccountId, number: PhoneNumber, trunk: TrunkId) -> Self {
-        Self { account, number, trunk, status: NumberStatus::Active, max_calls: policy::CALLS_PER_CALLER_NUMBER }
+        Self {
+            account,
+            number,
+            trunk,
+            spare_trunks: Vec::new(),
+            status: NumberStatus::Active,
+            max_calls: policy::CALLS_PER_CALLER_NUMBER,
+        }
     }
 }
 
@@ -81,6 +90,9 @@ pub struct Trunk {
     /// Whether calls may go through it.
     pub enabled: Switch,
 }
+
+/// Seconds between questions whether a trunk is alive, unless it is configured otherwise (BARS R58).
+const OPTIONS_INTERVAL_S: u32 = 30;
 
 /// How a trunk is reached and used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +135,7 @@ impl Default for TrunkSettings {
             register: Switch::Off,
             cps: 0,
             max_calls: 0,
-            options_interval_s: 0,
+            options_interval_s: OPTIONS_INTERVAL_S,
         }
     }
 }

@@ -102,7 +102,7 @@ impl Callee {
             // The endpoint stops with its last handle.
             let _sip = sip;
             while let Some(report) = reports.recv().await {
-                let SipReport::Incoming { call, invitation } = report else { continue };
+                let SipReport::Incoming { call, invitation } = report;
                 noted.send_modify(|seen| {
                     seen.call_ids.insert(invitation.call_id.clone());
                 });

@@ -15,7 +15,7 @@ mod wav;
 pub use brain::{Reply, ScriptedBrain};
 pub use callee::{Callee, Line, Plan, Then};
 pub use ears::{EarsFault, ScriptedEars};
-pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder};
+pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder, TRUNK};
 pub use sound::{LOUD, is_loud, speech, tone};
 pub use voice::{ToneVoice, VoiceFault};
 pub use wav::Wav;

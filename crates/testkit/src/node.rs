@@ -37,7 +37,8 @@ pub const AGENT: &str = "tester";
 /// Its number.
 pub const CALLER: &str = "+15550100";
 const CALLEE: &str = "+15550123";
-const TRUNK: &str = "loop";
+/// Its trunk.
+pub const TRUNK: &str = "loop";
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What a node is made of. Every field has a default that makes a call which greets and listens.
@@ -53,6 +54,10 @@ pub struct NodeBuilder {
     pub voice: ToneVoice,
     /// Where the trunk leads.
     pub callee: SocketAddr,
+    /// How trunks are used; where they lead is said beside it. No questions whether they are alive unless a test wants them.
+    pub trunk: TrunkSettings,
+    /// Where further trunks of the number lead, in their order: `spare0` and so on.
+    pub spares: Vec<SocketAddr>,
     /// Where the store is; `None`: in memory.
     pub data: Option<PathBuf>,
     /// Calls that the number may have at once.
@@ -81,6 +86,8 @@ impl NodeBuilder {
             brain: ScriptedBrain::new(),
             voice: ToneVoice::new(Duration::from_millis(30)),
             callee,
+            trunk: TrunkSettings { options_interval_s: 0, ..TrunkSettings::default() },
+            spares: Vec::new(),
             data: None,
             number_calls: 15,
             max_calls: 100,
@@ -179,16 +186,30 @@ impl NodeBuilder {
         timeout(PATIENCE, open).await.expect("the store is free in time")
     }
 
+    /// Stores the further trunks of the number; their ids in order.
+    async fn spares(&self, store: &Store) -> Vec<TrunkId> {
+        let mut ids = Vec::new();
+        for (at, address) in self.spares.iter().enumerate() {
+            let id = TrunkId::new(format!("spare{at}")).expect("a trunk id");
+            let settings = TrunkSettings { host: address.ip().to_string(), port: address.port(), ..self.trunk.clone() };
+            let trunk = Trunk { id: id.clone(), settings, enabled: Switch::On };
+            store.put_trunk(account(), trunk).await.expect("stored");
+            ids.push(id);
+        }
+        ids
+    }
+
     async fn seed(&self, store: &Store) {
         let (account, trunk) = (account(), TrunkId::new(TRUNK).expect("a trunk id"));
         let agent = AgentId::new(AGENT).expect("an agent id");
         store.put_agent(account.clone(), agent, self.agent.clone(), now()).await.expect("stored");
         let host = self.callee.ip().to_string();
-        let settings = TrunkSettings { host, port: self.callee.port(), ..TrunkSettings::default() };
+        let settings = TrunkSettings { host, port: self.callee.port(), ..self.trunk.clone() };
         let configured = Trunk { id: trunk.clone(), settings, enabled: Switch::On };
         store.put_trunk(account.clone(), configured).await.expect("stored");
         let mut number = Number::new(account, PhoneNumber::parse(CALLER).expect("a number"), trunk);
         number.max_calls = self.number_calls;
+        number.spare_trunks = self.spares(store).await;
         store.put_number(number).await.expect("stored");
     }
 }

@@ -7,24 +7,25 @@ use super::ending::{Ending, Tape};
 use super::greeting::Greeting;
 use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked};
+use crate::limits::{CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
-use crate::trunks::{Reachable, TrunkError};
+use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::Recording;
-use callwright_domain::{CallEvent, DialIntent, HangupCause};
+use callwright_domain::{CallEvent, DialIntent, HangupCause, TrunkId};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordError, SipCall, SipGone};
 use callwright_providers::asr::AsrParams;
 use callwright_sip::message::{TextError, UriError};
 use callwright_sip::{
-    Body, DialogSnapshot, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability, SipUri,
+    Body, DialogSnapshot, Failure, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability, SipUri,
 };
 use callwright_store::{BlobName, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 /// Session interval asked for, in seconds (RFC 4028). Far below what trunks usually demand at least, so that a trunk that
 /// wants longer intervals says so once (422) and gets its own; a far end that vanished is noticed within minutes.
@@ -99,27 +100,86 @@ impl Trouble {
     }
 }
 
+/// What came of one attempt.
+enum Tried {
+    /// Somebody answered.
+    Answered(Box<Line>),
+    /// Nobody will.
+    Over(Ending),
+    /// The trunk failed before anybody can have been rung: another may be tried (BARS R55).
+    TrunkFailed(Ending),
+}
+
 impl LiveCall {
-    /// Dials and waits for the answer or the end.
+    /// Dials through one trunk after the other, as far as the failures allow, and waits for the answer or the end.
     pub(super) async fn dial(&mut self) -> Result<Dialed, Trouble> {
-        let trunk = self.node.trunks.find(&self.plan.account, &self.plan.trunk).await?;
+        let mut left: Vec<TrunkId> =
+            std::iter::once(&self.plan.trunk).chain(&self.plan.spare_trunks).cloned().collect();
+        let (mut attempt, mut told) = (0, 0);
+        loop {
+            left.retain(|trunk| trunk != self.passage.trunk());
+            let tried = self.reach_and_try(&mut attempt, left.is_empty()).await?;
+            let ending = match tried {
+                Tried::Answered(line) => return Ok(Dialed::Answered(line)),
+                Tried::Over(ending) => return Ok(Dialed::Over(ending)),
+                Tried::TrunkFailed(ending) => ending,
+            };
+            self.passage.give_back();
+            match self.next_passage(&left).await {
+                Next::Go(passage) => {
+                    if attempt > told {
+                        told = attempt;
+                        let Ending { cause, status, q850, .. } = ending;
+                        info!(?cause, status, next = %passage.trunk(), "the trunk failed; the next one is tried");
+                        self.note(CallEvent::AttemptFailed { attempt, cause, status, q850 }).await;
+                    }
+                    self.passage = passage;
+                }
+                Next::Withdrawn(cause) => return Ok(Dialed::Over(Ending::of(cause))),
+                Next::None => return Ok(Dialed::Over(ending)),
+            }
+        }
+    }
+
+    /// One attempt through the trunk at hand. Trouble with a trunk is no more than a failed attempt while another is left.
+    async fn reach_and_try(&mut self, attempt: &mut u32, last: bool) -> Result<Tried, Trouble> {
+        let outcome = match self.node.trunks.find(&self.plan.account, self.passage.trunk()).await {
+            Ok(trunk) => self.attempt(attempt, &trunk).await,
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Err(trouble @ (Trouble::Trunk(_) | Trouble::Invite(InviteError::NoLocalAddress(_)))) if !last => {
+                warn!(%trouble, "the trunk cannot be used");
+                let detail = trouble.to_string();
+                self.note(CallEvent::Trouble { part: String::from("trunk"), detail }).await;
+                Ok(Tried::TrunkFailed(Ending::of(trouble.cause())))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Dials through one trunk: leg and offer, the intent on disk, the INVITE in its turn, the ringing.
+    async fn attempt(&mut self, attempt: &mut u32, trunk: &Reachable) -> Result<Tried, Trouble> {
         let (leg, reports) = self.node.media.open(self.leg_settings()).await?;
         let session = self.node.entropy.bits64();
         let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
         let offer = Body::sdp(negotiation.offer(Direction::SendRecv)?);
         let conversation = self.conversation()?;
         self.check_vendors()?;
-        let mut intent = self.intent();
-        let invite = self.invite(&trunk, &intent, offer)?;
+        let brain = self.brain()?;
+        let voice = self.voice_line(&leg)?;
+        let mut intent = self.intent(*attempt + 1);
+        let invite = self.invite(trunk, &intent, offer)?;
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
         self.commit(CallEvent::Dialing { intent }).await?;
-        let sip = self.node.sip.invite(invite).await??;
-        let brain = self.brain()?;
-        if let Some(opening) = conversation.opening_request() {
-            brain.warm(opening);
+        *attempt += 1;
+        let sip = self.passage.in_turn(self.node.sip.invite(invite)).await??;
+        if *attempt == 1 {
+            if let Some(opening) = conversation.opening_request() {
+                brain.warm(opening);
+            }
+            voice.synthesiser.warm(&voice.request(String::new()));
         }
-        let voice = self.voice_line(&leg)?;
-        voice.synthesiser.warm(&voice.request(String::new()));
         let line = Line {
             sip,
             leg,
@@ -135,8 +195,35 @@ impl LiveCall {
         self.ring(line).await
     }
 
+    /// The way through the next of the trunks that are left. Waits for its pace or a channel, not for ever.
+    async fn next_passage(&mut self, left: &[TrunkId]) -> Next {
+        if left.is_empty() {
+            return Next::None;
+        }
+        let patience = tokio::time::Instant::now() + NEXT_TRUNK_WAIT;
+        loop {
+            if self.plan.deadline.is_some_and(|deadline| deadline < self.node.clock.now()) {
+                return Next::None;
+            }
+            let until = match self.node.trunks.pick(&self.plan.account, left) {
+                Pick::Take(passage) => return Next::Go(passage),
+                Pick::Wait(until) => until.unwrap_or(patience).min(tokio::time::Instant::now() + CLAIM_EVERY),
+            };
+            if until > patience {
+                return Next::None;
+            }
+            tokio::select! {
+                order = self.orders.recv() => match withdrawal(order) {
+                    Some(cause) => return Next::Withdrawn(cause),
+                    None => continue,
+                },
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
     /// Waits for the answer.
-    async fn ring(&mut self, mut line: Line) -> Result<Dialed, Trouble> {
+    async fn ring(&mut self, mut line: Line) -> Result<Tried, Trouble> {
         let mut rung = false;
         let mut withdrawn: Option<HangupCause> = None;
         loop {
@@ -164,53 +251,61 @@ impl LiveCall {
                 // The answer and the hang-up have met on the way; the end follows.
                 Some(SipEvent::Answered { .. }) if withdrawn.is_some() => debug!("answered after it was withdrawn"),
                 Some(SipEvent::Answered { body }) => return self.answered(line, body).await,
-                Some(SipEvent::Failed(failure)) => {
-                    let mut ending = Ending::of_failure(&failure);
-                    ending.cause = withdrawn.unwrap_or(ending.cause);
-                    return Ok(Dialed::Over(ending));
-                }
+                Some(SipEvent::Failed(failure)) => return Ok(self.failed(&failure, withdrawn)),
                 Some(SipEvent::Ended(ending)) => {
                     let mut ending = Ending::of_sip(&ending);
                     ending.cause = withdrawn.unwrap_or(ending.cause);
-                    return Ok(Dialed::Over(ending));
+                    return Ok(Tried::Over(ending));
                 }
                 Some(other) => line.renegotiate(other).await,
-                None => return Ok(Dialed::Over(Ending::of(HangupCause::TrunkFailed))),
+                None => return Ok(Tried::Over(Ending::of(HangupCause::TrunkFailed))),
             }
+        }
+    }
+
+    /// The attempt failed, and so has the call unless another trunk may be tried.
+    fn failed(&self, failure: &Failure, withdrawn: Option<HangupCause>) -> Tried {
+        if let (Some(503), Some(length)) = (failure.status, failure.retry_after) {
+            self.node.trunks.rest(&self.plan.account, self.passage.trunk(), length);
+        }
+        let mut ending = Ending::of_failure(failure);
+        match withdrawn {
+            Some(cause) => {
+                ending.cause = cause;
+                Tried::Over(ending)
+            }
+            None if failure.may_try_next_trunk() => Tried::TrunkFailed(ending),
+            None => Tried::Over(ending),
         }
     }
 
     /// Withdraws the call if the order says so. Orders that need an answered call are for later calls to refuse.
     async fn withdraw(&self, line: &Line, order: Option<Order>) -> Result<Option<HangupCause>, Trouble> {
-        let cause = match order {
-            Some(Order::HangUp(_)) => asked(false),
-            Some(Order::Shutdown) | None => HangupCause::ServerShutdown,
-            Some(Order::Say { .. } | Order::Hear { .. }) => return Ok(None),
-        };
+        let Some(cause) = withdrawal(order) else { return Ok(None) };
         line.sip.say_goodbye().await?;
         Ok(Some(cause))
     }
 
     /// Somebody answered: audio flows, the recording runs, the recogniser listens.
-    async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Dialed, Trouble> {
+    async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Tried, Trouble> {
         let answer = body.map(|body| body.bytes).unwrap_or_default();
         let remote = match line.negotiation.accept_answer(&answer) {
             Ok(remote) => remote,
             Err(error) => {
                 warn!(%error, "the answer holds no usable audio");
                 line.sip.say_goodbye().await?;
-                return Ok(Dialed::Over(Ending::of(HangupCause::MediaFailed)));
+                return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
             }
         };
         let codec = remote.codec.name.to_owned();
         if line.leg.remote(remote).await.is_err() {
-            return Ok(Dialed::Over(Ending::of(HangupCause::MediaFailed)));
+            return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
         }
         line.tape = self.record(&line.leg).await;
         line.ears = Some(self.ears(&line.leg)?);
         let dialog = line.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
         self.note(CallEvent::Answered { dialog, codec }).await;
-        Ok(Dialed::Answered(Box::new(line)))
+        Ok(Tried::Answered(Box::new(line)))
     }
 
     fn leg_settings(&self) -> OpenLeg {
@@ -301,14 +396,15 @@ impl LiveCall {
     }
 
     /// Identifiers of the INVITE. All from the call's id and attempt, so that a restart knows them again.
-    fn intent(&self) -> DialIntent {
+    fn intent(&self, attempt: u32) -> DialIntent {
         let call = self.plan.id;
         DialIntent {
-            attempt: 1,
-            call_id: format!("{call}-1@callwright"),
+            attempt,
+            call_id: format!("{call}-{attempt}@callwright"),
             from_tag: format!("{:016x}", self.node.entropy.bits64()),
-            branch: format!("z9hG4bK{call}1"),
+            branch: format!("z9hG4bK{call}{attempt}"),
             cseq: 1,
+            trunk: Some(self.passage.trunk().clone()),
             dialog: String::new(),
         }
     }
@@ -337,6 +433,25 @@ impl LiveCall {
             reliability: Reliability::Offered,
             ring_timeout: Duration::from_secs(self.plan.agent.limits.ring_timeout_s.max(1)),
         })
+    }
+}
+
+/// Where a call goes that may try another trunk.
+enum Next {
+    /// This way.
+    Go(Passage),
+    /// Nowhere: somebody ended it meanwhile.
+    Withdrawn(HangupCause),
+    /// Nowhere: no trunk is left, or none in time.
+    None,
+}
+
+/// The cause of a call that ends unanswered because an order says so; orders that need an answered call do not.
+fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
+    match order {
+        Some(Order::HangUp(_)) => Some(asked(false)),
+        Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
+        Some(Order::Say { .. } | Order::Hear { .. }) => None,
     }
 }
 

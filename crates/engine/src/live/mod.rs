@@ -16,6 +16,7 @@ mod voice;
 use crate::calls::{HangUp, ORDERS, Speech};
 use crate::node::Node;
 use crate::registry::Place;
+use crate::trunks::Passage;
 use brain::BrainReport;
 use callwright_domain::{CallEvent, CallId, CallPlan, HangupCause};
 use callwright_net::{CallEvent as SipEvent, LegReport};
@@ -72,6 +73,8 @@ pub(crate) struct LiveCall {
     node: Arc<Node>,
     plan: CallPlan,
     orders: mpsc::Receiver<Order>,
+    /// The trunk it goes through; its channel is held as long as the call lives.
+    passage: Passage,
 }
 
 impl LiveCall {
@@ -82,10 +85,10 @@ impl LiveCall {
     }
 
     /// Lives the call to its end. The end is written whatever happens.
-    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>) {
+    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, passage: Passage) {
         let began = Instant::now();
         let _counted = Counted::new();
-        let mut call = Self { node, plan, orders };
+        let mut call = Self { node, plan, orders, passage };
         let ending = match call.dial().await {
             Ok(Dialed::Answered(line)) => call.talk(*line).await,
             Ok(Dialed::Over(ending)) => ending,

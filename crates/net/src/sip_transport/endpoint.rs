@@ -5,11 +5,12 @@ use super::call::{CallEvent, SipCall};
 use super::connection::{End, StreamEvent};
 use super::desk::{Desk, Held};
 use super::handle::{Order, SipHandle, SipReport};
+use super::registration::{RegistrationState, SipRegistration};
 use super::streams::Streams;
 use super::{Meter, SipSettings, StartError, count, local_address};
 use callwright_sip::agent::PingKey;
 use callwright_sip::{
-    Arrival, CallKey, Event, Incoming, Input, Invitation, InviteError, Transmit, Transport, UserAgent,
+    Arrival, CallKey, Event, Incoming, Input, Invitation, InviteError, RegistrationKey, Transmit, Transport, UserAgent,
 };
 use socket2::SockRef;
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +19,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Largest datagram there is.
 const DATAGRAM: usize = 65_536;
@@ -52,7 +53,15 @@ pub struct SipEndpoint {
     reports: mpsc::Sender<SipReport>,
     desk: Desk,
     pings: HashMap<PingKey, oneshot::Sender<Option<u16>>>,
+    registrations: HashMap<RegistrationKey, Watched>,
     meter: Arc<Meter>,
+}
+
+/// Who is told about a registration.
+struct Watched {
+    state: watch::Sender<RegistrationState>,
+    /// It was taken back; the registrar's answer is still to come.
+    leaving: bool,
 }
 
 impl SipEndpoint {
@@ -92,6 +101,7 @@ impl SipEndpoint {
             reports,
             desk: Desk::new(settings.call_events, Arc::clone(&meter)),
             pings: HashMap::new(),
+            registrations: HashMap::new(),
             meter: Arc::clone(&meter),
         };
         Ok((endpoint, SipHandle::new(order_sender, meter, udp_address, tcp_address), received))
@@ -109,6 +119,7 @@ impl SipEndpoint {
                     Some(order) => self.obey_batch(order),
                     None => {
                         self.desk.sweep(now(), &mut self.agent);
+                        self.sweep_registrations();
                         leaving = Some(now() + FAREWELL);
                     }
                 },
@@ -123,7 +134,10 @@ impl SipEndpoint {
                 Some(event) = self.stream_events.recv() => self.stream_event(event),
                 (stream, peer) = accept(self.listener.as_ref()) => self.accepted(stream, peer),
                 () = sleep_until(timer) => {}
-                _ = sweep.tick() => self.desk.sweep(now(), &mut self.agent),
+                _ = sweep.tick() => {
+                    self.desk.sweep(now(), &mut self.agent);
+                    self.sweep_registrations();
+                }
             }
             self.turn();
         }
@@ -264,8 +278,14 @@ impl SipEndpoint {
                 let ended = self.agent.bye_from_snapshot(now, &snapshot, trunk).map(|key| (key, Held::Released));
                 drop(answer.send(self.admit(ended)));
             }
-            Order::Register(registration, answer) => drop(answer.send(self.agent.register(now, *registration))),
-            Order::Unregister(registration) => self.agent.unregister(now, registration),
+            Order::Register(registration, answer) => {
+                let key = self.agent.register(now, *registration);
+                let (state, watched) = watch::channel(RegistrationState::Trying);
+                self.registrations.insert(key, Watched { state, leaving: false });
+                let orders = self.order_sender.upgrade().unwrap_or_else(|| mpsc::channel(1).0);
+                drop(answer.send(SipRegistration::new(key, watched, orders)));
+            }
+            Order::Unregister(registration) => self.unregister(registration),
             Order::Options(trunk, answer) => {
                 let ping = self.agent.options(now, trunk);
                 self.pings.insert(ping, answer);
@@ -323,18 +343,45 @@ impl SipEndpoint {
     }
 
     fn report_other(&mut self, event: Event) {
-        let report = match event {
-            Event::Registered { registration, expires } => SipReport::Registered { registration, expires },
-            Event::RegistrationFailed { registration, cause, retry_in } => {
-                SipReport::RegistrationFailed { registration, cause, retry_in }
+        match event {
+            Event::Registered { registration, expires } => {
+                self.told(registration, RegistrationState::Registered { expires });
             }
-            Event::Unregistered { registration } => SipReport::Unregistered { registration },
-            Event::OptionsAnswered { ping, status } => return self.pinged(ping, Some(status)),
-            Event::OptionsTimedOut { ping } => return self.pinged(ping, None),
-            unknown => return tracing::debug!(?unknown, "an event nobody waits for"),
-        };
-        if self.reports.try_send(report).is_err() {
-            count(&self.meter.dropped_reports);
+            Event::RegistrationFailed { registration, cause, retry_in } => {
+                self.told(registration, RegistrationState::Failed { cause, retry_in });
+            }
+            Event::Unregistered { registration } => {
+                self.told(registration, RegistrationState::Over);
+                self.registrations.remove(&registration);
+            }
+            Event::OptionsAnswered { ping, status } => self.pinged(ping, Some(status)),
+            Event::OptionsTimedOut { ping } => self.pinged(ping, None),
+            unknown => tracing::debug!(?unknown, "an event nobody waits for"),
+        }
+    }
+
+    fn told(&self, registration: RegistrationKey, state: RegistrationState) {
+        if let Some(watched) = self.registrations.get(&registration) {
+            watched.state.send_replace(state);
+        }
+    }
+
+    /// Takes a registration back, once.
+    fn unregister(&mut self, key: RegistrationKey) {
+        if let Some(watched) = self.registrations.get_mut(&key)
+            && !watched.leaving
+        {
+            watched.leaving = true;
+            self.agent.unregister(now(), key);
+        }
+    }
+
+    /// Takes back what nobody holds any more.
+    fn sweep_registrations(&mut self) {
+        let abandoned: Vec<RegistrationKey> =
+            self.registrations.iter().filter(|(_, watched)| watched.state.is_closed()).map(|(key, _)| *key).collect();
+        for key in abandoned {
+            self.unregister(key);
         }
     }
 

@@ -1,10 +1,11 @@
 //! The engine's side of a SIP endpoint: orders in, reports out. Hides the queue between them. Never holds call state.
 
 use super::call::SipCall;
+use super::registration::SipRegistration;
 use super::{Meter, SipStats};
 use callwright_sip::{
-    Body, Counts, DialogSnapshot, HangupCause, Inbound, Invitation, InviteError, OfferKey, OutboundInvite, Reason,
-    Registration, RegistrationKey, TrunkRef,
+    Body, Counts, DialogSnapshot, Inbound, Invitation, InviteError, OfferKey, OutboundInvite, Reason, Registration,
+    RegistrationKey, TrunkRef,
 };
 use std::collections::HashSet;
 use std::fmt;
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 #[error("the SIP endpoint has stopped")]
 pub struct SipGone;
 
-/// What happened beside the calls that are known.
+/// What happened beside the calls and registrations that are known.
 #[derive(Debug)]
 pub enum SipReport {
     /// A peer calls. Dropping the call refuses it.
@@ -28,27 +29,6 @@ pub enum SipReport {
         /// What is known.
         invitation: Box<Invitation>,
     },
-    /// An account is registered.
-    Registered {
-        /// Which.
-        registration: RegistrationKey,
-        /// For how long; it is refreshed before.
-        expires: Duration,
-    },
-    /// An account is not registered; it is tried again by itself.
-    RegistrationFailed {
-        /// Which.
-        registration: RegistrationKey,
-        /// Why.
-        cause: HangupCause,
-        /// When it is tried again.
-        retry_in: Duration,
-    },
-    /// An account is unregistered and forgotten.
-    Unregistered {
-        /// Which.
-        registration: RegistrationKey,
-    },
 }
 
 /// What the endpoint is told.
@@ -56,7 +36,7 @@ pub(super) enum Order {
     Call(callwright_sip::CallKey, CallOrder),
     Invite(Box<OutboundInvite>, oneshot::Sender<Result<SipCall, InviteError>>),
     EndStale(Box<DialogSnapshot>, TrunkRef, oneshot::Sender<Result<SipCall, InviteError>>),
-    Register(Box<Registration>, oneshot::Sender<RegistrationKey>),
+    Register(Box<Registration>, oneshot::Sender<SipRegistration>),
     Unregister(RegistrationKey),
     Options(TrunkRef, oneshot::Sender<Option<u16>>),
     Peers(HashSet<IpAddr>),
@@ -135,20 +115,12 @@ impl SipHandle {
         self.ask(|answer| Order::EndStale(Box::new(snapshot), trunk, answer)).await
     }
 
-    /// Keeps an account registered; reports follow.
+    /// Keeps an account registered. Dropping what is returned unregisters.
     ///
     /// # Errors
     /// [`SipGone`].
-    pub async fn register(&self, registration: Registration) -> Result<RegistrationKey, SipGone> {
+    pub async fn register(&self, registration: Registration) -> Result<SipRegistration, SipGone> {
         self.ask(|answer| Order::Register(Box::new(registration), answer)).await
-    }
-
-    /// Removes a registration.
-    ///
-    /// # Errors
-    /// [`SipGone`].
-    pub async fn unregister(&self, registration: RegistrationKey) -> Result<(), SipGone> {
-        self.order(Order::Unregister(registration)).await
     }
 
     /// Asks a trunk whether it is alive: its status, or `None` when it did not answer.

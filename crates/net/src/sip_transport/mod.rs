@@ -9,6 +9,7 @@ mod connection;
 mod desk;
 mod endpoint;
 mod handle;
+mod registration;
 mod streams;
 
 use callwright_sip::{LocalAddress, Settings, Transport};
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use call::{CallEvent, SipCall};
 pub use endpoint::SipEndpoint;
 pub use handle::{SipGone, SipHandle, SipReport};
+pub use registration::{RegistrationState, SipRegistration};
 
 /// What a SIP endpoint is told once.
 #[derive(Debug, Clone)]

@@ -93,6 +93,10 @@ mod tests {
             ("[keys.a]\nsecret = \"${file:/does/not/exist}\"", &["keys.a.secret", "/does/not/exist"]),
             ("[keys.a]\nsecret = \"x\"\nscopes = [\"fly\"]", &["keys.a.scopes", "fly", "calls_write"]),
             ("[numbers.\"+15550100\"]\ntrunk = \"t1\"", &["numbers", "t1", "[trunks.t1]"]),
+            ("[trunks.a]\nhost = \"h\"\nregister = \"on\"", &["trunks.a.register", "username"]),
+            ("[trunks.a]\nhost = \"h\"\ncps = 1001", &["trunks.a.cps", "1000"]),
+            ("[numbers.\"+15550100\"]\nmax_calls = 1", &["numbers", "trunk"]),
+            ("[trunks.a]\nhost = \"h\"\n[numbers.\"+15550100\"]\ntrunks = [\"a\", \"a\"]", &["numbers", "once"]),
             ("[server]\ndrain = \"x\"", &["server", "drain"]),
         ] {
             let said = complaint(text);

@@ -4,12 +4,13 @@ use anyhow::Result;
 use callwright_domain::agent::Switch;
 use callwright_domain::policy::CALLS_PER_CALLER_NUMBER;
 use callwright_domain::{AccountId, AgentId, KeyId, PhoneNumber, Pii, Scope, TrunkId};
+use callwright_engine::trunk_flaw;
 use callwright_providers::catalogue::{
     BrainVendor, Defaults, EarsVendor, Fallbacks, LocalEntry, ScriptEntry, VendorsConfig, VoiceVendor,
 };
 use callwright_store::TrunkSettings;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -211,7 +212,11 @@ pub(crate) struct Number {
     #[serde(default = "main_account")]
     pub(crate) account: AccountId,
     /// The trunk its calls go through.
-    pub(crate) trunk: TrunkId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trunk: Option<TrunkId>,
+    /// Several trunks instead of one: the next is tried when one fails before anybody can have been rung.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trunks: Vec<TrunkId>,
     /// Calls at once.
     #[serde(default = "default_calls")]
     pub(crate) max_calls: u32,
@@ -229,6 +234,20 @@ pub(crate) struct Agent {
     pub(crate) account: AccountId,
     /// TOML or JSON file with the agent, relative to the working directory.
     pub(crate) file: PathBuf,
+}
+
+impl Number {
+    /// The first trunk and the others; `None`: it does not say which, or says it twice.
+    pub(crate) fn route(&self) -> Option<(&TrunkId, &[TrunkId])> {
+        match (&self.trunk, self.trunks.split_first()) {
+            (Some(trunk), None) => Some((trunk, &[])),
+            (None, Some((first, spares))) => {
+                let once: BTreeSet<_> = self.trunks.iter().collect();
+                (once.len() == self.trunks.len()).then_some((first, spares))
+            }
+            (None, None) | (Some(_), Some(_)) => None,
+        }
+    }
 }
 
 /// The account that everything belongs to unless it says otherwise.
@@ -318,19 +337,7 @@ impl Settings {
             if let Err(why) = PhoneNumber::parse(number) {
                 found.push(format!("`numbers.\"{}…\"`: {why}", number.chars().take(4).collect::<String>()));
             }
-            let trunk = &settings.trunk;
-            match self.trunks.get(trunk) {
-                None => found.push(format!(
-                    "`numbers`: trunk `{trunk}` is not configured; add a section [trunks.{trunk}] with its host"
-                )),
-                Some(owner) if owner.account != settings.account => {
-                    found.push(format!(
-                        "`numbers`: trunk `{trunk}` belongs to account `{}`, the number to `{}`",
-                        owner.account, settings.account
-                    ));
-                }
-                Some(_) => {}
-            }
+            found.extend(self.trunk_complaints(settings));
         }
         for (id, trunk) in &self.trunks {
             if trunk.settings.host.is_empty() {
@@ -338,15 +345,8 @@ impl Settings {
             }
         }
         for (id, trunk) in &self.trunks {
-            let settings = &trunk.settings;
-            let without_effect = [
-                ("register", settings.register.is_on()),
-                ("cps", settings.cps != 0),
-                ("max_calls", settings.max_calls != 0),
-                ("options_interval_s", settings.options_interval_s != 0),
-            ];
-            for (name, _) in without_effect.into_iter().filter(|(_, asked)| *asked) {
-                found.push(format!("`trunks.{id}.{name}` is not carried out by this version; leave it out"));
+            if let Some((name, rule)) = trunk_flaw(&trunk.settings) {
+                found.push(format!("`trunks.{id}.{name}` {rule}"));
             }
         }
         for (id, key) in &self.keys {
@@ -360,6 +360,31 @@ impl Settings {
             found.push(String::from(
                 "`server.max_calls` is 0: no call could ever be made; leave it out or give at least 1",
             ));
+        }
+        found
+    }
+
+    /// What is wrong with the trunks of a number.
+    fn trunk_complaints(&self, number: &Number) -> Vec<String> {
+        let mut found = Vec::new();
+        match number.route() {
+            None => found.push(String::from(
+                "`numbers`: name either one `trunk`, or several `trunks` in the order in which they are tried, each once",
+            )),
+            Some((trunk, spares)) => {
+                for trunk in std::iter::once(trunk).chain(spares) {
+                    match self.trunks.get(trunk) {
+                        None => found.push(format!(
+                            "`numbers`: trunk `{trunk}` is not configured; add a section [trunks.{trunk}] with its host"
+                        )),
+                        Some(owner) if owner.account != number.account => found.push(format!(
+                            "`numbers`: trunk `{trunk}` belongs to account `{}`, the number to `{}`",
+                            owner.account, number.account
+                        )),
+                        Some(_) => {}
+                    }
+                }
+            }
         }
         found
     }

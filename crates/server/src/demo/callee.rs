@@ -142,12 +142,7 @@ async fn answer(
     ears: AsrStream,
     lines: Lines,
 ) -> Result<Vec<String>> {
-    let (mut call, invitation) = loop {
-        match reports.recv().await.context("the endpoint has stopped")? {
-            SipReport::Incoming { call, invitation } => break (call, invitation),
-            _ => continue,
-        }
-    };
+    let SipReport::Incoming { mut call, invitation } = reports.recv().await.context("the endpoint has stopped")?;
     call.ring(180, None).await?;
     sleep(RINGING).await;
     let (leg, leg_reports) = accept(&call, &invitation, &media).await?;

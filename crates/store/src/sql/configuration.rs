@@ -63,15 +63,16 @@ pub(crate) async fn put_agent(
 /// [`crate::Store::put_number`].
 pub(crate) async fn put_number(conn: &mut Conn, number: &Number) -> Result<(), StoreError> {
     query(
-        "INSERT INTO numbers (account, number, trunk, status, max_calls) VALUES ($1, $2, $3, $4, $5)
+        "INSERT INTO numbers (account, number, trunk, status, max_calls, spare_trunks) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (account, number) DO UPDATE SET trunk = excluded.trunk, status = excluded.status,
-             max_calls = excluded.max_calls",
+             max_calls = excluded.max_calls, spare_trunks = excluded.spare_trunks",
     )
     .bind(number.account.as_str())
     .bind(number.number.dial())
     .bind(number.trunk.as_str())
     .bind(number.status.word())
     .bind(i64::from(number.max_calls))
+    .bind(json(&number.spare_trunks)?)
     .execute(conn)
     .await?;
     Ok(())

@@ -37,6 +37,16 @@ struct Standing {
     intent: Option<String>,
     dialog: Option<String>,
     recording: Option<String>,
+    /// Attempts that failed just now, each with a record of its own.
+    failed: Vec<FailedAttempt>,
+}
+
+/// An attempt after which another trunk was tried.
+struct FailedAttempt {
+    attempt: u32,
+    at: Moment,
+    ending: Ending,
+    timeline: Timeline,
 }
 
 impl Standing {
@@ -49,6 +59,10 @@ impl Standing {
             CallEvent::Dialing { intent } => {
                 self.attempt = intent.attempt;
                 self.intent = Some(json(intent)?);
+            }
+            CallEvent::AttemptFailed { attempt, cause, status, q850 } => {
+                let ending = Ending { cause: *cause, status: *status, q850: *q850 };
+                self.failed.push(FailedAttempt { attempt: *attempt, at, ending, timeline: self.timeline });
             }
             CallEvent::Answered { dialog, .. } => self.dialog = Some(dialog.clone()),
             CallEvent::RecordingKept { name, .. } => self.recording = Some(name.clone()),
@@ -127,6 +141,7 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
         intent: None,
         dialog: None,
         recording: None,
+        failed: Vec::new(),
     })
 }
 
@@ -147,6 +162,10 @@ async fn add(
         recorded.push(Recorded { seq, at, event });
     }
     update(conn, me, &standing).await?;
+    for failed in &standing.failed {
+        let timeline = Timeline { ended: Some(failed.at), ..failed.timeline };
+        write_record(conn, &standing.key, (failed.attempt, failed.ending), &timeline).await?;
+    }
     if !was_ended {
         record(conn, &standing).await?;
     }
@@ -181,16 +200,27 @@ async fn update(conn: &mut Conn, me: &NodeIdentity, standing: &Standing) -> Resu
 
 /// Writes the attempt's record when the call has just ended.
 async fn record(conn: &mut Conn, standing: &Standing) -> Result<(), StoreError> {
-    let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) else { return Ok(()) };
-    let talked = standing.timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
+    let CallState::Ended(cause) = standing.state else { return Ok(()) };
+    let ending = Ending { cause, status: standing.status, q850: standing.q850 };
+    write_record(conn, &standing.key, (standing.attempt, ending), &standing.timeline).await
+}
+
+async fn write_record(
+    conn: &mut Conn,
+    key: &Key,
+    (attempt, ending): (u32, Ending),
+    timeline: &Timeline,
+) -> Result<(), StoreError> {
+    let Some(ended) = timeline.ended else { return Ok(()) };
+    let talked = timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
     query(RECORD)
-        .bind(standing.key.0.as_str())
-        .bind(standing.key.1.to_string())
-        .bind(i64::from(standing.attempt))
-        .bind(cause_word(cause)?)
-        .bind(standing.status.map(i64::from))
-        .bind(standing.q850.map(i64::from))
-        .bind(json(&standing.timeline)?)
+        .bind(key.0.as_str())
+        .bind(key.1.to_string())
+        .bind(i64::from(attempt))
+        .bind(cause_word(ending.cause)?)
+        .bind(ending.status.map(i64::from))
+        .bind(ending.q850.map(i64::from))
+        .bind(json(timeline)?)
         .bind(i64::try_from(talked).unwrap_or(i64::MAX))
         .bind(ended.millis())
         .execute(conn)

@@ -71,25 +71,31 @@ pub(crate) async fn number(
     account: &AccountId,
     number: &PhoneNumber,
 ) -> Result<Option<Number>, StoreError> {
-    query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 AND number = $2")
-        .bind(account.as_str())
-        .bind(number.dial())
-        .fetch_optional(pool)
-        .await?
-        .as_ref()
-        .map(number_of)
-        .transpose()
+    query(
+        "SELECT account, number, trunk, spare_trunks, status, max_calls FROM numbers
+         WHERE account = $1 AND number = $2",
+    )
+    .bind(account.as_str())
+    .bind(number.dial())
+    .fetch_optional(pool)
+    .await?
+    .as_ref()
+    .map(number_of)
+    .transpose()
 }
 
 /// See [`crate::Reader::numbers`].
 pub(crate) async fn numbers(pool: &Pool, account: &AccountId) -> Result<Vec<Number>, StoreError> {
-    query("SELECT account, number, trunk, status, max_calls FROM numbers WHERE account = $1 ORDER BY number")
-        .bind(account.as_str())
-        .fetch_all(pool)
-        .await?
-        .iter()
-        .map(number_of)
-        .collect()
+    query(
+        "SELECT account, number, trunk, spare_trunks, status, max_calls FROM numbers
+         WHERE account = $1 ORDER BY number",
+    )
+    .bind(account.as_str())
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(number_of)
+    .collect()
 }
 
 fn number_of(row: &Row) -> Result<Number, StoreError> {
@@ -98,6 +104,7 @@ fn number_of(row: &Row) -> Result<Number, StoreError> {
         account: parsed("account id", row.read("account")?)?,
         number: PhoneNumber::parse(row.read("number")?).map_err(|why| StoreError::unreadable("number", why))?,
         trunk: parsed("trunk id", row.read("trunk")?)?,
+        spare_trunks: of_json("spare trunks", row.read("spare_trunks")?)?,
         status: status.ok_or_else(|| StoreError::unreadable("number", "unknown status"))?,
         max_calls: unsigned("limit", row.read("max_calls")?)?,
     })

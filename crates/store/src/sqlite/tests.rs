@@ -26,6 +26,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         callee: PhoneNumber::parse("+4915112345678").unwrap(),
         caller: PhoneNumber::parse("+4930123456").unwrap(),
         trunk: TrunkId::new("main").unwrap(),
+        spare_trunks: Vec::new(),
         variables: BTreeMap::from([("ballast".to_owned(), "x".repeat(ballast))]),
         user_data: None,
         thread: None,

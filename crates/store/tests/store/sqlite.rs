@@ -32,6 +32,7 @@ conforms! {
     life::illegal_events_change_nothing,
     life::the_first_ending_stands,
     life::an_end_by_append_writes_the_record_too,
+    life::each_attempt_has_its_record,
     life::due_calls_are_given_out_once_in_order,
     life::lists_are_narrowed_and_paged,
 }

@@ -11,10 +11,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callwright_domain::access::KeyStatus;
 use callwright_domain::agent::Switch;
 use callwright_domain::{AgentId, AgentProfile, ApiKey, KeyId, PhoneNumber, Pii, Scope, TrunkId, policy};
+use callwright_engine::{RegistrationStatus, TrunkStatus, trunk_flaw};
 use callwright_store::{Number, NumberStatus, StoreError, StoredAgent, Transport, Trunk, TrunkSettings};
 use http::{HeaderValue, StatusCode, header};
 use rand::RngCore;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Agents on a page unless asked otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
@@ -24,6 +26,8 @@ const MAX_CALLS: u32 = 10_000;
 const MAX_HOST: usize = 253;
 /// Longest name that people give to something.
 const MAX_NAME: usize = 200;
+/// Most trunks that a number may name.
+const MAX_TRUNKS: usize = 8;
 /// Longest credential of a trunk.
 const MAX_CREDENTIAL: usize = 255;
 
@@ -82,18 +86,21 @@ pub(super) async fn put_number(asked: &Asked<'_>) -> Result<Response, Fault> {
     if body.number("number")?.is_some_and(|stated| stated != wanted) {
         return Err(invalid("number", "must be the number of the path, or absent"));
     }
-    let trunk = TrunkId::new(body.needed_text("trunk", 64)?).map_err(|why| invalid("trunk", &why.to_string()))?;
+    let (trunk, spare_trunks) = route(&mut body)?;
     let status = body.typed("status")?.unwrap_or(NumberStatus::Active);
     let max_calls = body.typed("max_calls")?.unwrap_or(policy::CALLS_PER_CALLER_NUMBER);
     body.end()?;
     if !(1..=MAX_CALLS).contains(&max_calls) {
         return Err(invalid("max_calls", &format!("must be a number from 1 to {MAX_CALLS}")));
     }
-    let known = asked.context.calls.reader().trunk(&asked.account, &trunk).await.map_err(|error| storage(&error))?;
-    if known.is_none() {
-        return Err(invalid("trunk", "no trunk with this id exists; create it first"));
+    for id in std::iter::once(&trunk).chain(&spare_trunks) {
+        let known = asked.context.calls.reader().trunk(&asked.account, id).await.map_err(|error| storage(&error))?;
+        if known.is_none() {
+            let field = if spare_trunks.is_empty() { "trunk" } else { "trunks" };
+            return Err(invalid(field, "no trunk with this id exists; create it first"));
+        }
     }
-    let number = Number { account: asked.account.clone(), number: wanted, trunk, status, max_calls };
+    let number = Number { account: asked.account.clone(), number: wanted, trunk, spare_trunks, status, max_calls };
     asked.context.calls.configure().put_number(&number).await.map_err(|error| match error {
         // Numbers are nobody's secret, but who holds one is: the same words as for any value that cannot be had.
         StoreError::Taken { .. } => invalid("number", "this number cannot be added to the account"),
@@ -110,20 +117,22 @@ pub(super) async fn delete_number(asked: &Asked<'_>) -> Result<Response, Fault> 
 pub(super) async fn list_trunks(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
     let trunks = asked.context.calls.reader().trunks(&asked.account).await.map_err(|error| storage(&error))?;
-    let trunks: Vec<Value> = trunks.iter().map(trunk_json).collect();
+    let trunks: Vec<Value> = trunks.iter().map(|trunk| shown_trunk(asked, trunk)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "trunks": trunks })))
 }
 
 pub(super) async fn show_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = TrunkId::new(asked.part()).map_err(|_| Fault::NotFound { what: "trunk" })?;
     let found = asked.context.calls.reader().trunk(&asked.account, &id).await.map_err(|error| storage(&error))?;
-    Ok(json_response(StatusCode::OK, &trunk_json(&found.ok_or(Fault::NotFound { what: "trunk" })?)))
+    Ok(json_response(StatusCode::OK, &shown_trunk(asked, &found.ok_or(Fault::NotFound { what: "trunk" })?)))
 }
 
 pub(super) async fn put_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = TrunkId::new(asked.part()).map_err(|why| invalid("id", &why.to_string()))?;
     let mut body = Object::of(asked.request)?;
     same_id(&mut body, id.as_str())?;
+    // What a GET shows may be sent back; where the trunk stands is not for anybody to say.
+    body.take("status");
     let enabled = body.typed("enabled")?.unwrap_or(Switch::On);
     let stated = body.text("password", MAX_CREDENTIAL)?;
     let password = match stated {
@@ -139,7 +148,7 @@ pub(super) async fn put_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
     check_trunk(&settings)?;
     let trunk = Trunk { id, settings, enabled };
     asked.context.calls.configure().put_trunk(&asked.account, &trunk).await.map_err(|error| storage(&error))?;
-    Ok(json_response(StatusCode::OK, &trunk_json(&trunk)))
+    Ok(json_response(StatusCode::OK, &shown_trunk(asked, &trunk)))
 }
 
 pub(super) async fn delete_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
@@ -213,6 +222,25 @@ fn same_id(body: &mut Object, id: &str) -> Result<(), Fault> {
     }
 }
 
+/// The trunks of a number: one as `trunk`, or several in order as `trunks`; both when they agree, as a GET shows them.
+fn route(body: &mut Object) -> Result<(TrunkId, Vec<TrunkId>), Fault> {
+    let id = |field: &str, text: String| TrunkId::new(text).map_err(|why| invalid(field, &why.to_string()));
+    let several: Option<Vec<String>> = body.typed("trunks")?;
+    let Some(several) = several else { return Ok((id("trunk", body.needed_text("trunk", 64)?)?, Vec::new())) };
+    let several = several.into_iter().map(|text| id("trunks", text)).collect::<Result<Vec<_>, _>>()?;
+    let once: BTreeSet<&TrunkId> = several.iter().collect();
+    if once.len() != several.len() || several.len() > MAX_TRUNKS {
+        return Err(invalid("trunks", &format!("must name 1 to {MAX_TRUNKS} trunks, each once")));
+    }
+    let Some((first, spares)) = several.split_first() else {
+        return Err(invalid("trunks", &format!("must name 1 to {MAX_TRUNKS} trunks, each once")));
+    };
+    match body.text("trunk", 64)? {
+        Some(one) if one != first.as_str() => Err(invalid("trunk", "must be the first of `trunks`, or absent")),
+        _ => Ok((first.clone(), spares.to_vec())),
+    }
+}
+
 fn number_of_path(asked: &Asked<'_>) -> Result<PhoneNumber, Fault> {
     PhoneNumber::parse(asked.part()).map_err(|_| Fault::NotFound { what: "number" })
 }
@@ -231,7 +259,14 @@ fn agent_json(agent: &StoredAgent) -> Result<Value, Fault> {
 }
 
 fn number_json(number: &Number) -> Value {
-    json!({"number": number.number, "trunk": number.trunk, "status": number.status, "max_calls": number.max_calls})
+    let trunks: Vec<&TrunkId> = std::iter::once(&number.trunk).chain(&number.spare_trunks).collect();
+    json!({
+        "number": number.number,
+        "trunk": number.trunk,
+        "trunks": trunks,
+        "status": number.status,
+        "max_calls": number.max_calls,
+    })
 }
 
 fn trunk_json(trunk: &Trunk) -> Value {
@@ -249,6 +284,32 @@ fn trunk_json(trunk: &Trunk) -> Value {
         "max_calls": settings.max_calls,
         "options_interval_s": settings.options_interval_s,
         "enabled": trunk.enabled,
+    })
+}
+
+/// A trunk and where it stands on this node.
+fn shown_trunk(asked: &Asked<'_>, trunk: &Trunk) -> Value {
+    let mut shown = trunk_json(trunk);
+    let status = asked.context.calls.trunk_status(&asked.account, &trunk.id);
+    shown["status"] = status.map_or(Value::Null, |status| status_json(&status));
+    shown
+}
+
+fn status_json(status: &TrunkStatus) -> Value {
+    let registration = match &status.registration {
+        RegistrationStatus::Off => json!({"state": "off"}),
+        RegistrationStatus::Trying => json!({"state": "trying"}),
+        RegistrationStatus::Registered { until } => json!({"state": "registered", "until": timestamp(*until)}),
+        RegistrationStatus::Failed { cause, retry_at } => {
+            json!({"state": "failed", "cause": cause, "retry_at": timestamp(*retry_at)})
+        }
+    };
+    json!({
+        "registration": registration,
+        "health": status.health,
+        "calls": status.calls,
+        "waiting": status.waiting,
+        "rests_until": status.rests_until.map(timestamp),
     })
 }
 
@@ -285,15 +346,8 @@ fn check_trunk(settings: &TrunkSettings) -> Result<(), Fault> {
         Transport::Udp | Transport::Tcp => {}
         Transport::Tls => return Err(invalid("transport", "must be udp or tcp")),
     }
-    // Stored for the versions that will act on them; until then a setting without effect is refused, not forgotten.
-    let without_effect = [
-        ("register", settings.register.is_on()),
-        ("cps", settings.cps != 0),
-        ("max_calls", settings.max_calls != 0),
-        ("options_interval_s", settings.options_interval_s != 0),
-    ];
-    match without_effect.into_iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(invalid(name, "is not carried out by this version; leave it out")),
+    match trunk_flaw(settings) {
+        Some((name, rule)) => Err(invalid(name, &rule)),
         None => Ok(()),
     }
 }
@@ -318,7 +372,7 @@ mod tests {
     fn trunks_cannot_write_sip_lines() {
         let good = TrunkSettings { host: String::from("10.0.0.1"), ..TrunkSettings::default() };
         type Change = fn(&mut TrunkSettings);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 12] = [
             ("host", |trunk| trunk.host.clear()),
             ("host", |trunk| trunk.host = String::from("a\r\nVia: b")),
             ("host", |trunk| trunk.host = String::from("a b")),
@@ -327,7 +381,10 @@ mod tests {
             ("realm", |trunk| trunk.realm = Some(String::from("a\nb"))),
             ("port", |trunk| trunk.port = 0),
             ("transport", |trunk| trunk.transport = Transport::Tls),
-            ("options_interval_s", |trunk| trunk.options_interval_s = 1),
+            ("options_interval_s", |trunk| trunk.options_interval_s = 3601),
+            ("cps", |trunk| trunk.cps = 1001),
+            ("max_calls", |trunk| trunk.max_calls = 100_001),
+            ("register", |trunk| trunk.register = Switch::On),
         ];
         for (field, change) in cases {
             let mut trunk = good.clone();
@@ -337,8 +394,9 @@ mod tests {
                 other => panic!("{field}: {other:?}"),
             }
         }
-        let registering = TrunkSettings { register: Switch::On, ..good };
-        assert!(check_trunk(&registering).is_err(), "nobody would register");
+        let username = Pii::new(String::from("alice"));
+        let registering = TrunkSettings { register: Switch::On, username, cps: 1000, max_calls: 3, ..good };
+        check_trunk(&registering).expect("everything is carried out");
     }
 
     #[test]

@@ -170,13 +170,16 @@ fn schemas() -> Value {
         "Ordered": object(&["id", "status"], json!({"id": text, "status": text})),
         "Agent": agent,
         "AgentPage": page("agents", of("Agent")),
-        "Number": object(&["trunk"], json!({
-            "number": text, "trunk": text, "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
+        "Number": object(&[], json!({
+            "number": text, "trunk": text, "trunks": {"type": "array", "items": text, "description":
+                "Several trunks instead of one: the next is tried when one fails before anybody can have been rung"},
+            "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
         "Numbers": object(&["numbers"], json!({"numbers": of("Number")})),
         "Trunk": object(&["host"], json!({
             "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,
             "password": {"type": "string", "writeOnly": true}, "realm": text, "domain": text, "register": switch,
-            "cps": whole, "max_calls": whole, "options_interval_s": whole, "enabled": switch})),
+            "cps": whole, "max_calls": whole, "options_interval_s": whole, "enabled": switch,
+            "status": trunk_status_schema(&whole, &time)})),
         "Trunks": object(&["trunks"], json!({"trunks": of("Trunk")})),
         "NewKey": object(&["name", "scopes"], json!({
             "name": text, "scopes": {"type": "array", "items": {"enum": callwright_domain::Scope::ALL}}})),
@@ -185,6 +188,22 @@ fn schemas() -> Value {
             "secret": {"type": "string", "description": "In the answer that made the key, and never again"}})),
         "Keys": object(&["keys"], json!({"keys": of("Key")})),
     })
+}
+
+/// Where a trunk stands: only ever shown.
+fn trunk_status_schema(whole: &Value, time: &Value) -> Value {
+    let text = json!({"type": "string"});
+    let mut status = object(
+        &["registration", "health", "calls", "waiting"],
+        json!({
+            "registration": object(&["state"], json!({
+                "state": {"enum": ["off", "trying", "registered", "failed"]}, "until": time, "cause": text, "retry_at": time})),
+            "health": {"enum": ["unchecked", "up", "down"]},
+            "calls": whole, "waiting": whole, "rests_until": {"type": ["string", "null"]},
+        }),
+    );
+    status["readOnly"] = json!(true);
+    status
 }
 
 fn call_schema(text: &Value, time: &Value) -> Value {

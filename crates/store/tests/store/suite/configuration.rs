@@ -57,7 +57,11 @@ pub(crate) async fn is_written_replaced_read_and_removed(opened: Opened) {
         assert_eq!(reader.all_trunks().await.unwrap(), [(acme.clone(), trunk)]);
     }
     for status in [NumberStatus::Active, NumberStatus::Disabled] {
-        let row = Number { status, ..Number::new(acme.clone(), number(CALLER), trunk.id.clone()) };
+        let spare_trunks = match status {
+            NumberStatus::Active => vec![TrunkId::new("b").unwrap(), TrunkId::new("a").unwrap()],
+            NumberStatus::Disabled => Vec::new(),
+        };
+        let row = Number { status, spare_trunks, ..Number::new(acme.clone(), number(CALLER), trunk.id.clone()) };
         store.put_number(row.clone()).await.unwrap();
         assert_eq!(reader.numbers(&acme).await.unwrap(), [row]);
     }

@@ -96,6 +96,24 @@ pub(crate) async fn an_end_by_append_writes_the_record_too(opened: Opened) {
     assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
 }
 
+pub(crate) async fn each_attempt_has_its_record(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    let failed =
+        CallEvent::AttemptFailed { attempt: 1, cause: HangupCause::TrunkFailed, status: Some(503), q850: None };
+    store.append(call(1), vec![(NOW, dialing(1)), (later(2), failed)]).await.unwrap();
+    store.append(call(1), vec![(later(3), dialing(2)), (later(4), answered())]).await.unwrap();
+    store.finish(call(1), later(9), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
+    let records = reader.records(&acme, call(1)).await.unwrap();
+    let told: Vec<_> = records.iter().map(|it| (it.attempt, it.cause, it.status, it.timeline.dialing)).collect();
+    let expected =
+        [(1, HangupCause::TrunkFailed, Some(503), Some(NOW)), (2, HangupCause::CalleeHungUp, None, Some(later(3)))];
+    assert_eq!(told, expected);
+    assert_eq!((records[0].timeline.ended, records[1].timeline.ended), (Some(later(2)), Some(later(9))));
+    assert_eq!(reader.call(&acme, call(1)).await.unwrap().unwrap().attempts, 2);
+}
+
 pub(crate) async fn due_calls_are_given_out_once_in_order(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
     equip(&store, &acme).await;

@@ -39,6 +39,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         callee: number("+4915112345678"),
         caller: number(CALLER),
         trunk: TrunkId::new("main").unwrap(),
+        spare_trunks: Vec::new(),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,
@@ -55,6 +56,7 @@ pub(crate) fn admission(owner: &AccountId, id: u128) -> Admission {
 
 pub(crate) fn dialing(attempt: u32) -> CallEvent {
     let intent = DialIntent {
+        trunk: None,
         attempt,
         call_id: "c@x".into(),
         from_tag: "f".into(),
