@@ -2,13 +2,16 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks on its streams")]
 
 mod format;
+mod fuzz;
 mod layers;
+mod licences;
 mod tidy;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(about = "Callwright's chores")]
@@ -44,6 +47,16 @@ enum Chore {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Try mutated input at every parser for a while, each round with other choices. What breaks something is kept beside
+    /// the fixtures and tried first from then on.
+    Fuzz {
+        /// How long.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// Where the choices begin.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// How many agent calls one core carries. Needs the load tools; see docs/capacity.md.
     Capacity {
         /// Arguments handed to tests/capacity.py.
@@ -64,6 +77,7 @@ fn main() -> Result<()> {
         Chore::Killloop { kills, seed } => {
             run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
         }
+        Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
         Chore::Capacity { rest } => {
             let mut arguments = vec!["tests/capacity.py"];
             arguments.extend(rest.iter().map(String::as_str));

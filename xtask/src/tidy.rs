@@ -89,6 +89,7 @@ impl Ratchet {
 /// Checks the whole workspace.
 pub(crate) fn run(root: &Path, ratchet: Ratchet) -> Result<()> {
     let mut complaints = crate::layers::check(root)?;
+    complaints.extend(crate::licences::check(root)?);
     let mut oversized = BTreeSet::new();
     for path in crate::sources(root)? {
         let name = path.strip_prefix(root)?.display().to_string();

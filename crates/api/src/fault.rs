@@ -88,6 +88,23 @@ pub enum Fault {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The request target is too long.
+    #[error("the request target is longer than {limit} bytes")]
+    LongTarget {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The headers are too many or too large.
+    #[error("the request has more than {headers} headers, or more than {bytes} bytes of them")]
+    LargeHead {
+        /// The most there may be.
+        headers: usize,
+        /// The limit in bytes.
+        bytes: usize,
+    },
+    /// Both Content-Length and Transfer-Encoding: where the body ends is anybody's guess.
+    #[error("a request must not have both Content-Length and Transfer-Encoding")]
+    TwoLengths,
     /// The body is of another type.
     #[error("the body must be {wanted}")]
     MediaType {
@@ -105,6 +122,12 @@ pub enum Fault {
     /// Too many at once.
     #[error("too many requests")]
     Busy,
+    /// More requests in one second than the key or the source may make.
+    #[error("too many requests in one second")]
+    RateLimited {
+        /// Seconds after which to try again.
+        again_in_s: u32,
+    },
     /// Our storage failed; the text is already fit for the public.
     #[error("{0}")]
     Storage(&'static str),

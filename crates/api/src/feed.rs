@@ -19,12 +19,13 @@ const PAGE: u32 = 500;
 /// A comment is sent this often when nothing happens, so that proxies keep the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a feed stays after the end of the call: the recording's name comes after it.
-const AFTER_END: Duration = Duration::from_secs(6);
+pub(crate) const AFTER_END: Duration = Duration::from_secs(6);
 
 /// The events of one call as a stream of lines, beginning after `after`.
 pub(crate) fn of_call(calls: Calls, account: AccountId, call: CallId, after: u64) -> Body {
     let live = calls.watch();
-    let feed = CallFeed { calls, account, call, after, live, waiting: VecDeque::new(), stage: Stage::Reading };
+    let (waiting, stage, told) = (VecDeque::new(), Stage::Reading, Told::Going);
+    let feed = CallFeed { calls, account, call, after, live, waiting, stage, told };
     Body::from_stream(stream::unfold(feed, |mut feed| async move {
         let piece = feed.next().await?;
         Some((Ok::<_, Infallible>(piece), feed))
@@ -50,16 +51,25 @@ pub(crate) fn of_account(calls: &Calls, account: AccountId) -> Body {
     }))
 }
 
-#[derive(PartialEq)]
+/// Where a feed's next events come from.
 enum Stage {
     /// The journal may hold more.
     Reading,
     /// The journal is read; live events follow.
     Live,
-    /// The call has ended; the recording's name may follow.
-    Ending,
     /// Nothing follows.
     Over,
+}
+
+/// How much of a call's end was told.
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    /// The call goes on.
+    Going,
+    /// Its end; the recording's name may follow.
+    End,
+    /// Everything.
+    All,
 }
 
 struct CallFeed {
@@ -70,6 +80,7 @@ struct CallFeed {
     live: Receiver<Fed>,
     waiting: VecDeque<Recorded>,
     stage: Stage,
+    told: Told,
 }
 
 impl CallFeed {
@@ -79,17 +90,17 @@ impl CallFeed {
                 self.note(&recorded);
                 return Some(line(Some(recorded.seq), &recorded, None));
             }
-            match self.stage {
-                Stage::Reading => self.read().await,
-                Stage::Live => match timeout(KEEP_ALIVE, self.live.recv()).await {
+            match (&self.stage, self.told) {
+                (Stage::Over, _) | (Stage::Live, Told::All) => return None,
+                (Stage::Reading, _) => self.read().await,
+                (Stage::Live, Told::Going) => match timeout(KEEP_ALIVE, self.live.recv()).await {
                     Err(_) => return Some(Bytes::from_static(b": \n\n")),
                     Ok(event) => self.take(event),
                 },
-                Stage::Ending => match timeout(AFTER_END, self.live.recv()).await {
+                (Stage::Live, Told::End) => match timeout(AFTER_END, self.live.recv()).await {
                     Err(_) => self.stage = Stage::Over,
                     Ok(event) => self.take(event),
                 },
-                Stage::Over => return None,
             }
         }
     }
@@ -114,8 +125,8 @@ impl CallFeed {
     fn note(&mut self, recorded: &Recorded) {
         self.after = self.after.max(recorded.seq);
         match &recorded.event {
-            CallEvent::Ended { .. } if self.stage != Stage::Over => self.stage = Stage::Ending,
-            CallEvent::RecordingKept { .. } if self.stage == Stage::Ending => self.stage = Stage::Over,
+            CallEvent::Ended { .. } => self.told = Told::End,
+            CallEvent::RecordingKept { .. } if self.told == Told::End => self.told = Told::All,
             _ => {}
         }
     }
@@ -137,4 +148,39 @@ pub(crate) fn event_json(recorded: &Recorded) -> Value {
         members.insert(String::from("at"), json!(crate::dialects::timestamp(recorded.at)));
     }
     data
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callwright_domain::Moment;
+    use callwright_testkit::{Callee, NodeBuilder, Plan, Then};
+    use futures_util::StreamExt;
+    use tokio::sync::broadcast;
+
+    #[tokio::test]
+    async fn a_watcher_that_fell_behind_reads_the_journal_and_misses_nothing() {
+        let callee = Callee::start(Plan::then(Then::Refuse(486))).await;
+        let node = NodeBuilder::to(&callee).start().await;
+        let call = node.call().await;
+        node.ended(call).await;
+        let journal = node.calls().reader().journal(&node.account(), call, 0, 1000).await.expect("readable");
+        let (sender, live) = broadcast::channel(2);
+        let calls = node.calls();
+        let waiting = VecDeque::from(vec![journal[0].clone()]);
+        let feed = CallFeed { calls, account: node.account(), call, after: 0, live, waiting, stage: Stage::Live, told: Told::Going };
+        // Far more than the channel holds, all of them old news by the time that they are read.
+        for _ in 0..20 {
+            let recorded = Recorded { seq: 1, at: Moment(0), event: CallEvent::Created };
+            let fed = Fed { account: node.account(), call, recorded };
+            assert!(sender.send(fed).is_ok(), "somebody watches");
+        }
+        drop(sender);
+        let pieces = stream::unfold(feed, |mut feed| async move { Some((feed.next().await?, feed)) });
+        let text: Vec<u8> = pieces.collect::<Vec<_>>().await.concat();
+        let text = String::from_utf8(text).expect("UTF-8");
+        let ids: Vec<u64> = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+        let wanted: Vec<u64> = journal.iter().map(|recorded| recorded.seq).collect();
+        assert_eq!(ids, wanted);
+    }
 }

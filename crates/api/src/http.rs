@@ -1,18 +1,30 @@
 //! The listener: connections, limits, time-outs, request ids, and the choice of a dialect. Knows no operation.
+//!
+//! The HTTP library parses and frames; what it would let pass is caught here. Its bytes come through a gate that finds
+//! heads which are too large or could be read in two ways, and the conduct of each connection says when its peer has had
+//! enough time.
+
+mod conduct;
+mod gate;
+mod scan;
 
 use crate::dialects;
 use crate::fault::Fault;
+use crate::rates::{Counters, Rates};
 use axum::body::Body;
 use bytes::Bytes;
 use callwright_domain::Moment;
 use callwright_engine::Calls;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use conduct::Conduct;
+use gate::Gate;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rand::RngCore;
+use scan::Flaw;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,12 +45,21 @@ pub type Response = http::Response<Body>;
 pub struct Limits {
     /// Largest body in bytes; larger ones are answered with 413.
     pub body: usize,
-    /// Largest request line and headers in bytes. Alibaba's SDKs put whole configurations into the query.
-    pub head: usize,
-    /// Time for a request's head to arrive.
+    /// Longest request target in bytes; longer ones are answered with 414. Alibaba's SDKs put whole configurations into
+    /// the query. The URI type takes 64 KiB less two bytes.
+    pub target: usize,
+    /// Largest headers of a request, all together, in bytes; larger ones are answered with 431.
+    pub header_bytes: usize,
+    /// Most headers of a request; with more it is answered with 431.
+    pub headers: usize,
+    /// Time for a request's head to arrive, from its first byte; on a new connection from the start.
     pub head_time: Duration,
     /// Time for a request's body to arrive.
     pub body_time: Duration,
+    /// Time without a request after which a connection is closed.
+    pub keep_alive: Duration,
+    /// Time in which the peer of an answer must make room for more of it.
+    pub stall: Duration,
     /// Connections at once; further ones wait to be accepted.
     pub connections: usize,
     /// HTTP/2 streams at once on one connection.
@@ -49,14 +70,28 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 1024 * 1024,
-            head: 256 * 1024,
+            target: 65_534,
+            header_bytes: 32 * 1024,
+            headers: 100,
             head_time: Duration::from_secs(10),
             body_time: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
             connections: 8192,
             streams: 128,
         }
     }
 }
+
+/// HTTP/2 streams that the peer opened and reset before they were looked at; one more and the connection is closed
+/// (CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// HTTP/2 streams that had to be reset because of the peer's errors; one more and the connection is closed.
+const ERROR_RESETS: usize = 256;
+/// Bytes of answers that one HTTP/2 stream may hold ready for a peer that reads slowly.
+const SEND_BUFFER: usize = 128 * 1024;
+/// What the HTTP library's buffer needs beyond a target and headers of the largest size.
+const AROUND_HEAD: usize = 4096;
 
 /// A whole request, body read.
 pub struct Request {
@@ -108,6 +143,8 @@ pub(crate) struct Context {
     pub(crate) now: Arc<dyn Fn() -> Moment + Send + Sync>,
     /// Renders the metrics page.
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// How many requests came in this second.
+    pub(crate) rates: Arc<Counters>,
 }
 
 /// The HTTP API of a server.
@@ -123,8 +160,23 @@ impl Api {
         now: impl Fn() -> Moment + Send + Sync + 'static,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics) };
+        let rates = Arc::new(Counters::new(Rates::default()));
+        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates };
         Self { context, limits: Limits::default() }
+    }
+
+    /// The same with other limits of its connections.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same with other rates of requests.
+    #[must_use]
+    pub fn rates(mut self, rates: Rates) -> Self {
+        self.context.rates = Arc::new(Counters::new(rates));
+        self
     }
 
     /// Serves until `stop`; then answers what has begun and returns.
@@ -165,22 +217,42 @@ async fn connection(stream: TcpStream, peer: SocketAddr, context: Context, limit
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "TCP_NODELAY was refused");
     }
+    let head = limits.target + limits.header_bytes + AROUND_HEAD;
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.head_time).max_buf_size(limits.head);
+    // The time for a head is the gate's: the library would count the time between requests as part of it.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(head).max_headers(limits.headers);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(75));
-    let service = service_fn(move |request| answer(request, peer, context.clone(), limits));
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(ERROR_RESETS)
+        .max_send_buf_size(SEND_BUFFER);
+    let conduct = Conduct::new(Instant::now());
+    let noted = Arc::clone(&conduct);
+    let service = service_fn(move |request| answer(request, peer, context.clone(), limits, Arc::clone(&noted)));
+    let gate = Gate::new(stream, Arc::clone(&conduct), &limits);
+    let serving = builder.serve_connection(TokioIo::new(gate), service);
     tokio::pin!(serving);
-    let outcome = tokio::select! {
-        outcome = serving.as_mut() => outcome,
-        () = stop.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+    // Looked at again before a new head could have had its time twice.
+    let longest = limits.head_time / 4;
+    let mut stopping = false;
+    let outcome = loop {
+        let look = conduct.due(&limits).min(Instant::now() + longest);
+        tokio::select! {
+            outcome = serving.as_mut() => break outcome,
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                serving.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep_until(look.into()) => {
+                if conduct.due(&limits) <= Instant::now() {
+                    debug!("a connection took too long");
+                    metrics::counter!("callwright_http_slow_connections_total").increment(1);
+                    return;
+                }
+            }
         }
     };
     if let Err(error) = outcome {
@@ -193,8 +265,10 @@ async fn answer(
     peer: SocketAddr,
     context: Context,
     limits: Limits,
+    conduct: Arc<Conduct>,
 ) -> Result<Response, Infallible> {
     let began = Instant::now();
+    let (open, flaw) = conduct.begin();
     let (parts, body) = request.into_parts();
     let id = u128::from(rand::rng().next_u64()) << 64 | u128::from(rand::rng().next_u64());
     let mut whole = Request {
@@ -208,23 +282,24 @@ async fn answer(
         id,
     };
     let span = info_span!("http", method = %whole.method, path = loggable(&whole.path), request = whole.uuid());
-    let read = timeout(limits.body_time, Limited::new(body, limits.body).collect()).await;
-    let fault = match read {
-        Ok(Ok(collected)) => {
-            whole.body = collected.to_bytes();
-            None
-        }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Some(Fault::TooLarge { limit: limits.body })
-        }
-        Ok(Err(_)) => Some(Fault::Malformed { rule: String::from("the body broke off") }),
-        Err(_) => Some(Fault::Slow),
+    let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let fault = match refused_head(flaw, target, &whole, &limits)
+        .or_else(|| context.rates.take_source(peer.ip(), whole.received).err())
+    {
+        None => read_body(&mut whole, body, &limits).await.err(),
+        fault => fault,
     };
-    let fault = fault.or_else(|| refused_packing(&whole.headers));
     let dialect = dialects::of(&whole);
     let request_id = HeaderValue::from_str(&whole.uuid()).ok();
     let mut response = match fault {
-        Some(fault) => dialect.refuse(&whole, fault),
+        Some(fault) => {
+            let ends = ends_connection(&fault) && parts.version <= Version::HTTP_11;
+            let mut response = dialect.refuse(&whole, fault);
+            if ends {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
         None => tracing::Instrument::instrument(dialect.serve(whole, &context), span.clone()).await,
     };
     if let Some(value) = request_id {
@@ -234,11 +309,56 @@ async fn answer(
     span.in_scope(|| debug!(status, dialect = dialect.name(), "answered"));
     metrics::histogram!("callwright_http_seconds", "dialect" => dialect.name(), "status" => status.to_string())
         .record(began.elapsed().as_secs_f64());
-    Ok(response)
+    Ok(response.map(|body| open.body(body)))
 }
 
-/// Bodies that would grow when unpacked. One with both Content-Length and Transfer-Encoding never shows both here: the
-/// HTTP library drops the length, as RFC 9112, section 6.1, allows.
+/// What is wrong with a head that the HTTP library took.
+fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &Limits) -> Option<Fault> {
+    let long = Fault::LongTarget { limit: limits.target };
+    let large = Fault::LargeHead { headers: limits.headers, bytes: limits.header_bytes };
+    match flaw {
+        Some(Flaw::TwoLengths) => return Some(Fault::TwoLengths),
+        Some(Flaw::LongTarget) => return Some(long),
+        Some(Flaw::LargeHead) => return Some(large),
+        None => {}
+    }
+    // HTTP/2 does not pass the scanner.
+    let bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if target > limits.target {
+        Some(long)
+    } else if request.headers.len() > limits.headers || bytes > limits.header_bytes + AROUND_HEAD {
+        Some(large)
+    } else {
+        refused_packing(&request.headers)
+    }
+}
+
+async fn read_body(request: &mut Request, body: Incoming, limits: &Limits) -> Result<(), Fault> {
+    match timeout(limits.body_time, Limited::new(body, limits.body).collect()).await {
+        Ok(Ok(collected)) => {
+            request.body = collected.to_bytes();
+            Ok(())
+        }
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge { limit: limits.body }),
+        Ok(Err(_)) => Err(Fault::Malformed { rule: String::from("the body broke off") }),
+        Err(_) => Err(Fault::Slow),
+    }
+}
+
+/// Whether what is left of the request on the connection is better not read.
+fn ends_connection(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::TwoLengths
+            | Fault::LongTarget { .. }
+            | Fault::LargeHead { .. }
+            | Fault::TooLarge { .. }
+            | Fault::Slow
+            | Fault::MediaType { .. }
+    )
+}
+
+/// Bodies that would grow when unpacked.
 fn refused_packing(headers: &HeaderMap) -> Option<Fault> {
     let packed = headers.get_all(header::CONTENT_ENCODING).iter().any(|value| value != "identity");
     packed.then_some(Fault::MediaType { wanted: "sent without a Content-Encoding" })

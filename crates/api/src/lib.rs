@@ -8,11 +8,13 @@ mod dialects;
 mod fault;
 mod feed;
 mod http;
+mod rates;
 mod sign;
 
 pub use callbacks::{
     Blocked, Callback, Callbacks, Egress, Guard, Lookup, NoCallbacks, SystemLookup, Unreached, any_success,
 };
-pub use dialects::{Dialect, names as dialect_names};
+pub use dialects::{Dialect, names as dialect_names, route_flaws};
 pub use fault::Fault;
 pub use http::{Api, Limits, Request, Response};
+pub use rates::Rates;

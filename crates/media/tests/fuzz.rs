@@ -13,6 +13,11 @@ const VALID: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.
     m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n\
     a=rtcp:40001\r\na=ptime:20\r\na=sendrecv\r\nm=video 0 RTP/AVP 96\r\n";
 
+/// How many times the usual number of cases a long run asks for.
+fn rounds() -> u32 {
+    std::env::var("CALLWRIGHT_FUZZ_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1)
+}
+
 fn mutated(text: &[u8], edits: &[(usize, u8, u8)]) -> Vec<u8> {
     let mut bytes = text.to_vec();
     for (at, kind, byte) in edits {
@@ -35,7 +40,7 @@ fn edits() -> impl Strategy<Value = Vec<(usize, u8, u8)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000 * rounds(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn descriptions(edits in edits()) {
@@ -66,6 +71,43 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500 * rounds(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Telephone events with any content, any timestamp and any clock: keys come out one by one and never in a flood.
+    #[test]
+    fn keys(events in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..12), any::<u32>()), 0..100)) {
+        let start = Instant::now();
+        let mut receiver = callwright_media::dtmf::Receiver::default();
+        let mut told = 0;
+        for (i, (timestamp, mut payload, clock)) in events.into_iter().enumerate() {
+            if let Some(event) = payload.first_mut().filter(|_| i % 2 == 0) {
+                *event %= 16;
+            }
+            let now = start + FRAME * i as u32;
+            receiver.handle(now, timestamp, &payload, clock);
+            told += usize::from(receiver.poll(now).is_some());
+        }
+        prop_assert!(told <= 41, "at most 20 a second, in 2 seconds: {}", told);
+    }
+
+    /// RTP and RTCP that was right once.
+    #[test]
+    fn nearly_right_packets(edits in edits()) {
+        let rtp_packet = [&[0x80, 101, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7][..], &[5, 0x80, 3, 32]].concat();
+        if let Ok(packet) = rtp::packet::parse(&mutated(&rtp_packet, &edits)) {
+            prop_assert!(!packet.payload.is_empty());
+        }
+        let report = [
+            &[0x81, 200, 0, 12, 0, 0, 0, 7][..], &[1; 20], &[0, 0, 0, 5, 0, 0, 0, 0], &[2; 16],
+            &[0x81, 202, 0, 2, 0, 0, 0, 7, 1, 0, 0, 0],
+        ].concat();
+        if let Ok(compound) = rtp::rtcp::parse(&mutated(&report, &edits), 5) {
+            prop_assert!(compound.block.is_none_or(|block| block.ssrc == 5));
+        }
+    }
+}
+
 /// A packet of the peer with arbitrary numbers.
 fn hostile() -> impl Strategy<Value = (bool, u8, u16, u32, u32, usize)> {
     let payload_type = prop::sample::select(vec![0_u8, 8, 13, 101, 96, 128, 128 + 101, 200, 201, 203]);
@@ -74,7 +116,7 @@ fn hostile() -> impl Strategy<Value = (bool, u8, u16, u32, u32, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100 * rounds(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_peer_that_lies_about_every_number(packets in prop::collection::vec(hostile(), 1..200)) {

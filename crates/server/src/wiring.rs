@@ -93,7 +93,9 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     })?;
     let addresses =
         Addresses { http: listener.local_addr()?, sip_udp: sip.udp(), sip_tcp: sip.tcp(), pid: std::process::id() };
-    let api = Api::new(engine.calls(), now, move || metrics.render());
+    let flaws = callwright_api::route_flaws();
+    anyhow::ensure!(flaws.is_empty(), "the API's routes: {}", flaws.join("; "));
+    let api = Api::new(engine.calls(), now, move || metrics.render()).rates(settings.http.rates.rates());
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })

@@ -44,6 +44,11 @@ pub fn names() -> Vec<&'static str> {
     TABLE.iter().map(|dialect| dialect.name()).collect()
 }
 
+/// What is wrong with the routes of any dialect; a server that finds something does not start.
+pub fn route_flaws() -> Vec<String> {
+    native::route_flaws()
+}
+
 /// The dialect that a request is meant for.
 pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
     TABLE.iter().copied().find(|dialect| dialect.claims(request)).unwrap_or(&native::DIALECT)

@@ -1,6 +1,7 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
 use anyhow::Result;
+use callwright_api::Rates;
 use callwright_domain::agent::Switch;
 use callwright_domain::policy::CALLS_PER_CALLER_NUMBER;
 use callwright_domain::{AccountId, AgentId, KeyId, PhoneNumber, Pii, Scope, TrunkId};
@@ -85,6 +86,22 @@ pub(crate) enum LogFormat {
 pub(crate) struct Http {
     /// Address of the API; port 0 lets the system choose.
     pub(crate) listen: SocketAddr,
+    /// Requests a second.
+    pub(crate) rates: HttpRates,
+}
+
+/// `[http.rates]`: requests a second that are answered; 0 means any number. Counted by each process for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct HttpRates {
+    /// From one address (IPv6: one network of 64 bits).
+    pub(crate) per_source: u32,
+    /// With one key.
+    pub(crate) per_key: u32,
+    /// With certain keys, instead of `per_key`.
+    pub(crate) keys: BTreeMap<KeyId, u32>,
+    /// With all the keys of certain accounts together.
+    pub(crate) accounts: BTreeMap<AccountId, u32>,
 }
 
 /// `[sip]`
@@ -278,7 +295,22 @@ impl Default for Server {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)) }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), rates: HttpRates::default() }
+    }
+}
+
+impl Default for HttpRates {
+    fn default() -> Self {
+        let Rates { per_source, per_key, keys, accounts } = Rates::default();
+        Self { per_source, per_key, keys, accounts }
+    }
+}
+
+impl HttpRates {
+    /// The same as the API takes them.
+    pub(crate) fn rates(&self) -> Rates {
+        let Self { per_source, per_key, keys, accounts } = self.clone();
+        Rates { per_source, per_key, keys, accounts }
     }
 }
 

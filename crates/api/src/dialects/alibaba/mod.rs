@@ -124,6 +124,7 @@ async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Resul
         return Err(Fault::KeyDisabled);
     }
     claim.check(key.secret.expose())?;
+    context.rates.take_key(&key, request.received)?;
     if claim.nonce.is_empty() || claim.nonce.chars().count() > MAX_NONCE {
         return Err(invalid("SignatureNonce", &format!("must be 1 to {MAX_NONCE} characters")));
     }
@@ -228,11 +229,13 @@ struct VendorError {
     status: StatusCode,
     code: String,
     message: String,
+    /// Seconds after which to try again.
+    again_in_s: Option<u32>,
 }
 
 impl VendorError {
     fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into() }
+        Self { status, code: code.into(), message: message.into(), again_in_s: None }
     }
 
     fn parameter(field: &str, rule: &str) -> Self {
@@ -283,6 +286,16 @@ impl From<Fault> for VendorError {
             }
             Fault::Slow => Self::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", said),
             Fault::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", said),
+            Fault::LongTarget { .. } => Self::new(StatusCode::URI_TOO_LONG, "RequestURITooLong", said),
+            Fault::LargeHead { .. } => {
+                Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "RequestHeaderTooLarge", said)
+            }
+            Fault::TwoLengths => bad("InvalidRequest", &said),
+            Fault::RateLimited { again_in_s } => {
+                let mut error = bad("Throttling.User", "Request was denied due to user flow control.");
+                error.again_in_s = Some(again_in_s);
+                error
+            }
             Fault::MediaType { .. } => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", said),
             Fault::Conflict { .. } => bad("InvalidStatus.Instance", &said),
             Fault::Busy => bad("Throttling.User", "Request was denied due to user flow control."),

@@ -143,7 +143,11 @@ pub(super) fn failure(request: &Request, error: &VendorError) -> Response {
         "Message": error.message,
         "Recommend": recommend,
     });
-    response(request, error.status, &body)
+    let mut answer = response(request, error.status, &body);
+    if let Some(seconds) = error.again_in_s {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
 }
 
 fn request_id(request: &Request) -> String {

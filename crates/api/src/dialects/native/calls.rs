@@ -206,7 +206,22 @@ pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
 pub(super) async fn events(asked: &Asked<'_>) -> Result<Response, Fault> {
     let view = find(asked).await?;
     let after = asked.request.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
+    if is_told(asked, &view, after).await? {
+        // Browsers ask again when a stream ends; this answer ends that (the HTML standard's server-sent events).
+        return Ok(super::no_content());
+    }
     Ok(event_stream(feed::of_call(asked.context.calls.clone(), asked.account.clone(), view.plan.id, after)))
+}
+
+/// Whether a watcher that has seen the events up to `after` has seen all that there will ever be.
+async fn is_told(asked: &Asked<'_>, view: &CallView, after: u64) -> Result<bool, Fault> {
+    let CallState::Ended(_) = view.state else { return Ok(false) };
+    let settled = view.timeline.ended.is_some_and(|ended| asked.request.received.since(ended) > feed::AFTER_END);
+    if view.recording.is_none() && !settled {
+        return Ok(false);
+    }
+    let more = asked.context.calls.reader().journal(&asked.account, view.plan.id, after, 1).await;
+    Ok(more.map_err(|error| Fault::Storage(error.public()))?.is_empty())
 }
 
 pub(super) fn all_events(asked: &Asked<'_>) -> Response {

@@ -25,6 +25,10 @@ fn code(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::Replayed => (StatusCode::CONFLICT, "replayed"),
         Fault::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
         Fault::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+        Fault::LongTarget { .. } => (StatusCode::URI_TOO_LONG, "target_too_long"),
+        Fault::LargeHead { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),
+        Fault::TwoLengths => (StatusCode::BAD_REQUEST, "two_lengths"),
+        Fault::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Fault::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         Fault::Conflict { code, .. } => (StatusCode::CONFLICT, code),
         Fault::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
@@ -42,7 +46,13 @@ pub(super) fn response(request: &Request, fault: &Fault) -> Response {
     };
     let mut answer = worded(request, status, code, &fault.to_string(), field);
     if let Fault::Method { allowed } = fault {
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+        let allowed = if allowed.contains("GET") { format!("{allowed}, HEAD") } else { (*allowed).to_owned() };
+        if let Ok(allowed) = HeaderValue::try_from(allowed) {
+            answer.headers_mut().insert(header::ALLOW, allowed);
+        }
+    }
+    if let Fault::RateLimited { again_in_s } = fault {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*again_in_s));
     }
     if status == StatusCode::UNAUTHORIZED {
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,0 +1,101 @@
+//! The bytes of a connection on their way to the HTTP library: every one passes the scanner first. Hides the buffer
+//! between the two; decides nothing.
+
+use super::Limits;
+use super::conduct::Conduct;
+use super::scan::Scanner;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes read from the socket at a time.
+const PIECE: usize = 16 * 1024;
+/// Bytes thrown away at a time, and at most in one turn of the task, behind a head that was refused.
+const DISCARDED_A_TURN: usize = 256 * 1024;
+
+/// A TCP stream behind its scanner.
+pub(crate) struct Gate {
+    stream: TcpStream,
+    scanner: Scanner,
+    conduct: Arc<Conduct>,
+    passed: Vec<u8>,
+    /// How much of `passed` the library has.
+    read: usize,
+}
+
+impl Gate {
+    /// A gate before `stream`.
+    pub(crate) fn new(stream: TcpStream, conduct: Arc<Conduct>, limits: &Limits) -> Self {
+        Self { stream, scanner: Scanner::new(limits), conduct, passed: Vec::new(), read: 0 }
+    }
+
+    fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
+        let waiting = self.passed.get(self.read..).unwrap_or_default();
+        let length = waiting.len().min(buffer.remaining());
+        buffer.put_slice(waiting.get(..length).unwrap_or_default());
+        self.read += length;
+        if self.read >= self.passed.len() {
+            self.passed.clear();
+            self.read = 0;
+        }
+    }
+}
+
+impl AsyncRead for Gate {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let mut discarded = 0;
+        loop {
+            if this.read < this.passed.len() {
+                this.hand_over(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            if this.scanner.is_broken() {
+                return Poll::Ready(Ok(()));
+            }
+            if discarded > DISCARDED_A_TURN {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let mut piece = [0_u8; PIECE];
+            let mut piece = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.scanner.take(piece.filled(), &mut this.passed);
+            this.conduct.saw(this.scanner.is_in_head(), this.scanner.flawed(), Instant::now());
+            discarded += piece.filled().len();
+        }
+    }
+}
+
+impl AsyncWrite for Gate {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

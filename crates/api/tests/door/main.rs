@@ -1,0 +1,10 @@
+//! The HTTP door over real sockets, before a real engine and a store in memory: hostile bytes, limits, tenants, rates,
+//! secrets, and what is read back.
+
+mod fuzz;
+mod limits;
+mod mutations;
+mod rates;
+mod reading;
+mod support;
+mod tenants;
