@@ -32,7 +32,9 @@ pub(crate) fn run(root: &Path, length: Duration, seed: u64) -> Result<()> {
                 .status()
                 .context("cargo could not be started")?;
             if !status.success() {
-                bail!("fuzz: {package} {test} broke with seed {round}; `cargo xtask fuzz --seed {round}` shows it again");
+                bail!(
+                    "fuzz: {package} {test} broke with seed {round}; `cargo xtask fuzz --seed {round}` shows it again"
+                );
             }
         }
     }

@@ -168,7 +168,16 @@ mod tests {
         let (sender, live) = broadcast::channel(2);
         let calls = node.calls();
         let waiting = VecDeque::from(vec![journal[0].clone()]);
-        let feed = CallFeed { calls, account: node.account(), call, after: 0, live, waiting, stage: Stage::Live, told: Told::Going };
+        let feed = CallFeed {
+            calls,
+            account: node.account(),
+            call,
+            after: 0,
+            live,
+            waiting,
+            stage: Stage::Live,
+            told: Told::Going,
+        };
         // Far more than the channel holds, all of them old news by the time that they are read.
         for _ in 0..20 {
             let recorded = Recorded { seq: 1, at: Moment(0), event: CallEvent::Created };

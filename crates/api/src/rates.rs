@@ -159,9 +159,8 @@ mod tests {
         };
         let counters = Counters::new(rates);
         let now = Moment(5000);
-        let allowed = |name: &str, times: usize| {
-            (0..times).filter(|_| counters.take_key(&key(name), now).is_ok()).count()
-        };
+        let allowed =
+            |name: &str, times: usize| (0..times).filter(|_| counters.take_key(&key(name), now).is_ok()).count();
         assert_eq!(allowed("fast", 5), 3);
         assert_eq!(allowed("slow", 5), 0, "what was refused for the key counted for the account");
         assert!(counters.take_key(&key("slow"), Moment(6000)).is_ok());

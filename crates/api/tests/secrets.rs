@@ -62,21 +62,47 @@ async fn requests(server: &Server) -> Vec<(String, String)> {
     let mut bodies = Vec::new();
     let bearer = format!("Authorization: Bearer planted.{KEY}\r\n");
     for (place, target, headers, body) in [
-        ("wrongtoken", "/v1/agents", format!("Authorization: Bearer planted.{}\r\n", planted("wrongtoken")), String::new()),
+        (
+            "wrongtoken",
+            "/v1/agents",
+            format!("Authorization: Bearer planted.{}\r\n", planted("wrongtoken")),
+            String::new(),
+        ),
         ("basic", "/v1/agents", format!("Authorization: Basic {}\r\n", planted("basic")), String::new()),
         ("cookie", "/v1/agents", format!("Cookie: session={}\r\n", planted("cookie")), String::new()),
         ("apikey", "/v1/agents", format!("X-Api-Key: {}\r\n", planted("apikey")), String::new()),
         ("query", "/v1/agents?api_key=PlantedquerySecret7f3a", bearer.clone(), String::new()),
         ("path", "/v1/calls/PlantedpathSecret7f3a", bearer.clone(), String::new()),
         ("deeppath", "/v1/calls/x/PlanteddeeppathSecret7f3a", bearer.clone(), String::new()),
-        ("disabled", "/v1/agents", format!("Authorization: Bearer disabled.{}\r\n", planted("disabled")), String::new()),
+        (
+            "disabled",
+            "/v1/agents",
+            format!("Authorization: Bearer disabled.{}\r\n", planted("disabled")),
+            String::new(),
+        ),
         ("narrow", "/v1/agents", format!("Authorization: Bearer narrow.{}\r\n", planted("narrow")), String::new()),
         ("brokenjson", "/v1/calls", bearer.clone(), format!("{{\"agent\":\"{}\",", planted("brokenjson"))),
         ("unknownvalue", "/v1/calls", bearer.clone(), json!({"colour": planted("unknownvalue")}).to_string()),
         ("badnumber", "/v1/calls", bearer.clone(), json!({"agent": AGENT, "to": planted("badnumber")}).to_string()),
-        ("badtime", "/v1/calls", bearer.clone(), json!({"agent": AGENT, "to": NUMBER, "deadline": planted("badtime")}).to_string()),
-        ("badtype", "/v1/calls", bearer.clone(), json!({"agent": AGENT, "to": NUMBER, "overrides": {"limits": {"max_duration_s": planted("badtype")}}}).to_string()),
-        ("badvariant", "/v1/calls", bearer.clone(), json!({"agent": AGENT, "to": NUMBER, "overrides": {"recording": planted("badvariant")}}).to_string()),
+        (
+            "badtime",
+            "/v1/calls",
+            bearer.clone(),
+            json!({"agent": AGENT, "to": NUMBER, "deadline": planted("badtime")}).to_string(),
+        ),
+        (
+            "badtype",
+            "/v1/calls",
+            bearer.clone(),
+            json!({"agent": AGENT, "to": NUMBER, "overrides": {"limits": {"max_duration_s": planted("badtype")}}})
+                .to_string(),
+        ),
+        (
+            "badvariant",
+            "/v1/calls",
+            bearer.clone(),
+            json!({"agent": AGENT, "to": NUMBER, "overrides": {"recording": planted("badvariant")}}).to_string(),
+        ),
     ] {
         let method = if body.is_empty() { "GET" } else { "POST" };
         let answer = server.send(method, target, &headers, body.as_bytes()).await;
@@ -95,7 +121,8 @@ async fn requests(server: &Server) -> Vec<(String, String)> {
 async fn no_secret_is_written_anywhere() {
     let lines = Lines::default();
     tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(lines.clone()).init();
-    let callee = Callee::start(Plan { hang_up_after: Some(std::time::Duration::from_millis(300)), ..Plan::answer() }).await;
+    let callee =
+        Callee::start(Plan { hang_up_after: Some(std::time::Duration::from_millis(300)), ..Plan::answer() }).await;
     let server = server_over(NodeBuilder::to(&callee), Limits::default(), Rates::default()).await;
     put(&server, "planted", KEY, &Scope::ALL, KeyStatus::Active).await;
     put(&server, "disabled", &planted("disabled"), &Scope::ALL, KeyStatus::Disabled).await;
@@ -108,7 +135,8 @@ async fn no_secret_is_written_anywhere() {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         server.send(method, target, &bearer, body.as_bytes()).await
     };
-    let trunk = json!({"host": "127.0.0.1", "port": 9, "username": planted("trunkuser"), "password": planted("trunkpassword")});
+    let trunk =
+        json!({"host": "127.0.0.1", "port": 9, "username": planted("trunkuser"), "password": planted("trunkpassword")});
     let put_trunk = ask("PUT", "/v1/trunks/planted", trunk).await;
     assert_eq!(put_trunk.status, 200, "{}", put_trunk.json());
     assert_eq!(ask("PUT", "/v1/numbers/+15550456", json!({"trunk": "planted"})).await.status, 200);
@@ -130,7 +158,11 @@ async fn no_secret_is_written_anywhere() {
     }
 
     let written = String::from_utf8_lossy(&lines.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
-    assert!(written.contains("answered") && written.len() > 10_000, "the log was taken at its finest: {}", written.len());
+    assert!(
+        written.contains("answered") && written.len() > 10_000,
+        "the log was taken at its finest: {}",
+        written.len()
+    );
     for (place, body) in &errors {
         assert!(!body.contains(&planted(place)), "{place}: an error body shows it: {body}");
     }

@@ -87,7 +87,8 @@ fn statuses(text: &str) -> Vec<String> {
 async fn lost_framing_closes_the_connection_and_nothing_behind_it_is_read() {
     let end = end(&[HOME]).await;
     let mut tried = 0;
-    for (name, octets) in vectors("hostile").into_iter().chain(vectors("rfc4475")).filter(|(name, _)| is_framing(name)) {
+    for (name, octets) in vectors("hostile").into_iter().chain(vectors("rfc4475")).filter(|(name, _)| is_framing(name))
+    {
         let mut stream = TcpStream::connect(end.sip.tcp().expect("TCP listens")).await.expect("connected");
         // Early ends are what is wanted.
         let _early = stream.write_all(&[octets, sentinel()].concat()).await;

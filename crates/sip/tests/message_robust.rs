@@ -151,9 +151,9 @@ fn seed() -> u64 {
 
 /// Writes an input that broke something where the next run tries it first.
 fn keep_crasher(octets: &[u8]) -> PathBuf {
-    let name = octets.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| {
-        (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let name = octets
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3));
     let path = folder("crashers").join(format!("{name:016x}.bin"));
     std::fs::create_dir_all(folder("crashers")).expect("a folder");
     std::fs::write(&path, octets).expect("written");

@@ -8,7 +8,7 @@ use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The shared notes about one connection.
 #[derive(Debug)]
@@ -30,7 +30,12 @@ struct Notes {
     flawed: Option<(u64, Flaw)>,
     /// When each answer that is not over was last asked for more.
     answers: Vec<Weak<Mutex<Instant>>>,
+    /// Since when we have nothing more to say.
+    closing_since: Option<Instant>,
 }
+
+/// How long the peer of a refused request may go on sending it: the answer reaches it meanwhile.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// A request that is being answered, body and all.
 #[derive(Debug)]
@@ -46,6 +51,7 @@ impl Conduct {
             requests: 0,
             flawed: None,
             answers: Vec::new(),
+            closing_since: None,
         };
         Arc::new(Self { notes: Mutex::new(notes) })
     }
@@ -66,6 +72,11 @@ impl Conduct {
         }
     }
 
+    /// We have said our last on this connection.
+    pub(crate) fn closing(&self, now: Instant) {
+        self.notes().closing_since.get_or_insert(now);
+    }
+
     /// The library has read a request; the flaw of its head, when it has one.
     pub(crate) fn begin(self: &Arc<Self>) -> (Open, Option<Flaw>) {
         let mut notes = self.notes();
@@ -84,7 +95,8 @@ impl Conduct {
         let idle = (notes.open == 0 && head.is_none()).then(|| notes.idle_since + limits.keep_alive);
         let stalled = notes.answers.iter().filter_map(Weak::upgrade).map(|last| *locked(&last) + limits.stall).min();
         let far = Instant::now() + limits.keep_alive;
-        [head, idle, stalled].into_iter().flatten().min().unwrap_or(far)
+        let closing = notes.closing_since.map(|since| since + LINGER);
+        [head, idle, stalled, closing].into_iter().flatten().min().unwrap_or(far)
     }
 }
 
@@ -140,7 +152,6 @@ impl HttpBody for Watched {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn each_state_has_its_own_patience() {

@@ -25,12 +25,22 @@ pub(crate) struct Gate {
     passed: Vec<u8>,
     /// How much of `passed` the library has.
     read: usize,
+    side: Side,
+}
+
+/// How far the connection's end has come on our side.
+#[derive(PartialEq)]
+enum Side {
+    /// We may still write.
+    Open,
+    /// We have said that nothing follows.
+    Shut,
 }
 
 impl Gate {
     /// A gate before `stream`.
     pub(crate) fn new(stream: TcpStream, conduct: Arc<Conduct>, limits: &Limits) -> Self {
-        Self { stream, scanner: Scanner::new(limits), conduct, passed: Vec::new(), read: 0 }
+        Self { stream, scanner: Scanner::new(limits), conduct, passed: Vec::new(), read: 0, side: Side::Open }
     }
 
     fn hand_over(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -65,7 +75,8 @@ impl AsyncRead for Gate {
             let mut piece = ReadBuf::new(&mut piece);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
             if piece.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+                // Behind a flawed head the end of the stream must not overtake the answer.
+                return if this.scanner.is_holding() { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
             this.scanner.take(piece.filled(), &mut this.passed);
             this.conduct.saw(this.scanner.is_in_head(), this.scanner.flawed(), Instant::now());
@@ -84,7 +95,26 @@ impl AsyncWrite for Gate {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        if this.side == Side::Open {
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+            this.side = Side::Shut;
+            this.conduct.closing(Instant::now());
+        }
+        // Closing a socket with unread bytes resets the connection, and the answer may be lost with it: what is left of a
+        // request that was refused early is read first, for as long as the connection's conduct allows.
+        while !this.scanner.is_at_rest() {
+            let mut piece = [0_u8; PIECE];
+            let mut piece = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut this.stream).poll_read(context, &mut piece))?;
+            if piece.filled().is_empty() {
+                break;
+            }
+            this.passed.clear();
+            this.read = 0;
+            this.scanner.take(piece.filled(), &mut this.passed);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -103,6 +103,20 @@ impl Scanner {
         matches!(self.at, At::Broken)
     }
 
+    /// Whether a flawed head was found, behind which nothing passes.
+    pub(crate) const fn is_holding(&self) -> bool {
+        matches!(self.at, At::Held)
+    }
+
+    /// Whether no request is half-way through the scanner.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        match self.at {
+            At::RequestLine => self.line.is_empty(),
+            At::Through => true,
+            At::Headers | At::Body(_) | At::ChunkSize | At::Chunk(_) | At::Trailers | At::Held | At::Broken => false,
+        }
+    }
+
     /// The head that is flawed, counted from 1, and how.
     pub(crate) const fn flawed(&self) -> Option<(u64, Flaw)> {
         self.flawed

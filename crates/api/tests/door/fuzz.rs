@@ -18,17 +18,34 @@ fn corpus() -> Vec<(&'static str, String)> {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     vec![
         ("POST /v1/calls", start),
-        ("PUT /v1/agents/a1", String::from(r#"{"name":"A","opening":{"greeting":{"text":"Hi {{ name }}"}},"brain":{"system_prompt":"x","script":[{"when":["bye"],"say":"Bye","tool":"end_call"}]},"tools":[{"kind":"end_call","name":"end_call","description":"d"}],"voice":{"rate":1.0}}"#)),
-        ("PUT /v1/trunks/t1", String::from(r#"{"host":"sip.example","port":5060,"transport":"udp","username":"u","password":"p","realm":"r","domain":"d"}"#)),
+        (
+            "PUT /v1/agents/a1",
+            String::from(
+                r#"{"name":"A","opening":{"greeting":{"text":"Hi {{ name }}"}},"brain":{"system_prompt":"x","script":[{"when":["bye"],"say":"Bye","tool":"end_call"}]},"tools":[{"kind":"end_call","name":"end_call","description":"d"}],"voice":{"rate":1.0}}"#,
+            ),
+        ),
+        (
+            "PUT /v1/trunks/t1",
+            String::from(
+                r#"{"host":"sip.example","port":5060,"transport":"udp","username":"u","password":"p","realm":"r","domain":"d"}"#,
+            ),
+        ),
         ("PUT /v1/numbers/+15550999", String::from(r#"{"trunk":"loop","status":"active","max_calls":3}"#)),
         ("POST /v1/keys", String::from(r#"{"name":"k","scopes":["calls_read","config_read"]}"#)),
         (
             "alibaba form",
-            format!("AIAgentId={AGENT}&CalledNumber=%2B15550123&CallerNumber={}&UserData=%7B%7D&Config={}", encode(CALLER), encode(config)),
+            format!(
+                "AIAgentId={AGENT}&CalledNumber=%2B15550123&CallerNumber={}&UserData=%7B%7D&Config={}",
+                encode(CALLER),
+                encode(config)
+            ),
         ),
         (
             "alibaba json",
-            format!(r#"{{"AIAgentId":"{AGENT}","CalledNumber":"+15550123","CallerNumber":"{CALLER}","Config":{}}}"#, Value::from(config)),
+            format!(
+                r#"{{"AIAgentId":"{AGENT}","CalledNumber":"+15550123","CallerNumber":"{CALLER}","Config":{}}}"#,
+                Value::from(config)
+            ),
         ),
     ]
 }
@@ -45,8 +62,30 @@ impl Dice {
 }
 
 const TOKENS: [&str; 24] = [
-    "{", "}", "[", "]", "\"", ",", ":", "null", "true", "-1", "1e400", "9223372036854775808", "0.1", "\\u0000", "\\ud800",
-    "{{", "}}", "{% for x in range(9999999) %}", "%00", "&", "=", "+", "\r\n", "\u{202e}",
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ",",
+    ":",
+    "null",
+    "true",
+    "-1",
+    "1e400",
+    "9223372036854775808",
+    "0.1",
+    "\\u0000",
+    "\\ud800",
+    "{{",
+    "}}",
+    "{% for x in range(9999999) %}",
+    "%00",
+    "&",
+    "=",
+    "+",
+    "\r\n",
+    "\u{202e}",
 ];
 
 fn mutate(octets: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
@@ -72,9 +111,9 @@ fn mutate(octets: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
 async fn ask(server: &Server, decoder: &str, body: Vec<u8>, at: usize) -> Answer {
     match decoder.split_once(' ') {
         Some(("alibaba", kind)) => {
-            let content_type =
-                if kind == "json" { "application/json" } else { "application/x-www-form-urlencoded" };
-            let call = Signed { body, content_type, ..Signed::new("StartAIAgentOutboundCall", "", &format!("fuzz{at}")) };
+            let content_type = if kind == "json" { "application/json" } else { "application/x-www-form-urlencoded" };
+            let call =
+                Signed { body, content_type, ..Signed::new("StartAIAgentOutboundCall", "", &format!("fuzz{at}")) };
             call.send(server).await
         }
         Some((method, path)) => server.native_as("admin", method, path, &body).await,

@@ -166,7 +166,9 @@ async fn lists_come_in_pages_without_gap_or_repeat() {
     seen.sort();
     made.sort();
     assert_eq!(seen, made);
-    for (query, field) in [("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("status=done", "status")] {
+    for (query, field) in
+        [("limit=0", "limit"), ("limit=201", "limit"), ("cursor=x", "cursor"), ("status=done", "status")]
+    {
         let refused = server.native("GET", &format!("/v1/calls?{query}"), &Value::Null).await;
         assert_eq!((refused.status, refused.json()["error"]["field"].as_str()), (400, Some(field)), "{query}");
     }
@@ -180,7 +182,9 @@ async fn a_head_says_what_a_get_would() {
     for path in ["/healthz", "/v1/agents", "/v1/calls/nothing"] {
         let get = server.native("GET", path, &Value::Null).await;
         let mut stream = server.connect().await;
-        let request = format!("HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer admin.{SECRET}\r\n\r\n");
+        let request = format!(
+            "HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer admin.{SECRET}\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.expect("sent");
         let head = answer_of(&read_all(&mut stream).await);
         assert_eq!((head.status, head.header("content-length")), (get.status, get.header("content-length")), "{path}");

@@ -1,9 +1,7 @@
 //! Tenants and permissions over every route that the server says it has: the matrix is made from its own document, so a
 //! route that is added is tried too.
 
-use crate::support::{
-    Answer, OTHER_AGENT, OTHER_KEY, OTHER_NUMBER, OTHER_TRUNK, Server, Signed, key_with, server,
-};
+use crate::support::{Answer, OTHER_AGENT, OTHER_KEY, OTHER_NUMBER, OTHER_TRUNK, Server, Signed, key_with, server};
 use callwright_domain::Scope;
 use callwright_testkit::CALLER;
 use serde_json::{Value, json};
@@ -105,7 +103,11 @@ async fn what_another_tenant_has_looks_like_what_nobody_has() {
     assert!(tried >= 16, "{tried}");
     // Nothing of theirs was touched, though our own of the same name may have been made.
     for (kind, theirs, _) in &foreign {
-        let (path, key) = if *kind == "keys" { (String::from("/v1/keys"), OTHER_KEY) } else { (format!("/v1/{kind}/{theirs}"), OTHER_KEY) };
+        let (path, key) = if *kind == "keys" {
+            (String::from("/v1/keys"), OTHER_KEY)
+        } else {
+            (format!("/v1/{kind}/{theirs}"), OTHER_KEY)
+        };
         assert_eq!(server.native_as(key, "GET", &path, b"").await.status, 200, "{path}");
     }
     let trunk = server.native_as(OTHER_KEY, "GET", &format!("/v1/trunks/{OTHER_TRUNK}"), b"").await;
@@ -138,7 +140,8 @@ async fn ids_in_bodies_and_queries_reach_no_other_tenant() {
     let listed = server.native("GET", "/v1/calls", &Value::Null).await;
     assert_eq!(listed.json()["calls"], json!([]));
     for list in ["agents", "numbers", "trunks", "keys"] {
-        let text = String::from_utf8(server.native("GET", &format!("/v1/{list}"), &Value::Null).await.body).expect("text");
+        let text =
+            String::from_utf8(server.native("GET", &format!("/v1/{list}"), &Value::Null).await.body).expect("text");
         for (_, id, _) in &foreign {
             assert!(!text.contains(&format!("\"{id}\"")), "{list} shows {id}");
         }

@@ -179,8 +179,15 @@ pub(in crate::dialects) const fn scope_word(scope: Scope) -> &'static str {
 
 fn read<T: DeserializeOwned>(name: &str, value: Value) -> Result<T, Fault> {
     serde_json::from_value(value).map_err(|error| {
-        // Serde's words name the rule; what they quote is a key or a type, and a quoted value is cut.
-        let words: String = error.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+        // Serde's words quote the value before they name the rule: a value may be a secret in the wrong place.
+        let said = error.to_string();
+        let rule = match said.rsplit_once(", expected ") {
+            Some((before, rule)) if !before.starts_with("unknown field") => {
+                format!("must be {}", rule.replace('`', ""))
+            }
+            _ => said,
+        };
+        let words: String = rule.chars().filter(|c| !c.is_control()).take(200).collect();
         match words.strip_prefix("unknown field `").and_then(|rest| rest.split_once('`')) {
             Some((field, rest)) if name.is_empty() => Fault::Unknown { field: field.to_owned(), known: expected(rest) },
             Some((field, rest)) => Fault::Unknown { field: format!("{name}.{field}"), known: expected(rest) },
