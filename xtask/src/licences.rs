@@ -20,6 +20,9 @@ struct Package {
     source: Option<String>,
 }
 
+/// Packages that name no licence and bring its text alone: what that text is.
+const BY_TEXT: &[(&str, &str)] = &[("language-tokenizer", "WTFPL")];
+
 /// One complaint for each package whose licence is not allowed.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(root.join("deny.toml")).context("deny.toml cannot be read")?;
@@ -31,10 +34,14 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
         .context("cargo metadata could not be started")?;
     let metadata: Metadata = serde_json::from_slice(&output.stdout).context("cargo metadata is not readable")?;
     let outside = metadata.packages.iter().filter(|package| package.source.is_some());
-    Ok(outside
-        .filter(|package| !package.license.as_deref().is_some_and(|licence| permits(licence, &allowed)))
-        .map(|package| {
-            let licence = package.license.as_deref().unwrap_or("no licence at all");
+    let named = outside.map(|package| {
+        let by_text = BY_TEXT.iter().find(|(name, _)| *name == package.name).map(|(_, licence)| *licence);
+        (package, package.license.as_deref().or(by_text))
+    });
+    Ok(named
+        .filter(|(_, licence)| !licence.is_some_and(|licence| permits(licence, &allowed)))
+        .map(|(package, licence)| {
+            let licence = licence.unwrap_or("no licence at all");
             format!("{} {}: {licence} is not allowed by deny.toml", package.name, package.version)
         })
         .collect())
