@@ -10,7 +10,7 @@ use callwright_sip::message::{
     Capabilities, HeaderName, Message, ParseErrorKind, Response, StatusCode, StreamParser, find_body, parse_datagram,
     validate_request, validate_response,
 };
-use message_support::fixtures;
+use message_support::{fixtures, folder};
 
 /// Mutations tried; the unoptimised build does fewer so that the suite stays quick.
 const MUTATIONS: usize = if cfg!(debug_assertions) { 20_000 } else { 300_000 };
