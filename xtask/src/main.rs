@@ -57,6 +57,12 @@ enum Chore {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Run a whole campaign against the callee simulator, with a pause and two kills, and compare every row.
+    Campaign {
+        /// Arguments handed to tests/campaign.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// How many agent calls one core carries. Needs the load tools; see docs/capacity.md.
     Capacity {
         /// Arguments handed to tests/capacity.py.
@@ -78,11 +84,8 @@ fn main() -> Result<()> {
             run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
         }
         Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
-        Chore::Capacity { rest } => {
-            let mut arguments = vec!["tests/capacity.py"];
-            arguments.extend(rest.iter().map(String::as_str));
-            run(&root, "python3", &arguments)
-        }
+        Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
+        Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }
 }
 
@@ -91,6 +94,12 @@ fn ci(root: &Path) -> Result<()> {
     format::run(root, true)?;
     run(root, "cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     run(root, "cargo", &["test", "--locked", "--workspace", "--quiet"])
+}
+
+fn script(root: &Path, path: &str, rest: &[String]) -> Result<()> {
+    let mut arguments = vec![path];
+    arguments.extend(rest.iter().map(String::as_str));
+    run(root, "python3", &arguments)
 }
 
 fn run(root: &Path, program: &str, arguments: &[&str]) -> Result<()> {

@@ -45,6 +45,10 @@ pub type Response = http::Response<Body>;
 pub struct Limits {
     /// Largest body in bytes; larger ones are answered with 413.
     pub body: usize,
+    /// Largest file of callees in bytes, and time for it to arrive.
+    pub upload: (usize, Duration),
+    /// Files of callees that arrive at once; further ones are answered as too many.
+    pub uploads: usize,
     /// Longest request target in bytes; longer ones are answered with 414. Alibaba's SDKs put whole configurations into
     /// the query. The URI type takes 64 KiB less two bytes.
     pub target: usize,
@@ -70,6 +74,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body: 1024 * 1024,
+            // A quarter of a million callees.
+            upload: (32 * 1024 * 1024, Duration::from_secs(120)),
+            uploads: 4,
             target: 65_534,
             header_bytes: 32 * 1024,
             headers: 100,
@@ -145,6 +152,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// How many requests came in this second.
     pub(crate) rates: Arc<Counters>,
+    /// Places for bodies that are whole files.
+    pub(crate) uploads: Arc<Semaphore>,
 }
 
 /// The HTTP API of a server.
@@ -161,8 +170,10 @@ impl Api {
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let rates = Arc::new(Counters::new(Rates::default()));
-        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates };
-        Self { context, limits: Limits::default() }
+        let limits = Limits::default();
+        let uploads = Arc::new(Semaphore::new(limits.uploads));
+        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates, uploads };
+        Self { context, limits }
     }
 
     /// The same with other limits of its connections.
@@ -283,10 +294,19 @@ async fn answer(
     };
     let span = info_span!("http", method = %whole.method, path = loggable(&whole.path), request = whole.uuid());
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let place;
     let fault = match refused_head(flaw, target, &whole, &limits)
         .or_else(|| context.rates.take_source(peer.ip(), whole.received).err())
     {
-        None => read_body(&mut whole, body, &limits).await.err(),
+        None => {
+            // Held until the answer is made: so long the file is in memory.
+            place = is_upload(&whole).then(|| Arc::clone(&context.uploads).try_acquire_owned());
+            match &place {
+                Some(Err(_)) => Some(Fault::Busy),
+                Some(Ok(_)) => read_body(&mut whole, body, limits.upload).await.err(),
+                None => read_body(&mut whole, body, (limits.body, limits.body_time)).await.err(),
+            }
+        }
         fault => fault,
     };
     let dialect = dialects::of(&whole);
@@ -333,16 +353,22 @@ fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &L
     }
 }
 
-async fn read_body(request: &mut Request, body: Incoming, limits: &Limits) -> Result<(), Fault> {
-    match timeout(limits.body_time, Limited::new(body, limits.body).collect()).await {
+async fn read_body(request: &mut Request, body: Incoming, (most, time): (usize, Duration)) -> Result<(), Fault> {
+    match timeout(time, Limited::new(body, most).collect()).await {
         Ok(Ok(collected)) => {
             request.body = collected.to_bytes();
             Ok(())
         }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge { limit: limits.body }),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge { limit: most }),
         Ok(Err(_)) => Err(Fault::Malformed { rule: String::from("the body broke off") }),
         Err(_) => Err(Fault::Slow),
     }
+}
+
+/// Whether the body may be a whole file: callees on their way into a campaign.
+fn is_upload(request: &Request) -> bool {
+    let inside = request.path.strip_prefix("/v1/campaigns/").and_then(|rest| rest.strip_suffix("/callees"));
+    request.method == Method::POST && inside.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 /// Whether what is left of the request on the connection is better not read.

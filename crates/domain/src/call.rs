@@ -4,6 +4,7 @@
 //! replaying, tests all day.
 
 use crate::agent::AgentProfile;
+use crate::campaign::CampaignCall;
 use crate::policy::Refusal;
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub struct CallPlan {
     pub deadline: Option<Moment>,
     /// Where the request came from.
     pub origin: Origin,
+    /// Which call of a campaign it is, when it is one.
+    #[serde(default)]
+    pub campaign: Option<CampaignCall>,
 }
 
 /// The identifiers of an INVITE, committed before it is sent, so that a restart can tell a retransmission from a

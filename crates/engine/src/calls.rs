@@ -1,6 +1,7 @@
 //! What the outside may ask of calls. The only door into the engine: dialects, the feed and the command line hold a
 //! [`Calls`], nothing else. Hides the store's writing half, the registry of live calls and the dialer.
 
+use crate::campaigns::Campaigns;
 use crate::journal::Fed;
 use crate::limits;
 use crate::live::Order;
@@ -259,7 +260,13 @@ impl Calls {
         self.node.recordings.read(&BlobName::new(name)?)
     }
 
-    async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
+    /// Campaigns.
+    pub fn campaigns(&self) -> Campaigns<'_> {
+        Campaigns::new(&self.node, self)
+    }
+
+    /// What a request comes to: references resolved, the agent with its patch, the number that shows.
+    pub(crate) async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
         let reader = &self.node.reader;
         let stored = reader.agent(&request.account, &request.agent).await?.ok_or(Refusal::UnknownAgent)?;
         let mut agent = stored.profile;
@@ -282,6 +289,7 @@ impl Calls {
             due: request.due.unwrap_or(now),
             deadline: request.deadline,
             origin: request.origin,
+            campaign: None,
         })
     }
 

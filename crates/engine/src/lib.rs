@@ -4,6 +4,7 @@
 //! Never opens a socket, speaks HTTP or SQL, and never knows which dialect a call came from.
 
 pub mod calls;
+mod campaigns;
 mod clock;
 mod dialer;
 mod journal;
@@ -22,6 +23,7 @@ pub use calls::{
     Accepting, AgentFlaw, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
     Started,
 };
+pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use clock::Clock;
 pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};

@@ -19,6 +19,16 @@ pub const VOICE_REPORTS: usize = 64;
 pub const CLAIM_BATCH: usize = 50;
 /// How often the queue is looked at when nobody rings the bell; other nodes may have put something there.
 pub const CLAIM_EVERY: Duration = Duration::from_millis(150);
+/// How often campaigns are looked at when nobody rings their bell: a free line is used within this time.
+pub const CAMPAIGN_TICK: Duration = Duration::from_millis(100);
+/// How often a campaign that another node drives is asked for: that node may have died.
+pub const CAMPAIGN_CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How often a campaign's abandoned calls are counted anew.
+pub const CAMPAIGN_GUARD_EVERY: Duration = Duration::from_secs(2);
+/// How long a row waits that the rules do not allow yet.
+pub const CAMPAIGN_AGAIN: Duration = Duration::from_secs(15 * 60);
+/// Callees written in one transaction of an upload: a few milliseconds, so that calls are accepted in between.
+pub const IMPORT_BATCH: usize = 500;
 /// How often leases are renewed. A lease lasts [`LEASE`].
 pub const LEASE_EVERY: Duration = Duration::from_secs(1);
 /// How long a node's claim on its calls lasts without renewal (BARS section 4.2).

@@ -2,6 +2,7 @@
 //! Never knows what a single call is doing: that is [`crate::live`].
 
 use crate::calls::Calls;
+use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
@@ -96,6 +97,10 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
     pub(crate) bell: Notify,
+    /// Rung when a campaign was moved or got callees here.
+    pub(crate) campaign_bell: Notify,
+    /// The pace of each campaign on the wire.
+    pub(crate) gates: Gates,
     draining: AtomicBool,
 }
 
@@ -150,6 +155,8 @@ impl Engine {
             registry: Registry::default(),
             tasks: tasks.clone(),
             bell: Notify::new(),
+            campaign_bell: Notify::new(),
+            gates: Gates::new(),
             draining: AtomicBool::new(false),
         });
         tasks.spawn(writer.run(tasks.stopping()));
@@ -161,6 +168,7 @@ impl Engine {
         tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
         tasks.spawn(Dialer::new(Arc::clone(&node)).run());
+        tasks.spawn(Driver::new(Arc::clone(&node)).run());
         Ok(Self { node })
     }
 

@@ -65,6 +65,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         due: NOW,
         deadline: None,
         origin: Origin::default(),
+        campaign: None,
     };
     let idempotency = Idempotency { key: id.to_string(), body_hash: [7; 32] };
     Ok(Admission { plan, idempotency: Some(idempotency), response: "{\"status\":\"queued\"}".into() })

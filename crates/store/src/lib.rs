@@ -9,6 +9,7 @@
 pub mod aliases;
 pub mod blobs;
 mod calls;
+mod campaigns;
 mod configuration;
 mod error;
 mod reader;
@@ -21,6 +22,9 @@ pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
     Admission, AdmitError, Admitted, CallFilter, CallView, Ending, Finished, Idempotency, Interrupted, Page, Purged,
     Record, Stage,
+};
+pub use campaigns::{
+    Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
 };
 pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;

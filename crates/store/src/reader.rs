@@ -1,6 +1,8 @@
 //! The reading verbs. Every one takes the account and sees nothing of another's, except [`Reader::key`], by which an
 //! account is found. Sees what is committed; never writes.
 
+mod campaigns;
+
 use crate::calls::{CallFilter, CallView, Page, Record};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};
 use crate::sql::{Pool, reading};

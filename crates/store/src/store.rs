@@ -3,6 +3,8 @@
 //!
 //! Dropping a verb's future does not undo it: once queued it is carried out, and only its answer is lost.
 
+mod campaigns;
+
 use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Ending, Finished, Interrupted, Purged};

@@ -90,6 +90,7 @@ impl Default for Pace {
 
 /// When and how often a callee who was not reached is called again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryPlan {
     /// The ends after which it is tried again.
     pub on: Vec<HangupCause>,
@@ -187,12 +188,44 @@ pub struct Campaign {
     pub state: CampaignState,
     /// Why it stopped by itself or was stopped; none while it goes on.
     pub stopped: Option<Stopped>,
+    /// Why it paused by itself, as a word; none when it did not.
+    pub trouble: Option<String>,
     /// When it was created.
     pub created: Moment,
     /// When it was first started.
     pub started: Option<Moment>,
     /// When its last row was final.
     pub finished: Option<Moment>,
+}
+
+/// Why a campaign that runs dials nobody at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Its start lies ahead.
+    NotYet(Moment),
+    /// It is outside its windows, until then; none: they never open again.
+    Closed(Option<Moment>),
+    /// Too many answered calls found nobody speaking.
+    Abandonment,
+}
+
+impl Campaign {
+    /// Why it dials nobody at `now` although it runs; none: it dials as lines get free.
+    pub fn hold(&self, now: Moment, guard: pacing::Guard) -> Option<Hold> {
+        if let Some(starts) = self.settings.starts.filter(|starts| *starts > now) {
+            return Some(Hold::NotYet(starts));
+        }
+        if let Some(Opening::Closed(until)) = self.settings.windows.as_ref().map(|windows| windows.opening(now)) {
+            return Some(Hold::Closed(until));
+        }
+        let guarded = self.settings.abandonment_guard.is_on() && guard == pacing::Guard::Halt;
+        guarded.then_some(Hold::Abandonment)
+    }
+
+    /// Whether its deadline has passed.
+    pub fn is_late(&self, now: Moment) -> bool {
+        self.settings.deadline.is_some_and(|deadline| deadline <= now)
+    }
 }
 
 /// Where a campaign stands.
@@ -448,6 +481,15 @@ pub fn settle(attempt: &Attempt, retry: &RetryPlan, state: CampaignState, deadli
         (Contact::Connected | Contact::Abandoned, _) => RowState::Answered,
         (Contact::None, HangupCause::Cancelled) => RowState::Cancelled,
         (Contact::None, HangupCause::Expired) => RowState::Expired,
+        (
+            Contact::None,
+            HangupCause::CalleeBlocked
+            | HangupCause::DestinationRefused
+            | HangupCause::OutsideHours
+            | HangupCause::OverLimit
+            | HangupCause::NoConsent
+            | HangupCause::RuleRefused,
+        ) => RowState::Refused,
         (Contact::None, _) => RowState::Unanswered,
     };
     Settled { state, due: None }
@@ -506,8 +548,8 @@ pub struct Row {
     pub max_duration_s: Option<u64>,
     /// Where it stands.
     pub state: RowState,
-    /// When it is or was to be called.
-    pub due: Moment,
+    /// When it is to be called; none: it is not.
+    pub due: Option<Moment>,
     /// Calls made so far.
     pub attempts: u32,
     /// The latest call.

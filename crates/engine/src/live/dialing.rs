@@ -173,7 +173,11 @@ impl LiveCall {
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
         self.commit(CallEvent::Dialing { intent }).await?;
         *attempt += 1;
+        let turn = self.node.gates.turn(&self.plan).await;
         let sip = self.passage.in_turn(self.node.sip.invite(invite)).await??;
+        if let Some(turn) = turn {
+            turn.left();
+        }
         if *attempt == 1 {
             if let Some(opening) = conversation.opening_request() {
                 brain.warm(opening);

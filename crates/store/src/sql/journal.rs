@@ -168,6 +168,9 @@ async fn add(
     }
     if !was_ended {
         record(conn, &standing).await?;
+        if let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) {
+            super::campaigns::settle_call(conn, &standing.key, (cause, ended)).await?;
+        }
     }
     Ok(recorded)
 }

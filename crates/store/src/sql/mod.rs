@@ -20,6 +20,8 @@
 //! Released files are never edited; steps only add. The same file runs on both databases.
 
 pub(crate) mod admission;
+pub(crate) mod campaign_rows;
+pub(crate) mod campaigns;
 pub(crate) mod configuration;
 pub(crate) mod dialect;
 pub(crate) mod journal;

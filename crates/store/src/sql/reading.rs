@@ -261,14 +261,17 @@ pub(crate) async fn journal(
         .fetch_all(pool)
         .await?
         .iter()
-        .map(|row| {
-            Ok(Recorded {
-                seq: unsigned("sequence number", row.read("seq")?)?,
-                at: Moment(row.read("at")?),
-                event: of_json::<CallEvent>("event", row.read("event")?)?,
-            })
-        })
+        .map(recorded_of)
         .collect()
+}
+
+/// The event that the columns `seq`, `at` and `event` spell.
+pub(super) fn recorded_of(row: &Row) -> Result<Recorded, StoreError> {
+    Ok(Recorded {
+        seq: unsigned("sequence number", row.read("seq")?)?,
+        at: Moment(row.read("at")?),
+        event: of_json::<CallEvent>("event", row.read("event")?)?,
+    })
 }
 
 /// See [`crate::Reader::records`].
@@ -329,7 +332,7 @@ pub(crate) async fn alias(
 }
 
 /// A page of at most `limit` from one item more than that.
-fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = items.len() > limit;
     items.truncate(limit);

@@ -7,7 +7,7 @@
 
 use super::{Conn, Opener, dialect};
 use crate::sqlite::DirectoryLock;
-use crate::{AdmitError, StoreError};
+use crate::{AdmitError, CampaignError, StoreError};
 use std::pin::Pin;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +34,15 @@ pub(crate) trait Failure: From<StoreError> + Send + 'static {
 impl Failure for StoreError {
     fn store(&self) -> Option<&StoreError> {
         Some(self)
+    }
+}
+
+impl Failure for CampaignError {
+    fn store(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Unknown | Self::Illegal(_) | Self::State(_) | Self::Empty | Self::Importing => None,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         due: NOW,
         deadline: None,
         origin: Origin::default(),
+        campaign: None,
     };
     Admission { plan, idempotency: None, response: String::new() }
 }

@@ -35,4 +35,9 @@ conforms! {
     life::each_attempt_has_its_record,
     life::due_calls_are_given_out_once_in_order,
     life::lists_are_narrowed_and_paged,
+    campaigns::an_import_counts_whole_or_not_at_all,
+    campaigns::a_row_is_called_once_for_each_attempt,
+    campaigns::a_refused_launch_changes_nothing,
+    campaigns::a_pause_and_a_stop_hold_at_once,
+    campaigns::another_account_sees_no_campaign,
 }

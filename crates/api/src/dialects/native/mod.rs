@@ -2,6 +2,7 @@
 //! reachable here under our own names; the routes are in one table with the scope that each needs.
 
 mod calls;
+mod campaigns;
 mod configuration;
 mod decode;
 mod openapi;
@@ -58,6 +59,7 @@ enum Operation {
     ListKeys,
     MakeKey,
     DeleteKey,
+    Campaign(campaigns::Action),
     Health,
     Ready,
     Metrics,
@@ -76,6 +78,15 @@ struct Route {
 
 const fn route(method: Method, path: &'static [&'static str], operation: Operation, scope: Option<Scope>) -> Route {
     Route { method, path, operation, scope }
+}
+
+/// A route to campaigns: reading takes the scope of reading calls, everything else that of making them.
+const fn campaign(method: Method, path: &'static [&'static str], action: campaigns::Action) -> Route {
+    let scope = match method {
+        Method::GET => Scope::CallsRead,
+        _ => Scope::CallsWrite,
+    };
+    route(method, path, Operation::Campaign(action), Some(scope))
 }
 
 /// Every route. One that is not here does not exist, and one that is here says who may use it.
@@ -104,6 +115,18 @@ static ROUTES: &[Route] = &[
     route(Method::GET, &["v1", "keys"], Operation::ListKeys, Some(Scope::KeysWrite)),
     route(Method::POST, &["v1", "keys"], Operation::MakeKey, Some(Scope::KeysWrite)),
     route(Method::DELETE, &["v1", "keys", "*"], Operation::DeleteKey, Some(Scope::KeysWrite)),
+    campaign(Method::POST, &["v1", "campaigns"], campaigns::Action::Create),
+    campaign(Method::GET, &["v1", "campaigns"], campaigns::Action::List),
+    campaign(Method::GET, &["v1", "campaigns", "*"], campaigns::Action::Show),
+    campaign(Method::PUT, &["v1", "campaigns", "*"], campaigns::Action::Change),
+    campaign(Method::DELETE, &["v1", "campaigns", "*"], campaigns::Action::Delete),
+    campaign(Method::POST, &["v1", "campaigns", "*", "start"], campaigns::Action::Start),
+    campaign(Method::POST, &["v1", "campaigns", "*", "pause"], campaigns::Action::Pause),
+    campaign(Method::POST, &["v1", "campaigns", "*", "resume"], campaigns::Action::Resume),
+    campaign(Method::POST, &["v1", "campaigns", "*", "stop"], campaigns::Action::Stop),
+    campaign(Method::POST, &["v1", "campaigns", "*", "callees"], campaigns::Action::AddCallees),
+    campaign(Method::GET, &["v1", "campaigns", "*", "callees"], campaigns::Action::ListCallees),
+    campaign(Method::GET, &["v1", "campaigns", "*", "results"], campaigns::Action::Results),
     route(Method::GET, &["healthz"], Operation::Health, None),
     route(Method::GET, &["readyz"], Operation::Ready, None),
     route(Method::GET, &["metrics"], Operation::Metrics, None),
@@ -204,6 +227,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::ListKeys => configuration::list_keys(&asked).await,
         Operation::MakeKey => configuration::make_key(&asked).await,
         Operation::DeleteKey => configuration::delete_key(&asked).await,
+        Operation::Campaign(action) => campaigns::serve(action, &asked).await,
         Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
     }
 }
@@ -245,7 +269,8 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::DeleteTrunk
         | Operation::ListKeys
         | Operation::MakeKey
-        | Operation::DeleteKey => Err(Fault::Internal),
+        | Operation::DeleteKey
+        | Operation::Campaign(_) => Err(Fault::Internal),
     }
 }
 
@@ -289,6 +314,9 @@ fn methods(path: &[&str]) -> &'static str {
         ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
         ["v1", "agents" | "numbers" | "trunks", "*"] => "DELETE, GET, PUT",
         ["v1", "keys", "*"] => "DELETE",
+        ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",
+        ["v1", "campaigns", "*"] => "DELETE, GET, PUT",
+        ["v1", "campaigns", "*", "start" | "pause" | "resume" | "stop"] => "POST",
         _ => "GET",
     }
 }

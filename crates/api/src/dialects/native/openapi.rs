@@ -1,11 +1,11 @@
 //! The OpenAPI 3.1 document, made from the route table and what is said here about each operation. Says nothing that the
 //! code does not do: a test holds it against the table.
 
-use super::{Operation, ROUTES, Route};
+use super::{Operation, ROUTES, Route, campaigns};
 use serde_json::{Map, Value, json};
 
 /// What is said about one operation.
-struct Words {
+pub(super) struct Words {
     id: &'static str,
     summary: &'static str,
     /// Name of the body's schema.
@@ -15,7 +15,7 @@ struct Words {
     answer: Option<&'static str>,
 }
 
-const fn words(
+pub(super) const fn words(
     id: &'static str,
     summary: &'static str,
     body: Option<&'static str>,
@@ -55,6 +55,7 @@ const fn about(operation: Operation) -> Words {
             words("makeKey", "Make a key; its secret is shown once", Some("NewKey"), "201", Some("Key"))
         }
         Operation::DeleteKey => words("deleteKey", "Delete a key", None, "204", None),
+        Operation::Campaign(action) => campaigns::about(action),
         Operation::Health => words("health", "Whether the process answers", None, "200", None),
         Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
         Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
@@ -108,7 +109,8 @@ fn operation(route: &Route) -> Value {
         "responses": {words.status: answer, "default": {"$ref": "#/components/responses/error"}},
     });
     if let Some(schema) = words.body {
-        let required = route.operation != Operation::HangUp;
+        let optional = [Operation::HangUp, Operation::Campaign(campaigns::Action::Stop)];
+        let required = !optional.contains(&route.operation);
         operation["requestBody"] = json!({"required": required, "content": content(schema)});
     }
     match route.scope {
@@ -130,6 +132,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     let query: &[&str] = match route.operation {
         Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
         Operation::ListAgents => &["limit", "cursor"],
+        Operation::Campaign(action) => campaigns::query_of(action),
         _ => &[],
     };
     all.extend(query.iter().map(|name| one(name, "query")));
@@ -142,7 +145,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     all
 }
 
-fn object(required: &[&str], members: Value) -> Value {
+pub(super) fn object(required: &[&str], members: Value) -> Value {
     json!({"type": "object", "required": required, "properties": members})
 }
 
@@ -153,7 +156,7 @@ fn schemas() -> Value {
     let of = |name: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}});
     let page = |name: &str, items: Value| object(&[name], json!({name: items, "next": {"type": ["string", "null"]}}));
     let agent = shape(&serde_json::to_value(callwright_domain::AgentProfile::default()).unwrap_or_default());
-    json!({
+    let mut all = json!({
         "Error": object(&["error"], json!({"error": object(&["code", "message", "request_id"], json!({
             "code": text, "message": text, "field": text, "request_id": text}))})),
         "StartCall": object(&["agent", "to"], json!({
@@ -187,7 +190,11 @@ fn schemas() -> Value {
             "id": text, "name": text, "scopes": {"type": "array", "items": text}, "status": text,
             "secret": {"type": "string", "description": "In the answer that made the key, and never again"}})),
         "Keys": object(&["keys"], json!({"keys": of("Key")})),
-    })
+    });
+    for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})) {
+        all[name] = schema;
+    }
+    all
 }
 
 /// Where a trunk stands: only ever shown.

@@ -3,7 +3,8 @@
 use crate::fault::Fault;
 use crate::http::{Request, Response};
 use callwright_domain::Refusal;
-use callwright_engine::{OrderError, StartError};
+use callwright_engine::{CampaignFault, OrderError, StartError};
+use callwright_store::CampaignError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -107,6 +108,27 @@ pub(super) fn not_started(request: &Request, error: &StartError) -> Result<Respo
             Ok(worded(request, StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", &error.to_string(), None))
         }
         StartError::Store(error) => Err(Fault::Storage(error.public())),
+    }
+}
+
+/// The answer to a campaign that was not made or changed.
+pub(super) fn not_campaign(request: &Request, fault: &CampaignFault) -> Result<Response, Fault> {
+    let conflict = |rule: &'static str, code: &'static str| Err(Fault::Conflict { rule, code });
+    match fault {
+        CampaignFault::Refused(refusal) => Ok(refused(request, *refusal)),
+        CampaignFault::Flaw(flaw) => Err(Fault::Invalid { field: flaw.field.clone(), rule: flaw.rule.clone() }),
+        CampaignFault::Agent(rule) => Err(Fault::Invalid { field: String::from("agent"), rule: rule.clone() }),
+        CampaignFault::Campaign(error) => match error {
+            CampaignError::Unknown => Err(Fault::NotFound { what: "campaign" }),
+            CampaignError::Illegal(_) | CampaignError::State(_) => {
+                conflict("the campaign's state does not allow this", "wrong_state")
+            }
+            CampaignError::Empty => conflict("the campaign has no callees that can be called", "no_callees"),
+            CampaignError::Importing => {
+                conflict("callees are being added to the campaign by another request", "import_running")
+            }
+            CampaignError::Store(error) => Err(Fault::Storage(error.public())),
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! What every backend must do, told once: each check gets a freshly opened, empty store.
 
 pub(crate) mod admission;
+pub(crate) mod campaigns;
 pub(crate) mod configuration;
 pub(crate) mod life;
 
@@ -46,6 +47,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         created: NOW,
         due: NOW,
         deadline: None,
+        campaign: None,
         origin: Origin { dialect: "native".into(), memo: String::new() },
     }
 }

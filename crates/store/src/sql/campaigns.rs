@@ -1,0 +1,458 @@
+//! Writing campaigns: their own rows, imports, launches, and what the end of a call means for the row that it was made
+//! for. Never decides: [`CampaignState::apply`] and [`settle`] do.
+
+use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, campaign_of, day_of};
+use super::rows::{cause_word, json, parsed, unsigned};
+use super::{Conn, admission, dialect, query};
+use crate::calls::Key;
+use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, StepOrder, Verdict};
+use crate::{AdmitError, NodeIdentity, StoreError};
+use callwright_domain::campaign::{
+    Attempt, Campaign, CampaignState, Contact, RowState, Settings, Step, Stopped, settle,
+};
+use callwright_domain::{CampaignId, HangupCause, Moment, Recorded};
+
+const INSERT: &str = "
+    INSERT INTO campaigns (account, id, settings, state, created, places, imports)
+    VALUES ($1, $2, $3, $4, $5, 0, 0)";
+
+const INSERT_ROW: &str = "
+    INSERT INTO campaign_rows (account, campaign, place, import, line, once, number, own_id, details, state, due, attempts,
+        reason, updated)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, $12, $13)
+    ON CONFLICT DO NOTHING";
+
+/// A row may be called once by each number of attempts, by the owner of a campaign that runs.
+const TAKE_ROW: &str = "
+    UPDATE campaign_rows SET state = 'calling', due = NULL, attempts = attempts + 1, call = $5, reason = NULL, updated = $6
+    WHERE account = $1 AND campaign = $2 AND place = $3 AND attempts = $4 AND due IS NOT NULL
+        AND EXISTS (SELECT 1 FROM campaigns c WHERE c.account = $1 AND c.id = $2 AND c.state = 'running'
+            AND c.owner = $7 AND c.epoch = $8)";
+
+const CLAIM: &str = "
+    UPDATE campaigns SET owner = $1, epoch = $2 WHERE finished IS NULL AND state <> 'draft' AND (owner IS NULL OR (
+        NOT (owner = $1 AND epoch = $2) AND NOT EXISTS (SELECT 1 FROM nodes
+            WHERE nodes.node = campaigns.owner AND nodes.epoch = campaigns.epoch AND nodes.lease_until > $3)))";
+
+const SETTLE: &str = "
+    UPDATE campaign_rows SET state = $5, due = $6, cause = $7, updated = $8
+    WHERE account = $1 AND campaign = $2 AND place = $3 AND call = $4 AND state = 'calling'";
+
+const COUNT_DAY: &str = "
+    INSERT INTO campaign_days (account, campaign, day, answered, abandoned) VALUES ($1, $2, $3, 1, $4)
+    ON CONFLICT (account, campaign, day) DO UPDATE SET answered = campaign_days.answered + 1,
+        abandoned = campaign_days.abandoned + excluded.abandoned";
+
+/// Loads a campaign and keeps it from changing until the transaction's end.
+async fn load(conn: &mut Conn, key: &CampaignKey) -> Result<Campaign, CampaignError> {
+    dialect::lock_row(
+        conn,
+        "SELECT id FROM campaigns WHERE account = $1 AND id = $2",
+        &[key.account.as_str(), key.id.as_str()],
+    )
+    .await?;
+    let mut select = query("SELECT ");
+    select.push(CAMPAIGN_COLUMNS).push(" FROM campaigns WHERE account = $1 AND id = $2");
+    let row = select.bind(key.account.as_str()).bind(key.id.as_str()).fetch_optional(conn).await?;
+    Ok(campaign_of(&row.ok_or(CampaignError::Unknown)?)?)
+}
+
+/// [`crate::Store::create_campaign`].
+pub(crate) async fn create(conn: &mut Conn, campaign: &Campaign) -> Result<(), StoreError> {
+    query(INSERT)
+        .bind(campaign.account.as_str())
+        .bind(campaign.id.as_str())
+        .bind(json(&campaign.settings)?)
+        .bind(campaign.state.word())
+        .bind(campaign.created.millis())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// [`crate::Store::change_campaign`].
+pub(crate) async fn change(conn: &mut Conn, key: &CampaignKey, settings: &Settings) -> Result<Campaign, CampaignError> {
+    let campaign = load(conn, key).await?;
+    if campaign.state.is_over() {
+        return Err(CampaignError::State(campaign.state));
+    }
+    query("UPDATE campaigns SET settings = $3 WHERE account = $1 AND id = $2")
+        .bind(key.account.as_str())
+        .bind(key.id.as_str())
+        .bind(json(settings)?)
+        .execute(conn)
+        .await?;
+    Ok(Campaign { settings: settings.clone(), ..campaign })
+}
+
+/// [`crate::Store::step_campaign`].
+pub(crate) async fn step(
+    conn: &mut Conn,
+    key: &CampaignKey,
+    order: &StepOrder,
+    now: Moment,
+) -> Result<Campaign, CampaignError> {
+    let (mut campaign, step) = (load(conn, key).await?, order.step);
+    campaign.state = campaign.state.apply(step)?;
+    if step == Step::Start {
+        if !has_rows(
+            conn,
+            key,
+            "SELECT 1 FROM campaign_rows r, campaigns c WHERE r.account = $1 AND r.campaign = $2 \
+            AND c.account = $1 AND c.id = $2 AND r.import <= c.imports AND r.due IS NOT NULL LIMIT 1",
+        )
+        .await?
+        {
+            return Err(CampaignError::Empty);
+        }
+        campaign.started = Some(now);
+    }
+    if step == Step::Finish {
+        if has_work(conn, key).await? {
+            return Err(CampaignError::State(CampaignState::Running));
+        }
+        campaign.finished = Some(now);
+    }
+    campaign.stopped = order.stopped.or(campaign.stopped);
+    campaign.trouble.clone_from(&order.trouble);
+    query(
+        "UPDATE campaigns SET state = $3, stopped = $4, started = $5, finished = $6, trouble = $7
+         WHERE account = $1 AND id = $2",
+    )
+    .bind(key.account.as_str())
+    .bind(key.id.as_str())
+    .bind(campaign.state.word())
+    .bind(campaign.stopped.map(Stopped::word))
+    .bind(campaign.started.map(Moment::millis))
+    .bind(campaign.finished.map(Moment::millis))
+    .bind(campaign.trouble.as_deref())
+    .execute(conn)
+    .await?;
+    Ok(campaign)
+}
+
+/// [`crate::Store::close_stopped`]: rows that were still to be called get their last state, `limit` at a time; when none is
+/// left and no call is up, the campaign is finished.
+pub(crate) async fn close_stopped(
+    conn: &mut Conn,
+    key: &CampaignKey,
+    limit: u32,
+    now: Moment,
+) -> Result<Option<Moment>, CampaignError> {
+    let campaign = load(conn, key).await?;
+    let (CampaignState::Stopped, None) = (campaign.state, campaign.finished) else { return Ok(campaign.finished) };
+    let left = campaign.stopped.unwrap_or(Stopped::Asked).leftover();
+    let swept = query(
+        "UPDATE campaign_rows SET state = $3, due = NULL, updated = $4 WHERE account = $1 AND campaign = $2
+            AND place IN (SELECT place FROM campaign_rows WHERE account = $1 AND campaign = $2 AND due IS NOT NULL
+                ORDER BY due, place LIMIT $5)",
+    )
+    .bind(key.account.as_str())
+    .bind(key.id.as_str())
+    .bind(left.word())
+    .bind(now.millis())
+    .bind(i64::from(limit))
+    .execute(&mut *conn)
+    .await?;
+    if swept > 0 || has_work(conn, key).await? {
+        return Ok(None);
+    }
+    query("UPDATE campaigns SET finished = $3 WHERE account = $1 AND id = $2")
+        .bind(key.account.as_str())
+        .bind(key.id.as_str())
+        .bind(now.millis())
+        .execute(conn)
+        .await?;
+    Ok(Some(now))
+}
+
+/// Whether a row is to be called or being called.
+async fn has_work(conn: &mut Conn, key: &CampaignKey) -> Result<bool, StoreError> {
+    let due = "SELECT 1 FROM campaign_rows WHERE account = $1 AND campaign = $2 AND due IS NOT NULL LIMIT 1";
+    let calling = "SELECT 1 FROM campaign_rows WHERE account = $1 AND campaign = $2 AND state = 'calling' LIMIT 1";
+    Ok(has_rows(conn, key, due).await? || has_rows(conn, key, calling).await?)
+}
+
+async fn has_rows(conn: &mut Conn, key: &CampaignKey, statement: &'static str) -> Result<bool, StoreError> {
+    let found = query(statement).bind(key.account.as_str()).bind(key.id.as_str()).fetch_optional(conn).await?;
+    Ok(found.is_some())
+}
+
+/// [`crate::Store::delete_campaign`]: rows first, `limit` at a time, then the campaign; `true` when it is gone.
+pub(crate) async fn delete(conn: &mut Conn, key: &CampaignKey, limit: u32) -> Result<bool, CampaignError> {
+    let campaign = load(conn, key).await?;
+    if campaign.state != CampaignState::Draft && campaign.finished.is_none() {
+        return Err(CampaignError::State(campaign.state));
+    }
+    let gone = forget(conn, key, (0, limit)).await?;
+    if gone > 0 {
+        return Ok(false);
+    }
+    query("DELETE FROM campaigns WHERE account = $1 AND id = $2")
+        .bind(key.account.as_str())
+        .bind(key.id.as_str())
+        .execute(conn)
+        .await?;
+    Ok(true)
+}
+
+/// Removes up to `limit` rows of imports after `import`.
+async fn forget(conn: &mut Conn, key: &CampaignKey, (import, limit): (i64, u32)) -> Result<u64, StoreError> {
+    query(
+        "DELETE FROM campaign_rows WHERE account = $1 AND campaign = $2 AND place IN (SELECT place FROM campaign_rows
+            WHERE account = $1 AND campaign = $2 AND import > $3 ORDER BY place LIMIT $4)",
+    )
+    .bind(key.account.as_str())
+    .bind(key.id.as_str())
+    .bind(import)
+    .bind(i64::from(limit))
+    .execute(conn)
+    .await
+}
+
+/// [`crate::Store::begin_import`]. `None`: rows of an import that broke off are in the way and were removed, `limit` at a
+/// time; ask again.
+pub(crate) async fn begin_import(
+    conn: &mut Conn,
+    import: &Import,
+    limit: u32,
+    now: Moment,
+) -> Result<bool, CampaignError> {
+    let campaign = load(conn, &import.key).await?;
+    if campaign.state.is_over() {
+        return Err(CampaignError::State(campaign.state));
+    }
+    let (account, id) = (import.key.account.as_str(), import.key.id.as_str());
+    let row = query("SELECT imports, importing, importing_until FROM campaigns WHERE account = $1 AND id = $2")
+        .bind(account)
+        .bind(id)
+        .fetch_one(&mut *conn)
+        .await?;
+    let holder: Option<String> = row.read("importing")?;
+    let until: Option<i64> = row.read("importing_until")?;
+    if holder.is_some_and(|holder| holder != import.token) && until.is_some_and(|until| until > now.millis()) {
+        return Err(CampaignError::Importing);
+    }
+    query("UPDATE campaigns SET importing = $3, importing_until = $4 WHERE account = $1 AND id = $2")
+        .bind(account)
+        .bind(id)
+        .bind(&import.token)
+        .bind(now.after(Import::LEASE).millis())
+        .execute(&mut *conn)
+        .await?;
+    Ok(forget(conn, &import.key, (row.read("imports")?, limit)).await? == 0)
+}
+
+/// [`crate::Store::add_rows`]: for each row whether its number is a duplicate.
+pub(crate) async fn add_rows(
+    conn: &mut Conn,
+    import: &Import,
+    rows: &[NewRow],
+    now: Moment,
+) -> Result<Vec<bool>, CampaignError> {
+    let (account, id) = (import.key.account.as_str(), import.key.id.as_str());
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let held = query(
+        "UPDATE campaigns SET places = places + $4, importing_until = $5
+         WHERE account = $1 AND id = $2 AND importing = $3 RETURNING places, imports",
+    )
+    .bind(account)
+    .bind(id)
+    .bind(&import.token)
+    .bind(count)
+    .bind(now.after(Import::LEASE).millis())
+    .fetch_optional(&mut *conn)
+    .await?
+    .ok_or(CampaignError::Importing)?;
+    let (mut place, number) = (held.read::<i64>("places")? - count, held.read::<i64>("imports")? + 1);
+    let mut duplicates = Vec::with_capacity(rows.len());
+    for row in rows {
+        place += 1;
+        let inserted = insert_row(conn, &import.key, (place, number), row, now).await?;
+        if !inserted {
+            let twin = NewRow { callee: Err((twin_number(row), RowState::Duplicate.word())), ..row.clone() };
+            insert_row(conn, &import.key, (place, number), &twin, now).await?;
+        }
+        duplicates.push(!inserted);
+    }
+    Ok(duplicates)
+}
+
+fn twin_number(row: &NewRow) -> callwright_domain::Pii<String> {
+    match &row.callee {
+        Ok(callee) => callwright_domain::Pii::new(callee.number.dial().to_owned()),
+        Err((given, _)) => given.clone(),
+    }
+}
+
+async fn insert_row(
+    conn: &mut Conn,
+    key: &CampaignKey,
+    (place, import): (i64, i64),
+    row: &NewRow,
+    now: Moment,
+) -> Result<bool, StoreError> {
+    let insert = query(INSERT_ROW).bind(key.account.as_str()).bind(key.id.as_str()).bind(place).bind(import);
+    let insert = insert.bind(i64::try_from(row.line).unwrap_or(i64::MAX));
+    let insert = match &row.callee {
+        Ok(callee) => {
+            let number = callee.number.dial();
+            let once = match row.repeats {
+                Repeats::Skipped => number.to_owned(),
+                Repeats::Called => format!("{number}#{place}"),
+            };
+            insert
+                .bind(once)
+                .bind(number)
+                .bind(callee.own_id.as_deref())
+                .bind(json(&Details::of(callee))?)
+                .bind(RowState::Waiting.word())
+                .bind(callee.due.unwrap_or(now).millis())
+                .bind(None::<String>)
+        }
+        Err((given, why)) => {
+            let state = if *why == RowState::Duplicate.word() { RowState::Duplicate } else { RowState::Invalid };
+            insert
+                .bind(format!("#{place}"))
+                .bind(given.expose())
+                .bind(None::<String>)
+                .bind(json(&Details::default())?)
+                .bind(state.word())
+                .bind(None::<i64>)
+                .bind(*why)
+        }
+    };
+    Ok(insert.bind(now.millis()).execute(conn).await? == 1)
+}
+
+/// [`crate::Store::end_import`]: `commit` makes its rows count; otherwise the next import removes them.
+pub(crate) async fn end_import(conn: &mut Conn, import: &Import, commit: i64) -> Result<(), CampaignError> {
+    let ended = query(
+        "UPDATE campaigns SET imports = imports + $4, importing = NULL, importing_until = NULL
+         WHERE account = $1 AND id = $2 AND importing = $3",
+    )
+    .bind(import.key.account.as_str())
+    .bind(import.key.id.as_str())
+    .bind(&import.token)
+    .bind(commit)
+    .execute(conn)
+    .await?;
+    if ended == 1 { Ok(()) } else { Err(CampaignError::Importing) }
+}
+
+/// [`crate::Store::claim_campaigns`].
+pub(crate) async fn claim(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<u64, StoreError> {
+    query(CLAIM).bind(&me.node).bind(me.epoch).bind(now.millis()).execute(conn).await
+}
+
+/// [`crate::Store::launch`].
+pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, now: Moment) -> Result<(), AdmitError> {
+    let (account, id) = (order.key.account.as_str(), order.key.id.as_str());
+    let call = order.admission.plan.id.to_string();
+    let place = i64::try_from(order.row).unwrap_or(i64::MAX);
+    dialect::lock_row(conn, "SELECT id FROM campaigns WHERE account = $1 AND id = $2", &[account, id]).await?;
+    let taken = query(TAKE_ROW)
+        .bind(account)
+        .bind(id)
+        .bind(place)
+        .bind(i64::from(order.attempts))
+        .bind(&call)
+        .bind(now.millis())
+        .bind(&me.node)
+        .bind(me.epoch)
+        .execute(&mut *conn)
+        .await?;
+    if taken != 1 {
+        return Err(StoreError::NotOwner.into());
+    }
+    admission::admit(conn, &order.admission, now).await?;
+    query("INSERT INTO campaign_attempts (account, campaign, place, attempt, call) VALUES ($1, $2, $3, $4, $5)")
+        .bind(account)
+        .bind(id)
+        .bind(place)
+        .bind(i64::from(order.attempts) + 1)
+        .bind(call)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// [`crate::Store::judge_row`]; `false`: the row has moved on meanwhile.
+pub(crate) async fn judge_row(
+    conn: &mut Conn,
+    key: &CampaignKey,
+    verdict: &Verdict,
+    now: Moment,
+) -> Result<bool, StoreError> {
+    let changed = query(
+        "UPDATE campaign_rows SET state = $5, due = $6, reason = $7, updated = $8
+         WHERE account = $1 AND campaign = $2 AND place = $3 AND attempts = $4 AND due IS NOT NULL",
+    )
+    .bind(key.account.as_str())
+    .bind(key.id.as_str())
+    .bind(i64::try_from(verdict.row).unwrap_or(i64::MAX))
+    .bind(i64::from(verdict.attempts))
+    .bind(verdict.state.word())
+    .bind(verdict.due.map(Moment::millis))
+    .bind(&verdict.reason)
+    .bind(now.millis())
+    .execute(conn)
+    .await?;
+    Ok(changed == 1)
+}
+
+/// What the end of a call means for the row that it was made for, in the transaction that ends it. Calls of no campaign
+/// cost one look into an index.
+pub(super) async fn settle_call(
+    conn: &mut Conn,
+    key: &Key,
+    (cause, ended): (HangupCause, Moment),
+) -> Result<(), StoreError> {
+    let attempt = query("SELECT campaign, place, attempt FROM campaign_attempts WHERE account = $1 AND call = $2")
+        .bind(key.0.as_str())
+        .bind(key.1.to_string())
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(attempt) = attempt else { return Ok(()) };
+    let id: CampaignId = parsed("campaign id", attempt.read::<&str>("campaign")?)?;
+    let row = query("SELECT settings, state FROM campaigns WHERE account = $1 AND id = $2")
+        .bind(key.0.as_str())
+        .bind(id.as_str())
+        .fetch_one(&mut *conn)
+        .await?;
+    let settings: Settings = super::rows::of_json("campaign", row.read("settings")?)?;
+    let state = CampaignState::of_word(row.read("state")?);
+    let state = state.ok_or_else(|| StoreError::unreadable("campaign", "unknown state"))?;
+    let contact = contact(conn, key, ended).await?;
+    let number = unsigned("attempt", attempt.read("attempt")?)?;
+    let settled = settle(&Attempt { number, cause, contact, ended }, &settings.retry, state, settings.deadline);
+    query(SETTLE)
+        .bind(key.0.as_str())
+        .bind(id.as_str())
+        .bind(attempt.read::<i64>("place")?)
+        .bind(key.1.to_string())
+        .bind(settled.state.word())
+        .bind(settled.due.map(Moment::millis))
+        .bind(cause_word(cause)?)
+        .bind(ended.millis())
+        .execute(&mut *conn)
+        .await?;
+    let abandoned = match contact {
+        Contact::None => return Ok(()),
+        Contact::Connected => 0,
+        Contact::Abandoned => 1,
+    };
+    query(COUNT_DAY).bind(key.0.as_str()).bind(id.as_str()).bind(day_of(ended)).bind(abandoned).execute(conn).await?;
+    Ok(())
+}
+
+/// Whether somebody answered and was spoken to; the journal up to here is in this transaction.
+async fn contact(conn: &mut Conn, key: &Key, ended: Moment) -> Result<Contact, StoreError> {
+    let rows = query("SELECT seq, at, event FROM events WHERE account = $1 AND call = $2 ORDER BY seq LIMIT 200")
+        .bind(key.0.as_str())
+        .bind(key.1.to_string())
+        .fetch_all(conn)
+        .await?;
+    let journal = rows.iter().map(super::reading::recorded_of).collect::<Result<Vec<Recorded>, StoreError>>()?;
+    Ok(Contact::of(&journal, ended))
+}
