@@ -10,6 +10,7 @@ mod scan;
 
 use crate::dialects;
 use crate::fault::Fault;
+use crate::peers::{self, Cluster};
 use crate::rates::{Counters, Rates};
 use axum::body::Body;
 use bytes::Bytes;
@@ -154,6 +155,8 @@ pub(crate) struct Context {
     pub(crate) rates: Arc<Counters>,
     /// Places for bodies that are whole files.
     pub(crate) uploads: Arc<Semaphore>,
+    /// The other nodes that may send orders here.
+    pub(crate) cluster: Option<Cluster>,
 }
 
 /// The HTTP API of a server.
@@ -172,7 +175,7 @@ impl Api {
         let rates = Arc::new(Counters::new(Rates::default()));
         let limits = Limits::default();
         let uploads = Arc::new(Semaphore::new(limits.uploads));
-        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates, uploads };
+        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates, uploads, cluster: None };
         Self { context, limits }
     }
 
@@ -187,6 +190,13 @@ impl Api {
     #[must_use]
     pub fn rates(mut self, rates: Rates) -> Self {
         self.context.rates = Arc::new(Counters::new(rates));
+        self
+    }
+
+    /// Takes orders of other nodes, too.
+    #[must_use]
+    pub fn cluster(mut self, cluster: Option<Cluster>) -> Self {
+        self.context.cluster = cluster;
         self
     }
 
@@ -320,6 +330,7 @@ async fn answer(
             }
             response
         }
+        None if whole.path == peers::PATH => peers::answer(context.cluster.as_ref(), &context.calls, &whole).await,
         None => tracing::Instrument::instrument(dialect.serve(whole, &context), span.clone()).await,
     };
     if let Some(value) = request_id {

@@ -8,6 +8,7 @@ mod dialects;
 mod fault;
 mod feed;
 mod http;
+mod peers;
 mod rates;
 mod sign;
 
@@ -17,4 +18,5 @@ pub use callbacks::{
 pub use dialects::{Dialect, names as dialect_names, route_flaws};
 pub use fault::Fault;
 pub use http::{Api, Limits, Request, Response};
+pub use peers::Cluster;
 pub use rates::Rates;

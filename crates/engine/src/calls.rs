@@ -6,6 +6,7 @@ use crate::journal::Fed;
 use crate::limits;
 use crate::live::Order;
 use crate::node::Node;
+use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
@@ -120,6 +121,9 @@ pub enum OrderError {
     /// It is not answered yet.
     #[error("the call is not answered yet")]
     NotAnswered,
+    /// Another node runs it and cannot be reached.
+    #[error("the node that runs the call cannot be reached")]
+    Elsewhere,
     /// Too many orders wait already.
     #[error("the call has too many orders waiting")]
     Busy,
@@ -389,6 +393,27 @@ impl Calls {
         Ok((first, usable))
     }
 
+    /// Carries out another node's order for a call that should be live here. Never sends it on.
+    ///
+    /// # Errors
+    /// [`OrderError`]; [`OrderError::NotAnswered`] when it is not live here (any more), and whoever asks looks again.
+    pub async fn obey(&self, message: PeerMessage) -> Result<(), OrderError> {
+        let view = self.node.reader.call(&message.account, message.call).await?.ok_or(OrderError::UnknownCall)?;
+        if let callwright_domain::CallState::Ended(cause) = view.state {
+            return Err(OrderError::Ended(cause));
+        }
+        match self.node.registry.send(message.call, message.order.into_order()) {
+            Sent::Yes => Ok(()),
+            Sent::Full => Err(OrderError::Busy),
+            Sent::NotLive(Order::HangUp(_)) => {
+                self.node.end(&message.account, message.call, HangupCause::Cancelled).await?;
+                self.node.waiting.forget(message.call);
+                Ok(())
+            }
+            Sent::NotLive(_) => Err(OrderError::NotAnswered),
+        }
+    }
+
     async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
         if let callwright_domain::CallState::Ended(cause) = view.state {
@@ -397,12 +422,12 @@ impl Calls {
         match self.node.registry.send(call, order) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
-            Sent::NotLive(Order::HangUp(_)) => {
-                self.node.end(account, call, HangupCause::Cancelled).await?;
+            Sent::NotLive(order) => {
+                let order = PeerOrder::of(&order).ok_or(OrderError::NotAnswered)?;
+                peers::order(&self.node, PeerMessage { account: account.clone(), call, order }).await?;
                 self.node.waiting.forget(call);
                 Ok(())
             }
-            Sent::NotLive(_) => Err(OrderError::NotAnswered),
         }
     }
 }

@@ -49,6 +49,11 @@ impl Dialer {
                 way_at = None;
                 continue;
             }
+            if !self.node.may_dial() {
+                claim_at = Instant::now() + CLAIM_EVERY;
+                way_at = None;
+                continue;
+            }
             self.end_expired().await;
             // Who waits already goes first: the room that is left is for new ones.
             way_at = self.start_waiting();

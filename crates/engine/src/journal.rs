@@ -1,14 +1,14 @@
 //! Writes what happens to calls, in order, and tells those who watch. One task for the whole node: entries of many calls
 //! that wait together are committed together. Never reads; a watcher that fell behind reads the store.
 
-use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_QUEUE};
+use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_QUEUE, JOURNAL_RETRY};
 use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded};
 use callwright_store::{Ending, Finished, Store, StoreError};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 /// An event as watchers get it.
 #[derive(Debug, Clone)]
@@ -101,27 +101,28 @@ impl Writer {
                     entries.push(entry);
                 }
             }
-            let writes = order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries));
+            let writes =
+                order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries, &stop));
             join_all(writes).await;
         }
     }
 
     /// Writes the waiting events of one call in order and tells everyone. The end has a verb of its own, because the
     /// record and the slot go with it in one transaction.
-    async fn write(&self, entries: Vec<Entry>) {
+    async fn write(&self, entries: Vec<Entry>, stop: &CancellationToken) {
         let mut waiting: Vec<Entry> = Vec::with_capacity(entries.len());
         for entry in entries {
             if matches!(entry.event, CallEvent::Ended { .. }) {
-                self.append(std::mem::take(&mut waiting)).await;
-                self.finish(entry).await;
+                self.append(std::mem::take(&mut waiting), stop).await;
+                self.finish(entry, stop).await;
             } else {
                 waiting.push(entry);
             }
         }
-        self.append(waiting).await;
+        self.append(waiting, stop).await;
     }
 
-    async fn append(&self, entries: Vec<Entry>) {
+    async fn append(&self, entries: Vec<Entry>, stop: &CancellationToken) {
         let Some(first) = entries.first() else { return };
         let (account, call) = (first.account.clone(), first.call);
         let mut answers = Vec::new();
@@ -130,7 +131,19 @@ impl Writer {
             events.push((entry.at, entry.event));
             answers.extend(entry.written);
         }
-        let outcome = self.store.append(call, events).await;
+        // What may be dialled only once it is written must hear of a refusal at once; everything else has happened
+        // already, and is written when the database is back.
+        let dials = events.iter().any(|(_, event)| matches!(event, CallEvent::Dialing { .. }));
+        let outcome = loop {
+            match self.store.append(call, events.clone()).await {
+                Err(error @ StoreError::Away { .. }) if !dials => {
+                    if !wait_for_return(&error, stop).await {
+                        break Err(error);
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
         match &outcome {
             Ok(written) => written.iter().for_each(|recorded| self.feed(&account, call, recorded.clone())),
             Err(error) => error!(%call, %error, "events could not be written"),
@@ -140,10 +153,19 @@ impl Writer {
         }
     }
 
-    async fn finish(&self, entry: Entry) {
+    async fn finish(&self, entry: Entry, stop: &CancellationToken) {
         let CallEvent::Ended { cause, status, q850 } = entry.event else { return };
         let ending = Ending { cause, status, q850 };
-        let outcome = self.store.finish(entry.call, entry.at, ending).await;
+        let outcome = loop {
+            match self.store.finish(entry.call, entry.at, ending).await {
+                Err(error @ StoreError::Away { .. }) => {
+                    if !wait_for_return(&error, stop).await {
+                        break Err(error);
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
         match &outcome {
             Ok(Finished::Now(recorded)) => self.feed(&entry.account, entry.call, recorded.clone()),
             // The first end stands; nobody needs to hear of it twice.
@@ -158,6 +180,16 @@ impl Writer {
     fn feed(&self, account: &AccountId, call: CallId, recorded: Recorded) {
         // Fails only when nobody watches.
         self.feed.send(Fed { account: account.clone(), call, recorded }).ok();
+    }
+}
+
+/// Waits a little for a database that is away; `false`: the node goes down, and what is not written now is told by the
+/// next life or by another node, which ends the call.
+async fn wait_for_return(error: &StoreError, stop: &CancellationToken) -> bool {
+    warn!(%error, "events wait until the database is back");
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(JOURNAL_RETRY) => true,
     }
 }
 

@@ -33,6 +33,24 @@ pub const IMPORT_BATCH: usize = 500;
 pub const LEASE_EVERY: Duration = Duration::from_secs(1);
 /// How long a node's claim on its calls lasts without renewal (BARS section 4.2).
 pub const LEASE: Duration = Duration::from_secs(10);
+/// A node of several that could not renew its lease for this long takes and dials nothing, three seconds before others
+/// may take its calls (BARS section 4.2).
+pub const LEASE_DOUBT: Duration = Duration::from_secs(7);
+/// How often a node of several looks for calls whose owner is dead. With [`LEASE`] it keeps the end of such a call, and
+/// its place among its caller number's calls, below fifteen seconds.
+pub const UNDERTAKE_EVERY: Duration = Duration::from_secs(1);
+/// How long the journal waits before it tries again to write what a database that is away did not take.
+pub const JOURNAL_RETRY: Duration = Duration::from_millis(500);
+/// How often an order for a call of another node is tried before it counts as unreached. With [`PEER_WAIT`] and
+/// [`PEER_PAUSE`] the asker hears something within two seconds.
+pub const PEER_TRIES: u32 = 3;
+/// Longest that one try may take.
+pub const PEER_WAIT: Duration = Duration::from_millis(500);
+/// Pause between tries.
+pub const PEER_PAUSE: Duration = Duration::from_millis(100);
+/// How long a node that could not be reached is still told to hang up. Well beyond a lease: by then it was reached, or
+/// its calls have been ended by another.
+pub const PEER_INSISTENCE: Duration = Duration::from_secs(30);
 /// The most that one hang-up may wait for the agent to finish its sentence.
 pub const GRACEFUL_STOP: Duration = Duration::from_secs(10);
 /// How long a call's end may wait for its recording to be closed.

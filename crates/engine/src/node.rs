@@ -6,8 +6,11 @@ use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
-use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY};
+use crate::limits::{
+    LEASE, LEASE_DOUBT, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
+};
 use crate::live::Order;
+use crate::peers::Peers;
 use crate::recovery;
 use crate::registry::Registry;
 use crate::sounds::Sounds;
@@ -25,8 +28,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time;
-use tracing::{info, warn};
+use tokio::time::{self, Instant};
+use tracing::{error, info, warn};
 
 /// What an engine is made of. Everything is handed in; the engine opens nothing.
 pub struct Parts {
@@ -44,6 +47,8 @@ pub struct Parts {
     pub sip: SipHandle,
     /// Audio.
     pub media: MediaPlane,
+    /// The way to other nodes.
+    pub peers: Arc<dyn Peers>,
     /// The wall clock.
     pub clock: Clock,
     /// What this node allows.
@@ -87,6 +92,7 @@ pub(crate) struct Node {
     pub(crate) sounds: Sounds,
     pub(crate) sip: SipHandle,
     pub(crate) media: MediaPlane,
+    pub(crate) peers: Arc<dyn Peers>,
     pub(crate) clock: Clock,
     pub(crate) policy: Policy,
     pub(crate) entropy: Entropy,
@@ -102,6 +108,8 @@ pub(crate) struct Node {
     /// The pace of each campaign on the wire.
     pub(crate) gates: Gates,
     draining: AtomicBool,
+    /// When the lease was last renewed.
+    renewed: Mutex<Instant>,
 }
 
 impl fmt::Debug for Node {
@@ -114,6 +122,15 @@ impl Node {
     /// Whether the node takes no new calls.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether this node may take and dial calls: of several nodes only one whose lease is fresh may.
+    pub(crate) fn may_dial(&self) -> bool {
+        if !self.store.is_shared() {
+            return true;
+        }
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.elapsed() < LEASE_DOUBT
     }
 
     /// Ends a call that is not live here: one still queued, or one whose task is gone.
@@ -148,6 +165,7 @@ impl Engine {
             sounds: parts.sounds,
             sip: parts.sip,
             media: parts.media,
+            peers: parts.peers,
             clock: parts.clock,
             policy: parts.policy,
             entropy: Entropy(Mutex::new(StdRng::from_seed(parts.seed))),
@@ -158,12 +176,16 @@ impl Engine {
             campaign_bell: Notify::new(),
             gates: Gates::new(),
             draining: AtomicBool::new(false),
+            renewed: Mutex::new(Instant::now()),
         });
         tasks.spawn(writer.run(tasks.stopping()));
-        node.store.renew_lease(node.clock.now().after(LEASE)).await?;
+        node.store.renew_lease(node.clock.now(), LEASE).await?;
         recovery::end_interrupted(&node).await?;
         node.trunks.reload().await?;
         tasks.spawn(every(LEASE_EVERY, Arc::clone(&node), renew));
+        if node.store.is_shared() {
+            tasks.spawn(every(UNDERTAKE_EVERY, Arc::clone(&node), undertake));
+        }
         tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
         tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
@@ -220,8 +242,25 @@ async fn every<F: Future<Output = ()>>(pause: Duration, node: Arc<Node>, work: i
 }
 
 async fn renew(node: Arc<Node>) {
-    if let Err(error) = node.store.renew_lease(node.clock.now().after(LEASE)).await {
-        warn!(%error, "the lease could not be renewed");
+    // Counted from before the asking: the lease began no earlier than that.
+    let asked = Instant::now();
+    match node.store.renew_lease(node.clock.now(), LEASE).await {
+        Ok(()) => *node.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked,
+        Err(StoreError::NotOwner) => error!(
+            "another process began a life under this node's name; this one dials nothing any more. Give each node a \
+             name of its own (`server.node`)"
+        ),
+        Err(error) => warn!(%error, "the lease could not be renewed"),
+    }
+}
+
+/// Ends the calls of nodes whose leases have run out.
+async fn undertake(node: Arc<Node>) {
+    if !node.may_dial() {
+        return;
+    }
+    if let Err(error) = recovery::end_interrupted(&node).await {
+        warn!(%error, "the calls of dead nodes could not be ended; trying again");
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> {
     let interrupted = node.store.interrupted_calls(node.clock.now()).await?;
     if !interrupted.is_empty() {
-        info!(calls = interrupted.len(), "ending calls that were interrupted by a restart");
+        info!(calls = interrupted.len(), "ending calls whose owner is dead");
     }
     let mut failed = None;
     for call in interrupted {

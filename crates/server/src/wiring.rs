@@ -7,7 +7,7 @@ use crate::seeding;
 use anyhow::Context;
 use callwright_api::Api;
 use callwright_domain::Moment;
-use callwright_engine::{Calls, Clock, Engine, Parts, Policy, Sounds};
+use callwright_engine::{Calls, Clock, Engine, NoPeers, Parts, Peers, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
@@ -59,7 +59,10 @@ pub(crate) fn now() -> Moment {
 
 /// Starts a server.
 pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
-    let store = StoreSettings { path: settings.server.data.clone(), node: settings.server.node.clone() };
+    let store = StoreSettings {
+        shared: settings.store.shared(),
+        ..StoreSettings::directory(&settings.server.data, &settings.server.node)
+    };
     let Opened { store, reader, recordings, .. } = Store::open(store, now()).await?;
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
@@ -70,6 +73,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     seeding::seed(settings, &store, now()).await?;
+    let cluster = settings.store.cluster()?;
     let engine = Engine::start(Parts {
         store: store.clone(),
         reader,
@@ -78,6 +82,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         sounds,
         sip: sip.clone(),
         media: media.clone(),
+        peers: cluster.clone().map_or_else(|| Arc::new(NoPeers) as Arc<dyn Peers>, |cluster| Arc::new(cluster)),
         clock: Clock::new(now),
         policy: Policy {
             max_calls: settings.server.max_calls,
@@ -95,7 +100,8 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         Addresses { http: listener.local_addr()?, sip_udp: sip.udp(), sip_tcp: sip.tcp(), pid: std::process::id() };
     let flaws = callwright_api::route_flaws();
     anyhow::ensure!(flaws.is_empty(), "the API's routes: {}", flaws.join("; "));
-    let api = Api::new(engine.calls(), now, move || metrics.render()).rates(settings.http.rates.rates());
+    let api = Api::new(engine.calls(), now, move || metrics.render());
+    let api = api.rates(settings.http.rates.rates()).cluster(cluster);
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })

@@ -21,7 +21,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = arguments.next().map_or(Ok(5), |text| text.parse::<u32>())?;
     let temporary = tempfile::tempdir()?;
     let directory = arguments.next().map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    let settings = StoreSettings { path: directory.join("admit-rate"), node: "a".into() };
+    let settings = StoreSettings::directory(directory.join("admit-rate"), "a");
     let opened = Store::open(settings, NOW).await?;
     equip(&opened.store).await?;
     steady(&opened.store, seconds).await?;

@@ -127,6 +127,15 @@ pub struct CallView {
     pub recording: Option<String>,
 }
 
+/// The node that runs a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallOwner {
+    /// Its name.
+    pub node: String,
+    /// Where it is reached with orders; empty: nowhere.
+    pub advertise_url: String,
+}
+
 /// The summary written once for each attempt that ended; what a bill is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {

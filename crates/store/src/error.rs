@@ -1,6 +1,7 @@
 //! What can go wrong below the verbs. Hides the database's own codes; never carries a stored value.
 
 use callwright_domain::call::IllegalEvent;
+use sqlx::postgres::PgDatabaseError;
 use std::path::PathBuf;
 
 /// Why a verb did nothing. Whatever the variant: nothing of the verb's work is stored.
@@ -52,6 +53,12 @@ pub enum StoreError {
     /// The disk, or the space given to the database, is full. Works again when there is space.
     #[error("the database has no space left")]
     Full,
+    /// The shared database cannot be reached, or does not answer. What was under way may or may not be stored.
+    #[error("the database cannot be reached: {detail}")]
+    Away {
+        /// What was tried; never the address or a password.
+        detail: String,
+    },
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,
@@ -105,6 +112,7 @@ impl StoreError {
     /// What may be shown to whoever made the request: no path, no message of the database.
     pub const fn public(&self) -> &'static str {
         match self {
+            Self::Away { .. } => "the server's storage cannot be reached just now",
             Self::Full => "the server has no space left for new work",
             Self::NoSuchCall => "no call with this id exists",
             Self::NotOwner => "the call is being run elsewhere",
@@ -124,7 +132,7 @@ impl StoreError {
 
     /// Whether the database may have thrown the whole transaction away, not only the statement.
     pub(crate) const fn spoils_batch(&self) -> bool {
-        matches!(self, Self::Full | Self::Corrupt { .. } | Self::Database { .. })
+        matches!(self, Self::Full | Self::Away { .. } | Self::Corrupt { .. } | Self::Database { .. })
     }
 
     /// A row that does not parse.
@@ -138,6 +146,9 @@ impl From<sqlx::Error> for StoreError {
         if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) {
             return Self::Taken { what: "the id" };
         }
+        if let Some(failure) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
+            return of_postgres(failure);
+        }
         match primary_code(&error) {
             Some(SQLITE_CONSTRAINT) => Self::Rejected { detail: error.to_string() },
             Some(SQLITE_FULL) => Self::Full,
@@ -146,9 +157,27 @@ impl From<sqlx::Error> for StoreError {
             }
             _ => match error {
                 sqlx::Error::PoolClosed => Self::Closed,
+                sqlx::Error::Io(error) => Self::Away { detail: error.kind().to_string() },
+                sqlx::Error::PoolTimedOut => Self::Away { detail: "no connection was free in time".into() },
+                sqlx::Error::Tls(_) => Self::Away { detail: "no secure connection could be made".into() },
                 other => Self::Database { detail: other.to_string() },
             },
         }
+    }
+}
+
+/// By class of SQLSTATE (PostgreSQL manual, appendix A). The message is kept, the detail is not: it quotes values.
+fn of_postgres(failure: &PgDatabaseError) -> StoreError {
+    let detail = format!("{} ({})", failure.message(), failure.code());
+    match failure.code() {
+        "53100" => StoreError::Full,
+        code => match code.get(..2) {
+            // A value the column cannot hold; a rule of the table.
+            Some("22" | "23") => StoreError::Rejected { detail },
+            // Connection lost; out of connections; going down or not yet up; read only, as a standby is.
+            Some("08" | "53" | "57" | "25") => StoreError::Away { detail },
+            _ => StoreError::Database { detail },
+        },
     }
 }
 

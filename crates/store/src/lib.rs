@@ -12,6 +12,7 @@ mod calls;
 mod campaigns;
 mod configuration;
 mod error;
+mod postgres;
 mod reader;
 mod sql;
 mod sqlite;
@@ -20,8 +21,8 @@ mod store;
 pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
-    Admission, AdmitError, Admitted, CallFilter, CallView, Ending, Finished, Idempotency, Interrupted, Page, Purged,
-    Record, Stage,
+    Admission, AdmitError, Admitted, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency, Interrupted, Page,
+    Purged, Record, Stage,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
@@ -29,4 +30,4 @@ pub use campaigns::{
 pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
 pub use reader::{PAGE_MAX, Reader};
-pub use store::{NodeIdentity, Opened, Store, StoreSettings};
+pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

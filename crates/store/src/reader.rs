@@ -3,7 +3,7 @@
 
 mod campaigns;
 
-use crate::calls::{CallFilter, CallView, Page, Record};
+use crate::calls::{CallFilter, CallOwner, CallView, Page, Record};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};
 use crate::sql::{Pool, reading};
 use crate::sqlite::Scratch;
@@ -172,6 +172,14 @@ impl Reader {
     /// As the database says.
     pub async fn active_calls(&self, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
         reading::active_calls(&self.pool, account, caller).await
+    }
+
+    /// The node that runs a call; none: nobody, or a life of a node that is over.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn owner(&self, account: &AccountId, id: CallId) -> Result<Option<CallOwner>, StoreError> {
+        reading::owner(&self.pool, account, id).await
     }
 
     /// When the next unclaimed call is due, for whoever sleeps until then.

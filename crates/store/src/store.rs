@@ -9,11 +9,11 @@ use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Ending, Finished, Interrupted, Purged};
 use crate::configuration::{Account, Number, Trunk};
-use crate::sql::{Writer, admission, configuration, journal, leases, once};
+use crate::sql::{Pool, Writer, admission, configuration, journal, leases, once};
 use crate::sqlite::{self, Scratch};
-use crate::{Reader, StoreError};
+use crate::{Reader, StoreError, postgres};
 use callwright_domain::{
-    AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Recorded,
+    AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Pii, Recorded,
     TrunkId,
 };
 use std::path::PathBuf;
@@ -28,12 +28,28 @@ pub struct StoreSettings {
     pub path: PathBuf,
     /// This node's name: the same after a restart, different from every other node's.
     pub node: String,
+    /// The database that several nodes share; none: the embedded one, in `path`.
+    pub shared: Option<SharedDatabase>,
+}
+
+/// A PostgreSQL database that several nodes share.
+#[derive(Debug, Clone)]
+pub struct SharedDatabase {
+    /// `postgres://user:password@host:5432/name`, with `sslmode` and the like as parameters.
+    pub url: Pii<String>,
+    /// Where other nodes reach this one with orders for its calls; empty: nowhere.
+    pub advertise_url: String,
 }
 
 impl StoreSettings {
     /// A store that vanishes, for tests.
     pub fn in_memory(node: &str) -> Self {
-        Self { path: PathBuf::from(sqlite::IN_MEMORY), node: node.to_owned() }
+        Self::directory(sqlite::IN_MEMORY, node)
+    }
+
+    /// The embedded database in a directory.
+    pub fn directory(path: impl Into<PathBuf>, node: &str) -> Self {
+        Self { path: path.into(), node: node.to_owned(), shared: None }
     }
 }
 
@@ -44,6 +60,16 @@ pub struct NodeIdentity {
     pub node: String,
     /// Which life: one more than the last.
     pub epoch: i64,
+}
+
+/// An opened database, whichever it is.
+pub(crate) struct Base {
+    pub(crate) directory: PathBuf,
+    pub(crate) writer: Writer,
+    pub(crate) readers: Pool,
+    pub(crate) recordings: Recordings,
+    pub(crate) epoch: i64,
+    pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
 /// What [`Store::open`] gives.
@@ -63,6 +89,7 @@ pub struct Opened {
 pub struct Store {
     writer: Writer,
     me: Arc<NodeIdentity>,
+    shared: bool,
     /// Keeps a vanishing store's files while somebody writes them.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -76,11 +103,16 @@ impl Store {
     /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::TooNew`] and [`StoreError::Directory`] each name
     /// the remedy; others as the database says.
     pub async fn open(settings: StoreSettings, now: Moment) -> Result<Opened, StoreError> {
-        let base = sqlite::Base::open(&settings.path, &settings.node, now).await?;
+        let base = match &settings.shared {
+            None => sqlite::open(&settings.path, &settings.node, now).await?,
+            Some(shared) => postgres::open(&settings.path, shared, &settings.node, now).await?,
+        };
         let identity = NodeIdentity { node: settings.node, epoch: base.epoch };
         tracing::info!(directory = %base.directory.display(), epoch = base.epoch, "store opened");
+        let me = Arc::new(identity.clone());
+        let shared = settings.shared.is_some();
         Ok(Opened {
-            store: Self { writer: base.writer, me: Arc::new(identity.clone()), _scratch: base.scratch.clone() },
+            store: Self { writer: base.writer, me, shared, _scratch: base.scratch.clone() },
             reader: Reader::new(base.readers, base.scratch),
             identity,
             recordings: base.recordings,
@@ -202,7 +234,10 @@ impl Store {
     /// [`AdmitError::Refused`] by [`callwright_domain::policy::admit`], [`AdmitError::IdempotencyMismatch`], or the
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
-        self.writer.write(move |conn| Box::pin(async move { admission::admit(conn, &request, now).await })).await
+        let lane = (request.plan.account.clone(), request.plan.caller.clone());
+        self.writer
+            .write_for(lane, move |conn| Box::pin(async move { admission::admit(conn, &request, now).await }))
+            .await
     }
 
     /// Takes up to `limit` calls that are due and nobody's, earliest first, and makes them ours: they are not given
@@ -257,13 +292,14 @@ impl Store {
         self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, now).await })).await
     }
 
-    /// Says that this node is alive until `until`; others leave its calls alone until then.
+    /// Says that this node is alive from `now` on for `lasts`; others leave its calls alone until then. A shared database
+    /// measures this by its own clock.
     ///
     /// # Errors
     /// [`StoreError::NotOwner`] when a later life of this node has begun: stop at once.
-    pub async fn renew_lease(&self, until: Moment) -> Result<(), StoreError> {
+    pub async fn renew_lease(&self, now: Moment, lasts: Duration) -> Result<(), StoreError> {
         let me = Arc::clone(&self.me);
-        self.writer.write(move |conn| Box::pin(async move { leases::renew(conn, &me, until).await })).await
+        self.writer.write(move |conn| Box::pin(async move { leases::renew(conn, &me, (now, lasts)).await })).await
     }
 
     /// Uses a nonce up; `false`: it was used before and is still remembered. Remembered for `keep`, over restarts.
@@ -290,6 +326,11 @@ impl Store {
     /// As the database says.
     pub async fn purge(&self, now: Moment) -> Result<Purged, StoreError> {
         self.writer.write(move |conn| Box::pin(async move { once::purge(conn, now).await })).await
+    }
+
+    /// Whether other nodes write the same database: then what this node holds is its own only while its lease lasts.
+    pub fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Who this store writes as.

@@ -9,7 +9,7 @@ use callwright_domain::{
     AccountId, AgentId, AgentPatch, AgentProfile, CallEvent, CallId, HangupCause, Moment, Origin, PhoneNumber,
     Recorded, TrunkId,
 };
-use callwright_engine::{Calls, Clock, Engine, Fed, Parts, Policy, Sounds, StartCall};
+use callwright_engine::{Calls, Clock, Engine, Fed, NoPeers, Parts, Policy, Sounds, StartCall};
 use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
@@ -151,6 +151,7 @@ impl NodeBuilder {
             sounds: Sounds::default(),
             sip: sip.clone(),
             media: media.clone(),
+            peers: Arc::new(NoPeers),
             clock: Clock::new(now),
             policy: Policy { max_calls: self.max_calls, drain: self.drain, media_timeout: self.media_timeout },
             seed: rand_seed(),
@@ -172,7 +173,7 @@ impl NodeBuilder {
     /// Opens the store; waits while the process before this one, or what a test takes for it, has not let go of it.
     async fn open_store(&self) -> Opened {
         let settings = || match &self.data {
-            Some(path) => StoreSettings { path: path.clone(), node: String::from("node") },
+            Some(path) => StoreSettings::directory(path, "node"),
             None => StoreSettings::in_memory("node"),
         };
         let open = async {

@@ -1,7 +1,7 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
 use anyhow::Result;
-use callwright_api::Rates;
+use callwright_api::{Cluster, Rates};
 use callwright_domain::agent::Switch;
 use callwright_domain::policy::CALLS_PER_CALLER_NUMBER;
 use callwright_domain::{AccountId, AgentId, KeyId, PhoneNumber, Pii, Scope, TrunkId};
@@ -9,7 +9,7 @@ use callwright_engine::trunk_flaw;
 use callwright_providers::catalogue::{
     BrainVendor, Defaults, EarsVendor, Fallbacks, LocalEntry, ScriptEntry, VendorsConfig, VoiceVendor,
 };
-use callwright_store::TrunkSettings;
+use callwright_store::{SharedDatabase, TrunkSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -21,6 +21,8 @@ use std::path::PathBuf;
 pub(crate) struct Settings {
     /// The process.
     pub(crate) server: Server,
+    /// The database, when several nodes share one.
+    pub(crate) store: Database,
     /// The HTTP API.
     pub(crate) http: Http,
     /// Signalling.
@@ -67,6 +69,58 @@ pub(crate) struct Server {
     pub(crate) log: String,
     /// Log format.
     pub(crate) log_format: LogFormat,
+}
+
+/// Shortest secret between nodes.
+const SECRET_MIN: usize = 32;
+
+/// `[store]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    /// `postgres://user:password@host:5432/name`: the database that several nodes share. Empty: an embedded database in
+    /// `server.data`, for one node. Behind PgBouncer in transaction mode add `?statement-cache-capacity=0`.
+    pub(crate) url: Pii<String>,
+    /// Where other nodes reach this node's HTTP API, such as `http://10.0.0.5:8080`.
+    pub(crate) advertise_url: String,
+    /// The secret by which nodes know each other, the same on each; at least 32 characters.
+    pub(crate) cluster_secret: Pii<String>,
+}
+
+impl Database {
+    /// The shared database, when there is one.
+    pub(crate) fn shared(&self) -> Option<SharedDatabase> {
+        let url = self.url.clone();
+        (!url.expose().is_empty()).then(|| SharedDatabase { url, advertise_url: self.advertise_url.clone() })
+    }
+
+    /// The other nodes, when there may be some.
+    pub(crate) fn cluster(&self) -> Result<Option<Cluster>> {
+        let secret = self.cluster_secret.clone();
+        Ok((!secret.expose().is_empty()).then(|| Cluster::new(secret)).transpose()?)
+    }
+
+    fn complaints(&self, found: &mut Vec<String>) {
+        let secret = self.cluster_secret.expose().len();
+        if secret < SECRET_MIN && (secret > 0 || !self.advertise_url.is_empty()) {
+            found.push(format!(
+                "`store.cluster_secret`: must have at least {SECRET_MIN} characters, the same on each node"
+            ));
+        }
+        let url = self.url.expose();
+        if !url.is_empty() && !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+            found.push("`store.url`: must be of the form postgres://user:password@host:5432/name, or empty".to_owned());
+        }
+        let advertised = &self.advertise_url;
+        if !advertised.is_empty() && !["http://", "https://"].iter().any(|scheme| advertised.starts_with(scheme)) {
+            found.push("`store.advertise_url`: must begin with http:// or https://".to_owned());
+        }
+        if !advertised.is_empty() && url.is_empty() {
+            found.push(
+                "`store.advertise_url` is of use only to nodes that share a database: set `store.url`".to_owned(),
+            );
+        }
+    }
 }
 
 /// How log lines look.
@@ -365,6 +419,7 @@ impl Settings {
     /// What is well-formed and still cannot work, one line each: key, what is wrong, remedy.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut found = Vec::new();
+        self.store.complaints(&mut found);
         for (number, settings) in &self.numbers {
             if let Err(why) = PhoneNumber::parse(number) {
                 found.push(format!("`numbers.\"{}…\"`: {why}", number.chars().take(4).collect::<String>()));

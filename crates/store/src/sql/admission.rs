@@ -29,35 +29,50 @@ const INSERT_CALL: &str = "
     INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0)";
 
-/// A key past its time may be used anew, so the old row gives way.
+/// A key past its time may be used anew, so the old row gives way; a living one does not. Two that bring the same key at
+/// once meet here: the second waits for the first and then touches no row.
 const KEEP_KEY: &str = "
     INSERT INTO idempotency_keys (account, key, body_hash, call, response, expires)
     VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (account, key) DO UPDATE SET body_hash = excluded.body_hash, call = excluded.call,
-        response = excluded.response, expires = excluded.expires";
+        response = excluded.response, expires = excluded.expires
+    WHERE idempotency_keys.expires <= $7";
 
 /// [`crate::Store::admit`].
 pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Admitted, AdmitError> {
     if let Some(idempotency) = &request.idempotency
-        && let Some(earlier) = earlier(conn, &request.plan, idempotency, now).await?
+        && let Some(earlier) = keep_key(conn, request, idempotency, now).await?
     {
         return Ok(earlier);
     }
     dialect::lock_row(conn, LOCK_NUMBER, &[request.plan.account.as_str(), request.plan.caller.dial()]).await?;
     policy::admit(&facts(conn, &request.plan).await?)?;
     insert(conn, &request.plan).await?;
-    if let Some(idempotency) = &request.idempotency {
-        query(KEEP_KEY)
-            .bind(request.plan.account.as_str())
-            .bind(&idempotency.key)
-            .bind(hex(&idempotency.body_hash))
-            .bind(request.plan.id.to_string())
-            .bind(&request.response)
-            .bind(now.after(Idempotency::KEPT).millis())
-            .execute(conn)
-            .await?;
-    }
     Ok(Admitted::New)
+}
+
+/// Keeps the key for this request, or gives the answer of the earlier one that has it. What is kept is undone with the
+/// rest when the request is refused.
+async fn keep_key(
+    conn: &mut Conn,
+    request: &Admission,
+    idempotency: &Idempotency,
+    now: Moment,
+) -> Result<Option<Admitted>, AdmitError> {
+    if let Some(earlier) = earlier(conn, &request.plan, idempotency, now).await? {
+        return Ok(Some(earlier));
+    }
+    let kept = query(KEEP_KEY)
+        .bind(request.plan.account.as_str())
+        .bind(&idempotency.key)
+        .bind(hex(&idempotency.body_hash))
+        .bind(request.plan.id.to_string())
+        .bind(&request.response)
+        .bind(now.after(Idempotency::KEPT).millis())
+        .bind(now.millis())
+        .execute(&mut *conn)
+        .await?;
+    if kept == 1 { Ok(None) } else { earlier(conn, &request.plan, idempotency, now).await }
 }
 
 async fn earlier(

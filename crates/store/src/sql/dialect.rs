@@ -2,12 +2,44 @@
 
 use super::{Backend, Conn, query};
 use crate::StoreError;
+use callwright_domain::Moment;
 
 /// How a transaction that writes begins. SQLite takes its one write lock at once, or two writers could deadlock.
 pub(crate) const fn begin(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => "BEGIN IMMEDIATE",
         Backend::Postgres => "BEGIN",
+    }
+}
+
+/// Ends a `SELECT` of a row that is about to be written: whoever else wants to write it waits until our transaction's
+/// end. SQLite has one writer and needs nothing.
+pub(crate) const fn for_update(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR UPDATE",
+    }
+}
+
+/// The time that leases are measured by: the shared database's own, because the nodes' clocks may differ. With the
+/// embedded database there is one node, and its clock is `now`.
+pub(crate) async fn lease_clock(conn: &mut Conn, now: Moment) -> Result<Moment, StoreError> {
+    match conn.backend() {
+        Backend::Sqlite => Ok(now),
+        Backend::Postgres => {
+            let row =
+                query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").fetch_one(conn).await?;
+            Ok(Moment(row.read(0)?))
+        }
+    }
+}
+
+/// Whether what other nodes hold is theirs while their leases last. The embedded database has one node at a time: when
+/// it opens, every other life is over.
+pub(crate) const fn is_shared(backend: Backend) -> bool {
+    match backend {
+        Backend::Sqlite => false,
+        Backend::Postgres => true,
     }
 }
 
@@ -27,7 +59,7 @@ pub(crate) async fn lock_row(conn: &mut Conn, statement: &'static str, values: &
         return Ok(());
     }
     let mut select = query(statement);
-    select.push(" FOR UPDATE");
+    select.push(for_update(conn.backend()));
     for value in values {
         select = select.bind(*value);
     }

@@ -2,7 +2,7 @@
 //! a state by itself: [`CallState::apply`] does.
 
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
-use super::{Conn, query};
+use super::{Conn, dialect, leases, query};
 use crate::calls::Key;
 use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
@@ -82,6 +82,9 @@ pub(crate) async fn append(
     call: CallId,
     events: Vec<(Moment, CallEvent)>,
 ) -> Result<Vec<Recorded>, StoreError> {
+    if let Some((now, _)) = events.iter().find(|(_, event)| matches!(event, CallEvent::Dialing { .. })) {
+        leases::require(conn, me, *now).await?;
+    }
     let standing = load(conn, me, call).await?;
     add(conn, me, standing, events).await
 }
@@ -122,7 +125,9 @@ pub(super) async fn insert_event(
 }
 
 async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standing, StoreError> {
-    let row = query(LOAD).bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
+    let mut load = query(LOAD);
+    load.push(dialect::for_update(conn.backend()));
+    let row = load.bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
     let owner: (Option<String>, Option<i64>) = (row.read("owner")?, row.read("epoch")?);
     match owner {
         (None, _) => {}

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// How long a fresh life is believed in before its first renewal.
 const FIRST_LEASE: Duration = Duration::from_secs(30);
 
-/// `$1`, `$2`: our node and epoch; `$3`: now. True for a call whose owner is neither we nor alive.
+/// `$1`, `$2`: our node and epoch; `$3`: the leases' clock. True for a call whose owner is neither we nor alive.
 macro_rules! owner_is_dead {
     () => {
         "owner IS NOT NULL AND NOT (owner = $1 AND epoch = $2) AND NOT EXISTS (SELECT 1 FROM nodes
@@ -18,40 +18,56 @@ macro_rules! owner_is_dead {
     };
 }
 
+/// The rows to be taken are chosen once: a plan that looked them up again could take more than the limit.
 const CLAIM: &str = concat!(
-    "UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM calls
-        WHERE state = 'queued' AND due <= $3 AND (owner IS NULL OR (",
+    "WITH taken AS MATERIALIZED (SELECT id FROM calls WHERE state = 'queued' AND due <= $4 AND (owner IS NULL OR (",
     owner_is_dead!(),
-    ")) ORDER BY due, id LIMIT $4"
+    ")) ORDER BY due, id LIMIT $5"
 );
+
+const CLAIM_TAKEN: &str = ") UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM taken) RETURNING plan";
 
 const TAKE_OVER: &str = concat!(
-    "UPDATE calls SET owner = $1, epoch = $2 WHERE ended IS NULL AND state <> 'queued' AND ",
-    owner_is_dead!(),
-    " RETURNING account, id, plan, state, cause, intent, dialog"
+    "WITH taken AS MATERIALIZED (SELECT id FROM calls WHERE ended IS NULL AND state <> 'queued' AND ",
+    owner_is_dead!()
 );
 
-/// Begins the next life of `node`. The data directory is locked by this process, so every other life that the
-/// database knows of is over, whatever its lease says: nobody waits for leases to run out after a restart.
-pub(crate) async fn begin_epoch(conn: &mut Conn, node: &str, now: Moment) -> Result<i64, StoreError> {
-    conn.batch(dialect::begin(conn.backend())).await?;
-    query("UPDATE nodes SET lease_until = 0").execute(&mut *conn).await?;
-    let epoch = query(
-        "INSERT INTO nodes (node, epoch, lease_until) VALUES ($1, 1, $2)
-         ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until
+const TAKE_OVER_TAKEN: &str = ") UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM taken)
+    RETURNING account, id, plan, state, cause, intent, dialog";
+
+/// Begins the next life of `node`, within the caller's transaction. With the embedded database the data directory is
+/// locked by this process, so every other life that the database knows of is over, whatever its lease says: nobody
+/// waits for leases to run out after a restart.
+pub(crate) async fn begin_epoch(
+    conn: &mut Conn,
+    (node, advertise_url): (&str, &str),
+    now: Moment,
+) -> Result<i64, StoreError> {
+    if !dialect::is_shared(conn.backend()) {
+        query("UPDATE nodes SET lease_until = 0").execute(&mut *conn).await?;
+    }
+    let leases = dialect::lease_clock(conn, now).await?;
+    query(
+        "INSERT INTO nodes (node, epoch, lease_until, advertise_url) VALUES ($1, 1, $2, $3)
+         ON CONFLICT (node) DO UPDATE SET epoch = nodes.epoch + 1, lease_until = excluded.lease_until,
+             advertise_url = excluded.advertise_url
          RETURNING epoch",
     )
     .bind(node)
-    .bind(now.after(FIRST_LEASE).millis())
-    .fetch_one(&mut *conn)
+    .bind(leases.after(FIRST_LEASE).millis())
+    .bind(advertise_url)
+    .fetch_one(conn)
     .await?
-    .read("epoch")?;
-    conn.batch("COMMIT").await?;
-    Ok(epoch)
+    .read("epoch")
 }
 
 /// [`crate::Store::renew_lease`].
-pub(crate) async fn renew(conn: &mut Conn, me: &NodeIdentity, until: Moment) -> Result<(), StoreError> {
+pub(crate) async fn renew(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    (now, lasts): (Moment, Duration),
+) -> Result<(), StoreError> {
+    let until = dialect::lease_clock(conn, now).await?.after(lasts);
     let renewed = query("UPDATE nodes SET lease_until = $3 WHERE node = $1 AND epoch = $2")
         .bind(&me.node)
         .bind(me.epoch)
@@ -61,6 +77,22 @@ pub(crate) async fn renew(conn: &mut Conn, me: &NodeIdentity, until: Moment) -> 
     if renewed == 1 { Ok(()) } else { Err(StoreError::NotOwner) }
 }
 
+/// Says no when this life's lease has run out, so that a node that slept dials nothing before it has renewed: what it
+/// holds may be another's by now. With the embedded database nobody else can have taken anything.
+pub(super) async fn require(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<(), StoreError> {
+    if !dialect::is_shared(conn.backend()) {
+        return Ok(());
+    }
+    let leases = dialect::lease_clock(conn, now).await?;
+    let alive = query("SELECT node FROM nodes WHERE node = $1 AND epoch = $2 AND lease_until > $3")
+        .bind(&me.node)
+        .bind(me.epoch)
+        .bind(leases.millis())
+        .fetch_optional(conn)
+        .await?;
+    if alive.is_some() { Ok(()) } else { Err(StoreError::NotOwner) }
+}
+
 /// [`crate::Store::claim_due`].
 pub(crate) async fn claim_due(
     conn: &mut Conn,
@@ -68,9 +100,17 @@ pub(crate) async fn claim_due(
     now: Moment,
     limit: u32,
 ) -> Result<Vec<CallPlan>, StoreError> {
+    let leases = dialect::lease_clock(conn, now).await?;
     let mut claim = query(CLAIM);
-    claim.push(dialect::skip_locked(conn.backend())).push(") RETURNING plan");
-    let rows = claim.bind(&me.node).bind(me.epoch).bind(now.millis()).bind(i64::from(limit)).fetch_all(conn).await?;
+    claim.push(dialect::skip_locked(conn.backend())).push(CLAIM_TAKEN);
+    let rows = claim
+        .bind(&me.node)
+        .bind(me.epoch)
+        .bind(leases.millis())
+        .bind(now.millis())
+        .bind(i64::from(limit))
+        .fetch_all(conn)
+        .await?;
     let mut plans = rows
         .iter()
         .map(|row| of_json("call plan", row.read("plan")?))
@@ -98,7 +138,10 @@ pub(crate) async fn unclaim(conn: &mut Conn, me: &NodeIdentity, calls: &[CallId]
 
 /// [`crate::Store::interrupted_calls`].
 pub(crate) async fn take_over(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
-    let rows = query(TAKE_OVER).bind(&me.node).bind(me.epoch).bind(now.millis()).fetch_all(&mut *conn).await?;
+    let leases = dialect::lease_clock(conn, now).await?;
+    let mut take = query(TAKE_OVER);
+    take.push(dialect::skip_locked(conn.backend())).push(TAKE_OVER_TAKEN);
+    let rows = take.bind(&me.node).bind(me.epoch).bind(leases.millis()).fetch_all(&mut *conn).await?;
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         let intent: Option<&str> = row.read("intent")?;

@@ -55,7 +55,6 @@ impl Conn {
 /// Where fresh connections that write come from.
 pub(crate) enum Opener {
     Sqlite(SqliteConnectOptions),
-    #[allow(dead_code, reason = "made when the second database is opened, which follows")]
     Postgres(PgConnectOptions),
 }
 
@@ -73,8 +72,9 @@ impl Opener {
 #[derive(Clone)]
 pub(crate) enum Pool {
     Sqlite(SqlitePool),
-    #[allow(dead_code, reason = "made when the second database is opened, which follows")]
     Postgres(PgPool),
+    /// PostgreSQL behind a pooler that gives out sessions a transaction at a time.
+    Pooler(PgPool),
 }
 
 /// Where a statement is carried out: `&mut Conn` or `&Pool`.
@@ -140,6 +140,12 @@ macro_rules! run {
             On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
             On::Pool(Pool::Sqlite(pool)) => Outcome::Sqlite($query.sqlite()?.$method(pool).await?),
             On::Pool(Pool::Postgres(pool)) => Outcome::Postgres($query.postgres()?.$method(pool).await?),
+            On::Pool(Pool::Pooler(pool)) => {
+                let mut work = pool.begin().await?;
+                let outcome = $query.postgres()?.$method(&mut *work).await?;
+                work.commit().await?;
+                Outcome::Postgres(outcome)
+            }
         }
     };
 }

@@ -3,7 +3,8 @@
 use super::rows::{VIEW_COLUMNS, call_view, cause_of, of_json, parsed, q850_of, status_of, timeline_of, unsigned};
 use super::{Pool, Query, Row, query};
 use crate::{
-    Account, Alias, AliasKind, CallFilter, CallView, Number, NumberStatus, Page, Record, StoreError, StoredAgent, Trunk,
+    Account, Alias, AliasKind, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record, StoreError,
+    StoredAgent, Trunk,
 };
 use callwright_domain::agent::Switch;
 use callwright_domain::{
@@ -307,6 +308,19 @@ pub(crate) async fn active_calls(pool: &Pool, account: &AccountId, caller: &Phon
         .fetch_one(pool)
         .await?;
     unsigned("count", row.read(0)?)
+}
+
+/// See [`crate::Reader::owner`].
+pub(crate) async fn owner(pool: &Pool, account: &AccountId, id: CallId) -> Result<Option<CallOwner>, StoreError> {
+    let row = query(
+        "SELECT c.owner, n.advertise_url FROM calls c JOIN nodes n ON n.node = c.owner AND n.epoch = c.epoch
+         WHERE c.account = $1 AND c.id = $2",
+    )
+    .bind(account.as_str())
+    .bind(id.to_string())
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| Ok(CallOwner { node: row.read("owner")?, advertise_url: row.read("advertise_url")? })).transpose()
 }
 
 /// See [`crate::Reader::next_due`].

@@ -8,11 +8,12 @@ use crate::StoreError;
 /// is still carried out there. Steps that have been released are never edited: add a new one.
 const STEPS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_first.sql")),
+    (2, include_str!("migrations/0002_nodes.sql")),
     (5, include_str!("migrations/0005_spare_trunks.sql")),
     (40, include_str!("migrations/0040_campaigns.sql")),
 ];
 
-/// Brings the schema to the newest version, each step in a transaction of its own.
+/// Brings the schema to the newest version, within the caller's transaction: all steps or none.
 pub(crate) async fn upgrade(conn: &mut Conn) -> Result<(), StoreError> {
     conn.batch("CREATE TABLE IF NOT EXISTS schema_steps (version BIGINT NOT NULL PRIMARY KEY)").await?;
     let rows = query("SELECT version FROM schema_steps ORDER BY version").fetch_all(&mut *conn).await?;
@@ -22,10 +23,8 @@ pub(crate) async fn upgrade(conn: &mut Conn) -> Result<(), StoreError> {
         return Err(StoreError::TooNew { found, known });
     }
     for (version, step) in STEPS.iter().filter(|(version, _)| !done.contains(version)) {
-        conn.batch(dialect::begin(conn.backend())).await?;
         conn.batch(dialect::migration(conn.backend(), step)).await?;
         query("INSERT INTO schema_steps (version) VALUES ($1)").bind(*version).execute(&mut *conn).await?;
-        conn.batch("COMMIT").await?;
         tracing::info!(version, "schema brought up to date");
     }
     Ok(())

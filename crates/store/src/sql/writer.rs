@@ -1,20 +1,35 @@
-//! The one writer: a task that owns the only writing connection, takes what has queued up, carries it out in one
-//! transaction with a savepoint for each job, commits, and only then answers (group commit: one flush of the disk for
-//! up to [`BATCH`] verbs). Hides batching and recovery; never answers "done" for work that is not on disk.
+//! The writers: each is a task that owns a writing connection, takes what has queued up, carries it out in a transaction,
+//! commits, and only then answers. Hides batching and recovery; never answers "done" for work that is not on disk.
+//!
+//! The embedded database has one writer, which puts everything that waits into one transaction with a savepoint for
+//! each job (group commit: one flush of the disk for up to [`BATCH`] verbs). The shared database has several, and each
+//! verb is a transaction of its own, so that no two can ever wait for each other; the server flushes for many sessions
+//! at once by itself. Only verbs that lock the same row ([`Writer::write_for`]) share a transaction there: they would
+//! have waited for each other's flush.
 //!
 //! One of the documented places that spawn: the connection must outlive any verb's future, so that a caller who goes
 //! away in the middle cannot leave a transaction half done.
 
-use super::{Conn, Opener, dialect};
+use super::{Backend, Conn, Opener, dialect};
 use crate::sqlite::DirectoryLock;
 use crate::{AdmitError, CampaignError, StoreError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Verbs that wait to be carried out. More than this and the caller waits: the queue is two or three commits long.
 const QUEUE: usize = 256;
 /// Verbs in one commit. Larger groups gain little and make the first of the group wait for the last.
 const BATCH: usize = 64;
+/// Longest that a transaction on a shared database may take before the database counts as away. What was under way then
+/// may or may not be stored; its caller hears an error, and a repeat with the same idempotency key finds out.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest that a fresh connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// A verb under way on the writing connection.
 pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
@@ -22,7 +37,8 @@ pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
 /// Hands jobs to the writer's task.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Order>,
+    queues: Arc<[mpsc::Sender<Order>]>,
+    turn: Arc<AtomicUsize>,
 }
 
 /// The error type of a job.
@@ -56,11 +72,17 @@ impl Failure for AdmitError {
 }
 
 impl Writer {
-    /// Starts the task. It ends, and gives `lock` free, after [`Writer::close`] or when every clone is dropped.
-    pub(crate) fn start(conn: Conn, opener: Opener, lock: DirectoryLock) -> Self {
-        let (queue, orders) = mpsc::channel(QUEUE);
-        tokio::spawn(WriterTask { conn, opener, orders, lock }.run());
-        Self { queue }
+    /// Starts a task for each connection. They end, and give `lock` free, after [`Writer::close`] or when every clone is
+    /// dropped.
+    pub(crate) fn start(connections: Vec<Conn>, opener: Opener, mut lock: Option<DirectoryLock>) -> Self {
+        let opener = Arc::new(opener);
+        let queues = connections.into_iter().map(|conn| {
+            let (queue, orders) = mpsc::channel(QUEUE);
+            let opener = Arc::clone(&opener);
+            tokio::spawn(WriterTask { conn, opener, orders, health: Health::Good, lock: lock.take() }.run());
+            queue
+        });
+        Self { queues: queues.collect(), turn: Arc::default() }
     }
 
     /// Queues `task` and waits until the transaction it was part of is committed or undone.
@@ -70,24 +92,61 @@ impl Writer {
         T: Send + 'static,
         E: Failure,
     {
+        self.put(None, task).await
+    }
+
+    /// As [`Writer::write`], for a verb whose first lock is the row that `lane` names: verbs of one lane that wait
+    /// together share a transaction.
+    pub(crate) async fn write_for<F, T, E>(&self, lane: impl Hash, task: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Failure,
+    {
+        let mut hasher = DefaultHasher::new();
+        lane.hash(&mut hasher);
+        self.put(Some(hasher.finish()), task).await
+    }
+
+    async fn put<F, T, E>(&self, lane: Option<u64>, task: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: Failure,
+    {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Work { task: Some(task), outcome: None, answer });
-        self.queue.send(Order::Work(job)).await.map_err(|_| E::from(StoreError::Closed))?;
+        let turn = lane.map_or_else(
+            || self.turn.fetch_add(1, Ordering::Relaxed),
+            // The low bits choose a queue; a number cut short on a small machine chooses as well.
+            |lane| usize::try_from(lane & u64::from(u32::MAX)).unwrap_or_default(),
+        );
+        let Some(queue) = self.queues.get(turn % self.queues.len().max(1)) else {
+            return Err(E::from(StoreError::Closed));
+        };
+        queue.send(Order::Work(Waiting { lane, job })).await.map_err(|_| E::from(StoreError::Closed))?;
         answered.await.unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
     }
 
-    /// Ends the task after what is queued; returns when the directory is free.
+    /// Ends the tasks after what is queued; returns when the directory is free.
     pub(crate) async fn close(&self) {
-        let (done, ended) = oneshot::channel();
-        if self.queue.send(Order::Close(done)).await.is_ok() {
-            // An error means the task is gone already, which is what was asked for.
-            ended.await.unwrap_or_default();
+        for queue in self.queues.iter() {
+            let (done, ended) = oneshot::channel();
+            if queue.send(Order::Close(done)).await.is_ok() {
+                // An error means the task is gone already, which is what was asked for.
+                ended.await.unwrap_or_default();
+            }
         }
     }
 }
 
+struct Waiting {
+    lane: Option<u64>,
+    job: Box<dyn Job>,
+}
+
 enum Order {
-    Work(Box<dyn Job>),
+    Work(Waiting),
     Close(oneshot::Sender<()>),
 }
 
@@ -144,11 +203,20 @@ where
     }
 }
 
+/// Whether the connection can be used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    /// It broke in the middle of something: a fresh one must take its place first.
+    Broken,
+}
+
 struct WriterTask {
     conn: Conn,
-    opener: Opener,
+    opener: Arc<Opener>,
     orders: mpsc::Receiver<Order>,
-    lock: DirectoryLock,
+    health: Health,
+    lock: Option<DirectoryLock>,
 }
 
 impl WriterTask {
@@ -159,23 +227,25 @@ impl WriterTask {
             let mut batch = Vec::with_capacity(taken.len());
             for order in taken.drain(..) {
                 match order {
-                    Order::Work(job) => batch.push(job),
+                    Order::Work(waiting) => batch.push(waiting),
                     Order::Close(done) => {
                         self.orders.close();
                         closers.push(done);
                     }
                 }
             }
-            self.settle(batch).await;
+            for group in groups(batch, self.conn.backend()) {
+                self.settle(group).await;
+            }
         }
         self.end(closers).await;
     }
 
     async fn settle(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        if batch.is_empty() {
-            return;
-        }
-        let committed = self.commit(&mut batch).await;
+        let committed = match self.mend().await {
+            Ok(()) => self.commit_in_time(&mut batch).await,
+            Err(error) => Err(error),
+        };
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a commit failed; its verbs are refused");
             self.recover().await;
@@ -183,6 +253,32 @@ impl WriterTask {
         for job in batch {
             job.answer(committed.clone());
         }
+    }
+
+    async fn commit_in_time(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        match self.conn.backend() {
+            // A disk may stall for long, and nothing but waiting helps.
+            Backend::Sqlite => self.commit(batch).await,
+            Backend::Postgres => {
+                let outcome = timeout(PATIENCE, self.commit(batch)).await;
+                outcome.unwrap_or_else(|_| {
+                    self.health = Health::Broken;
+                    Err(StoreError::Away { detail: "it did not answer in time".into() })
+                })
+            }
+        }
+    }
+
+    /// A fresh connection in place of one that broke.
+    async fn mend(&mut self) -> Result<(), StoreError> {
+        if self.health == Health::Good {
+            return Ok(());
+        }
+        let fresh = timeout(CONNECT, self.opener.connect()).await;
+        self.conn =
+            fresh.unwrap_or_else(|_| Err(StoreError::Away { detail: "no connection could be made in time".into() }))?;
+        self.health = Health::Good;
+        Ok(())
     }
 
     async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
@@ -205,12 +301,12 @@ impl WriterTask {
     /// After a failed batch. The database may have ended the transaction by itself, so a refused ROLLBACK is no news,
     /// but the connection's state is then in doubt and a fresh one takes its place.
     async fn recover(&mut self) {
-        if self.conn.batch("ROLLBACK").await.is_ok() {
+        if self.health == Health::Broken {
             return;
         }
-        match self.opener.connect().await {
-            Ok(fresh) => self.conn = fresh,
-            Err(error) => tracing::error!(%error, "the database cannot be opened again; trying with the next verb"),
+        let undone = timeout(CONNECT, self.conn.batch("ROLLBACK")).await;
+        if !matches!(undone, Ok(Ok(()))) {
+            self.health = Health::Broken;
         }
     }
 
@@ -225,4 +321,20 @@ impl WriterTask {
             done.send(()).unwrap_or_default();
         }
     }
+}
+
+/// What goes into one transaction each: everything on the embedded database; on a shared one only what is of one lane.
+fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Vec<Box<dyn Job>>> {
+    let mut groups: Vec<(Option<u64>, Vec<Box<dyn Job>>)> = Vec::new();
+    for Waiting { lane, job } in batch {
+        let open = match backend {
+            Backend::Sqlite => groups.first_mut(),
+            Backend::Postgres => groups.iter_mut().find(|(of, _)| lane.is_some() && *of == lane),
+        };
+        match open {
+            Some((_, group)) => group.push(job),
+            None => groups.push((lane, vec![job])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
 }

@@ -7,7 +7,8 @@ pub(crate) use lock::DirectoryLock;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
-use crate::sql::{Conn, Opener, Pool, Writer, leases, query, schema};
+use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
+use crate::store::Base;
 use callwright_domain::Moment;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use std::fs::{self, OpenOptions};
@@ -29,39 +30,27 @@ const BUSY: Duration = Duration::from_secs(5);
 /// Longest wait for a reading connection before a read fails.
 const READ_WAIT: Duration = Duration::from_secs(5);
 
-/// An opened data directory.
-pub(crate) struct Base {
-    pub(crate) directory: PathBuf,
-    pub(crate) writer: Writer,
-    pub(crate) readers: Pool,
-    pub(crate) recordings: Recordings,
-    pub(crate) epoch: i64,
-    pub(crate) scratch: Option<Arc<Scratch>>,
-}
-
-impl Base {
-    /// Locks, checks and opens `path`, and begins a new epoch of `node`.
-    pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Self, StoreError> {
-        let scratch = (path == Path::new(IN_MEMORY)).then(|| Arc::new(Scratch::new()));
-        let directory = scratch.as_ref().map_or_else(|| path.to_owned(), |scratch| scratch.0.clone());
-        make_directory(&directory)?;
-        let lock = DirectoryLock::take(&directory)?;
-        let file = directory.join(FILE_NAME);
-        make_file(&file)?;
-        let durability = if scratch.is_some() { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
-        let options = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(durability);
-        let opener = Opener::Sqlite(options);
-        let prepared = prepare(&opener, node, now).await;
-        let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .acquire_timeout(READ_WAIT)
-            .connect_lazy_with(base_options(&file).read_only(true));
-        let recordings = Recordings::open(directory.join(RECORDINGS))
-            .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
-        let writer = Writer::start(conn, opener, lock);
-        Ok(Self { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
-    }
+/// Locks, checks and opens `path`, and begins a new epoch of `node`.
+pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Base, StoreError> {
+    let scratch = (path == Path::new(IN_MEMORY)).then(|| Arc::new(Scratch::new()));
+    let directory = scratch.as_ref().map_or_else(|| path.to_owned(), |scratch| scratch.0.clone());
+    make_directory(&directory)?;
+    let lock = DirectoryLock::take(&directory)?;
+    let file = directory.join(FILE_NAME);
+    make_file(&file)?;
+    let durability = if scratch.is_some() { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
+    let options = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(durability);
+    let opener = Opener::Sqlite(options);
+    let prepared = prepare(&opener, node, now).await;
+    let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(READ_WAIT)
+        .connect_lazy_with(base_options(&file).read_only(true));
+    let recordings = Recordings::open(directory.join(RECORDINGS))
+        .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
+    let writer = Writer::start(vec![conn], opener, Some(lock));
+    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
 }
 
 /// A directory that is removed with the last reader of it.
@@ -112,8 +101,10 @@ fn base_options(file: &Path) -> SqliteConnectOptions {
 async fn prepare(opener: &Opener, node: &str, now: Moment) -> Result<(Conn, i64), StoreError> {
     let mut conn = opener.connect().await?;
     check(&mut conn).await?;
+    conn.batch(dialect::begin(conn.backend())).await?;
     schema::upgrade(&mut conn).await?;
-    let epoch = leases::begin_epoch(&mut conn, node, now).await?;
+    let epoch = leases::begin_epoch(&mut conn, (node, ""), now).await?;
+    conn.batch("COMMIT").await?;
     Ok((conn, epoch))
 }
 

@@ -40,7 +40,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
 }
 
 async fn open(directory: &Path) -> Result<Opened, StoreError> {
-    Store::open(StoreSettings { path: directory.to_owned(), node: "a".into() }, NOW).await
+    Store::open(StoreSettings::directory(directory, "a"), NOW).await
 }
 
 async fn configure(store: &Store) {

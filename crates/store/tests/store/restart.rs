@@ -15,7 +15,7 @@ async fn open(directory: &Path) -> Opened {
 }
 
 async fn named(directory: &Path, node: &str) -> Opened {
-    let settings = StoreSettings { path: directory.to_owned(), node: node.into() };
+    let settings = StoreSettings::directory(directory, node);
     Store::open(settings, NOW).await.expect("opens")
 }
 
@@ -34,7 +34,7 @@ async fn queued_calls_are_given_out_again_and_dialled_ones_never() {
     opened.store.append(call(3), vec![(NOW, dialing(1)), (NOW, dialing(2)), (NOW, answered())]).await.unwrap();
     opened.store.append(call(4), vec![(NOW, dialing(1))]).await.unwrap();
     opened.store.finish(call(4), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
-    opened.store.renew_lease(later(3_600_000)).await.unwrap();
+    opened.store.renew_lease(NOW, Duration::from_secs(3600)).await.unwrap();
     let stale = opened.store.clone();
     opened.store.close().await;
 

@@ -362,6 +362,7 @@ impl From<OrderError> for VendorError {
                 let message = "The instance is not in a state that allows this.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message)
             }
+            OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
             OrderError::Busy => Fault::Busy.into(),
             OrderError::Store(why) => Fault::Storage(why.public()).into(),
         }

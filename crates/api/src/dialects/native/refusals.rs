@@ -138,6 +138,7 @@ pub(super) fn not_ordered(error: &OrderError) -> Fault {
         OrderError::UnknownCall => Fault::NotFound { what: "call" },
         OrderError::Ended(_) => Fault::Conflict { rule: "the call has ended", code: "call_ended" },
         OrderError::NotAnswered => Fault::Conflict { rule: "the call is not answered yet", code: "not_answered" },
+        OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached"),
         OrderError::Busy => Fault::Busy,
         OrderError::Store(error) => Fault::Storage(error.public()),
     }

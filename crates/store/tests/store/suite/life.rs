@@ -135,7 +135,7 @@ pub(crate) async fn due_calls_are_given_out_once_in_order(opened: Opened) {
     // The clock going back does not make our own calls somebody's.
     assert_eq!(ids(store.claim_due(Moment(0), 10).await.unwrap()), [0; 0]);
     assert_eq!(store.interrupted_calls(Moment(i64::MAX)).await.unwrap(), []);
-    store.renew_lease(later(10_000)).await.unwrap();
+    store.renew_lease(NOW, Duration::from_secs(10)).await.unwrap();
 }
 
 pub(crate) async fn lists_are_narrowed_and_paged(opened: Opened) {

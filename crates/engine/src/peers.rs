@@ -1,0 +1,149 @@
+//! Orders for calls that another node runs. Hides who runs what and how often is tried; how an order travels is the
+//! business of a [`Peers`]. Never sends an order on that came from another node, so no order can go round in circles.
+
+use crate::calls::{HangUp, OrderError, Speech};
+use crate::limits::{PEER_PAUSE, PEER_TRIES};
+use crate::live::Order;
+use crate::node::Node;
+use callwright_domain::{AccountId, CallId, HangupCause};
+use callwright_store::CallOwner;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::time;
+use tracing::warn;
+
+/// What may be asked of a call on another node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerOrder {
+    /// End it.
+    HangUp(HangUp),
+    /// Speak a text.
+    Say {
+        /// The text.
+        text: String,
+        /// Whether it may be talked over.
+        order: Speech,
+    },
+    /// Take a text as if the callee had said it.
+    Hear {
+        /// The text.
+        text: String,
+    },
+}
+
+/// An order and the call it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerMessage {
+    /// Whose call.
+    pub account: AccountId,
+    /// Which call.
+    pub call: CallId,
+    /// What is asked.
+    pub order: PeerOrder,
+}
+
+/// Why another node did not carry an order out.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// It could not be reached, or did not answer in time.
+    #[error("the node that runs the call cannot be reached: {0}")]
+    Unreached(String),
+    /// It was reached and says no.
+    #[error(transparent)]
+    Refused(#[from] OrderError),
+}
+
+/// The way to other nodes.
+pub trait Peers: Send + Sync {
+    /// Hands an order to the node at `url`, once.
+    fn send<'a>(&'a self, url: &'a str, message: &'a PeerMessage) -> BoxFuture<'a, Result<(), PeerError>>;
+}
+
+/// For a node that is alone.
+#[derive(Debug, Clone, Copy)]
+pub struct NoPeers;
+
+impl Peers for NoPeers {
+    fn send<'a>(&'a self, _url: &'a str, _message: &'a PeerMessage) -> BoxFuture<'a, Result<(), PeerError>> {
+        Box::pin(async { Err(PeerError::Unreached("this node knows no others".to_owned())) })
+    }
+}
+
+/// Carries out an order for a call that is not live here.
+pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), OrderError> {
+    for attempt in 1..=PEER_TRIES {
+        let owner = node.reader.owner(&message.account, message.call).await?;
+        let Some(owner) = owner.filter(|owner| owner.node != node.store.identity().node) else {
+            return here(node, &message).await;
+        };
+        match node.peers.send(&owner.advertise_url, &message).await {
+            Ok(()) => return Ok(()),
+            Err(PeerError::Refused(why)) => return Err(why),
+            Err(PeerError::Unreached(why)) => {
+                warn!(call = %message.call, node = owner.node, attempt, why, "the owner of a call cannot be reached");
+                time::sleep(PEER_PAUSE).await;
+            }
+        }
+        if attempt == PEER_TRIES {
+            return unreached(node, message, &owner);
+        }
+    }
+    Err(OrderError::Busy)
+}
+
+/// Nobody runs it, or we do and it is not live: it waits in the queue, or its task has just ended.
+async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError> {
+    match message.order {
+        PeerOrder::HangUp(_) => Ok(node.end(&message.account, message.call, HangupCause::Cancelled).await?),
+        PeerOrder::Say { .. } | PeerOrder::Hear { .. } => Err(OrderError::NotAnswered),
+    }
+}
+
+/// A call whose owner is dead ends when the owner's lease has run out, and one whose owner lives ends when it is reached:
+/// so "it is ending" is the truth, and somebody goes on saying so to the owner until one of the two has come.
+fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Result<(), OrderError> {
+    match message.order {
+        PeerOrder::HangUp(_) => {
+            let (node, url) = (Arc::clone(node), owner.advertise_url.clone());
+            let tasks = node.tasks.clone();
+            tasks.spawn(async move {
+                let stop = node.tasks.stopping();
+                let insisting = async {
+                    while let Err(PeerError::Unreached(_)) = node.peers.send(&url, &message).await {
+                        time::sleep(PEER_PAUSE).await;
+                    }
+                };
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    outcome = time::timeout(crate::limits::PEER_INSISTENCE, insisting) => {
+                        if outcome.is_err() {
+                            warn!(call = %message.call, "the owner of a call could not be told to hang up");
+                        }
+                    }
+                }
+            });
+            Ok(())
+        }
+        PeerOrder::Say { .. } | PeerOrder::Hear { .. } => Err(OrderError::Elsewhere),
+    }
+}
+
+impl PeerOrder {
+    /// The order as a message to a call; none: a call of another node is never told that this one goes down.
+    pub(crate) fn of(order: &Order) -> Option<Self> {
+        match order {
+            Order::HangUp(how) => Some(Self::HangUp(*how)),
+            Order::Say { text, order } => Some(Self::Say { text: text.clone(), order: *order }),
+            Order::Hear { text } => Some(Self::Hear { text: text.clone() }),
+            Order::Shutdown => None,
+        }
+    }
+
+    pub(crate) fn into_order(self) -> Order {
+        match self {
+            Self::HangUp(how) => Order::HangUp(how),
+            Self::Say { text, order } => Order::Say { text, order },
+            Self::Hear { text } => Order::Hear { text },
+        }
+    }
+}

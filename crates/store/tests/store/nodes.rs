@@ -1,0 +1,165 @@
+//! Several nodes on one PostgreSQL: what one takes, no other takes; what a dead one held, another ends; limits and keys
+//! are exact over all of them.
+
+use crate::cluster::{self, Database};
+use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, number};
+use callwright_domain::{CallState, HangupCause, KeyId, Refusal};
+use callwright_store::{
+    Admission, AdmitError, Admitted, CallFilter, CallOwner, Ending, Idempotency, Number, Opened, Store, StoreError,
+};
+use futures_util::future::join_all;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(600);
+
+async fn pair() -> Option<(Database, Opened, Opened)> {
+    let database = cluster::database().await?;
+    // Both at once: the schema is made by one of them.
+    let (a, b) = (Store::open(database.node("a"), NOW), Store::open(database.node("b"), NOW));
+    let (a, b) = tokio::join!(a, b);
+    let (a, b) = (a.expect("opens"), b.expect("opens"));
+    equip(&a.store, &account("acme")).await;
+    Some((database, a, b))
+}
+
+async fn without_limit(store: &Store) {
+    let main = callwright_domain::TrunkId::new("main").unwrap();
+    let own = Number::new(account("acme"), number(CALLER), main);
+    store.put_number(Number { max_calls: u32::MAX, ..own }).await.unwrap();
+}
+
+/// 64 clients on each of two nodes, round after round: never a sixteenth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cap_of_a_number_holds_over_both() {
+    let Some((_database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    for round in 0..15_u128 {
+        let tasks = (0..128_u128).map(|n| {
+            let store = if n % 2 == 0 { a.store.clone() } else { b.store.clone() };
+            let request = admission(&acme, round * 128 + n + 1);
+            tokio::spawn(async move { (request.plan.id, store.admit(request, NOW).await) })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, Ok(_)) => accepted.push(id),
+                (_, Err(AdmitError::Refused(Refusal::CallerBusy))) => {}
+                (_, Err(other)) => panic!("{other}"),
+            }
+        }
+        assert_eq!(accepted.len(), 15, "round {round}");
+        assert_eq!(b.reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 15);
+        for id in accepted {
+            a.store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_repeats_on_both_make_one_call() {
+    let Some((_database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    for round in 0..10_u128 {
+        let tasks = (1..=100_u128).map(|n| {
+            let store = if n % 2 == 0 { a.store.clone() } else { b.store.clone() };
+            let idempotency = Idempotency { key: format!("key {round}"), body_hash: [1; 32] };
+            let request = Admission { idempotency: Some(idempotency), ..admission(&acme, round * 1000 + n) };
+            tokio::spawn(async move { store.admit(request, NOW).await.unwrap() })
+        });
+        let outcomes: Vec<Admitted> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == Admitted::New).count(), 1, "round {round}");
+        let calls = a.reader.calls(&acme, &CallFilter::default(), None, 100).await.unwrap().items;
+        assert_eq!(calls.len(), usize::try_from(round).unwrap() + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nonce_works_once_over_both() {
+    let Some((_database, a, b)) = pair().await else { return };
+    let tasks = (0..40).map(|n| {
+        let store = if n % 2 == 0 { a.store.clone() } else { b.store.clone() };
+        let key = KeyId::new("k").unwrap();
+        tokio::spawn(async move { store.use_nonce(key, "n".into(), NOW, Duration::from_secs(900)).await.unwrap() })
+    });
+    assert_eq!(join_all(tasks).await.into_iter().filter(|used| *used.as_ref().unwrap()).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_claimed_by_one() {
+    let Some((_database, a, b)) = pair().await else { return };
+    without_limit(&a.store).await;
+    for id in 1..=300_u128 {
+        a.store.admit(admission(&account("acme"), id), NOW).await.unwrap();
+    }
+    let claim = |store: Store| async move {
+        let mut mine = Vec::new();
+        loop {
+            let batch = store.claim_due(NOW, 7).await.unwrap();
+            if batch.is_empty() {
+                return mine;
+            }
+            mine.extend(batch.into_iter().map(|plan| plan.id));
+        }
+    };
+    let (first, second) = tokio::join!(claim(a.store.clone()), claim(b.store.clone()));
+    let all: BTreeSet<_> = first.iter().chain(&second).collect();
+    assert_eq!((all.len(), first.len() + second.len()), (300, 300));
+    assert!(!first.is_empty() && !second.is_empty());
+}
+
+/// A node that stops renewing is dead to the others: they end what it was dialling, and dial what it had only claimed.
+/// When it wakes up it can neither dial nor write.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_node_held_is_ended_by_another() {
+    let Some((_database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    b.store.renew_lease(NOW, LEASE).await.unwrap();
+    for id in 1..=3_u128 {
+        a.store.admit(admission(&acme, id), NOW).await.unwrap();
+    }
+    assert_eq!(a.store.claim_due(NOW, 10).await.unwrap().len(), 3);
+    a.store.append(call(1), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+    let owner = CallOwner { node: "a".into(), advertise_url: "http://a.example:8080".into() };
+    assert_eq!(b.reader.owner(&acme, call(1)).await.unwrap(), Some(owner));
+    // While the owner lives, its calls are nobody else's.
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
+    assert_eq!(b.store.claim_due(NOW, 10).await.unwrap(), []);
+    assert!(matches!(b.store.append(call(1), vec![(NOW, dialing(2))]).await, Err(StoreError::NotOwner)));
+    // Its lease runs out: before anybody has taken anything, it may not dial any more.
+    a.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+    assert!(matches!(a.store.append(call(2), vec![(NOW, dialing(1))]).await, Err(StoreError::NotOwner)));
+    let taken = b.store.interrupted_calls(NOW).await.unwrap();
+    assert_eq!(
+        taken.iter().map(|call| (call.plan.id, call.state)).collect::<Vec<_>>(),
+        [(call(1), CallState::Talking)]
+    );
+    assert_eq!(b.store.claim_due(NOW, 1).await.unwrap().iter().map(|plan| plan.id).collect::<Vec<_>>(), [call(2)]);
+    // It wakes up and renews: what was taken stays taken, what was not is still its own.
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    for id in [1, 2] {
+        assert!(matches!(a.store.append(call(id), vec![(NOW, dialing(1))]).await, Err(StoreError::NotOwner)));
+        let ended = a.store.finish(call(id), NOW, Ending::from(HangupCause::Cancelled)).await;
+        assert!(matches!(ended, Err(StoreError::NotOwner)), "{ended:?}");
+    }
+    a.store.append(call(3), vec![(NOW, dialing(1))]).await.unwrap();
+    b.store.finish(call(1), NOW, Ending::from(HangupCause::ServerRestarted)).await.unwrap();
+    assert_eq!(a.reader.records(&acme, call(1)).await.unwrap().len(), 1);
+    assert_eq!(a.reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 2);
+}
+
+/// A node that starts again does not wait for the lease of its earlier life.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_node_takes_its_own_calls_at_once() {
+    let Some((database, a, b)) = pair().await else { return };
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    a.store.admit(admission(&account("acme"), 1), NOW).await.unwrap();
+    a.store.claim_due(NOW, 10).await.unwrap();
+    a.store.append(call(1), vec![(NOW, dialing(1))]).await.unwrap();
+    let again = Store::open(database.node("a"), NOW).await.unwrap();
+    assert_eq!(again.identity.epoch, 2);
+    assert_eq!(again.store.interrupted_calls(NOW).await.unwrap().len(), 1);
+    assert!(matches!(a.store.renew_lease(NOW, LEASE).await, Err(StoreError::NotOwner)));
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
+}
