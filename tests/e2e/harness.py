@@ -76,15 +76,16 @@ def free_udp_port():
 class Server:
     """One server process over one data directory; may be killed and started again."""
 
-    def __init__(self, folder, extra=""):
+    def __init__(self, folder, extra="", node="node1", listen="127.0.0.1:0"):
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "callwright.toml"
         self.config.write_text(
             f"""
 [server]
 data = "{self.folder / 'data'}"
+node = "{node}"
 [http]
-listen = "127.0.0.1:0"
+listen = "{listen}"
 [sip]
 udp = "127.0.0.1:0"
 tcp = "127.0.0.1:0"
@@ -189,6 +190,92 @@ address = "127.0.0.1"
         text = self.raw("GET", "/metrics")[2].decode()
         lines = [line for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+class Postgres:
+    """A PostgreSQL server of its own on a socket in a directory of its own; with `durable` it flushes as in life."""
+
+    def __init__(self, durable=False):
+        found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin")) or [shutil.which("initdb")]
+        if not found[0]:
+            raise AssertionError("PostgreSQL is needed (Debian: apt-get install postgresql)")
+        self.bin = pathlib.Path(found[-1]) if pathlib.Path(found[-1]).is_dir() else pathlib.Path(found[-1]).parent
+        self.user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.getuid() == 0 else {}
+        self.folder = tempfile.mkdtemp(prefix="callwright-pg-", dir="/tmp")
+        os.chmod(self.folder, 0o777)
+        self.run("initdb", "-D", f"{self.folder}/data", "-U", "callwright", "-A", "trust", "-E", "UTF8", "--no-sync")
+        settings = [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        self.log = open(f"{self.folder}/log", "ab")
+        self.process = subprocess.Popen(
+            [str(self.bin / "postgres"), "-D", f"{self.folder}/data", "-k", self.folder, "-c", "listen_addresses=",
+             "-c", "max_connections=200", *settings],
+            stdout=self.log, stderr=self.log, cwd="/tmp", **self.user)
+        wait_for("PostgreSQL", lambda: self.run("pg_isready", "-q", "-h", self.folder, check=False) == 0, 60)
+        self.run("createdb", "-h", self.folder, "-U", "callwright", "callwright")
+
+    def run(self, program, *arguments, check=True):
+        done = subprocess.run([str(self.bin / program), *arguments], cwd="/tmp", stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, **self.user)
+        assert not check or done.returncode == 0, f"{program}: {done.stdout.decode(errors='replace')}"
+        return done.returncode
+
+    @property
+    def url(self):
+        return f"postgres://callwright@localhost/callwright?host={self.folder}"
+
+    def all_processes(self):
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=subprocess.PIPE)
+        return [self.process.pid, *map(int, children.stdout.split())]
+
+    def pause(self):
+        """The server is still there and answers nothing."""
+        for pid in self.all_processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self):
+        for pid in self.all_processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.resume()
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def nodes(database, names):
+    """Servers of one cluster, not started; stopped at the end."""
+    folder = tempfile.mkdtemp(prefix="callwright-e2e-")
+    made = []
+    try:
+        for name in names:
+            own = pathlib.Path(folder) / name
+            own.mkdir()
+            listen = f"127.0.0.1:{free_udp_port()}"
+            store = f"""
+[store]
+url = "{database.url}"
+advertise_url = "http://{listen}"
+cluster_secret = "a secret that only the nodes of this test know"
+"""
+            made.append(Server(own, store, name, listen))
+        yield made
+    except BaseException:
+        for node in made:
+            if node.process:
+                print(node.folder.name, node.tail())
+        raise
+    finally:
+        for node in made:
+            if node.process and node.process.poll() is None:
+                node.process.send_signal(signal.SIGCONT)
+            node.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -6,11 +6,9 @@ use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
-use crate::limits::{
-    LEASE, LEASE_DOUBT, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
-};
+use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY};
 use crate::live::Order;
-use crate::peers::Peers;
+use crate::peers::{Membership, Peers};
 use crate::recovery;
 use crate::registry::Registry;
 use crate::sounds::Sounds;
@@ -92,7 +90,7 @@ pub(crate) struct Node {
     pub(crate) sounds: Sounds,
     pub(crate) sip: SipHandle,
     pub(crate) media: MediaPlane,
-    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) membership: Membership,
     pub(crate) clock: Clock,
     pub(crate) policy: Policy,
     pub(crate) entropy: Entropy,
@@ -108,8 +106,6 @@ pub(crate) struct Node {
     /// The pace of each campaign on the wire.
     pub(crate) gates: Gates,
     draining: AtomicBool,
-    /// When the lease was last renewed.
-    renewed: Mutex<Instant>,
 }
 
 impl fmt::Debug for Node {
@@ -126,11 +122,7 @@ impl Node {
 
     /// Whether this node may take and dial calls: of several nodes only one whose lease is fresh may.
     pub(crate) fn may_dial(&self) -> bool {
-        if !self.store.is_shared() {
-            return true;
-        }
-        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.elapsed() < LEASE_DOUBT
+        !self.store.is_shared() || self.membership.is_fresh()
     }
 
     /// Ends a call that is not live here: one still queued, or one whose task is gone.
@@ -165,7 +157,7 @@ impl Engine {
             sounds: parts.sounds,
             sip: parts.sip,
             media: parts.media,
-            peers: parts.peers,
+            membership: Membership::new(parts.peers),
             clock: parts.clock,
             policy: parts.policy,
             entropy: Entropy(Mutex::new(StdRng::from_seed(parts.seed))),
@@ -176,7 +168,6 @@ impl Engine {
             campaign_bell: Notify::new(),
             gates: Gates::new(),
             draining: AtomicBool::new(false),
-            renewed: Mutex::new(Instant::now()),
         });
         tasks.spawn(writer.run(tasks.stopping()));
         node.store.renew_lease(node.clock.now(), LEASE).await?;
@@ -242,10 +233,9 @@ async fn every<F: Future<Output = ()>>(pause: Duration, node: Arc<Node>, work: i
 }
 
 async fn renew(node: Arc<Node>) {
-    // Counted from before the asking: the lease began no earlier than that.
     let asked = Instant::now();
     match node.store.renew_lease(node.clock.now(), LEASE).await {
-        Ok(()) => *node.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked,
+        Ok(()) => node.membership.renew(asked),
         Err(StoreError::NotOwner) => error!(
             "another process began a life under this node's name; this one dials nothing any more. Give each node a \
              name of its own (`server.node`)"

@@ -2,14 +2,14 @@
 //! business of a [`Peers`]. Never sends an order on that came from another node, so no order can go round in circles.
 
 use crate::calls::{HangUp, OrderError, Speech};
-use crate::limits::{PEER_PAUSE, PEER_TRIES};
+use crate::limits::{LEASE_DOUBT, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
 use callwright_domain::{AccountId, CallId, HangupCause};
 use callwright_store::CallOwner;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
-use tokio::time;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::{self, Instant};
 use tracing::warn;
 
 /// What may be asked of a call on another node.
@@ -69,6 +69,29 @@ impl Peers for NoPeers {
     }
 }
 
+/// A node's standing among the others: the way to them, and how fresh its lease is.
+pub(crate) struct Membership {
+    peers: Arc<dyn Peers>,
+    renewed: Mutex<Instant>,
+}
+
+impl Membership {
+    /// The standing of a node whose lease begins now.
+    pub(crate) fn new(peers: Arc<dyn Peers>) -> Self {
+        Self { peers, renewed: Mutex::new(Instant::now()) }
+    }
+
+    /// The lease was renewed; asked for at `asked`, and it began no earlier than that.
+    pub(crate) fn renew(&self, asked: Instant) {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+    }
+
+    /// Whether nobody else can have taken what this node holds.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LEASE_DOUBT
+    }
+}
+
 /// Carries out an order for a call that is not live here.
 pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), OrderError> {
     for attempt in 1..=PEER_TRIES {
@@ -76,7 +99,7 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
         let Some(owner) = owner.filter(|owner| owner.node != node.store.identity().node) else {
             return here(node, &message).await;
         };
-        match node.peers.send(&owner.advertise_url, &message).await {
+        match node.membership.peers.send(&owner.advertise_url, &message).await {
             Ok(()) => return Ok(()),
             Err(PeerError::Refused(why)) => return Err(why),
             Err(PeerError::Unreached(why)) => {
@@ -109,7 +132,7 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
             tasks.spawn(async move {
                 let stop = node.tasks.stopping();
                 let insisting = async {
-                    while let Err(PeerError::Unreached(_)) = node.peers.send(&url, &message).await {
+                    while let Err(PeerError::Unreached(_)) = node.membership.peers.send(&url, &message).await {
                         time::sleep(PEER_PAUSE).await;
                     }
                 };

@@ -1,7 +1,7 @@
 //! The command line: one subcommand a job. Parses and hands over; does nothing itself.
 
 use crate::config::{self, LogFormat};
-use crate::{call, check, demo, models, serve, telemetry};
+use crate::{call, check, demo, migrate, models, serve, telemetry};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ enum Job {
     Call(call::Arguments),
     /// A whole AI call on this machine, offline: server, telephone network and callee.
     Demo(demo::Arguments),
+    /// Move a stopped server from its embedded database to PostgreSQL.
+    Migrate(migrate::Arguments),
     /// The local models: fetch, import, list, verify.
     Models {
         #[command(subcommand)]
@@ -70,6 +72,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             telemetry::log(&arguments.log, LogFormat::Text)?;
             runtime()?.block_on(demo::run(arguments))
         }
+        Job::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
         Job::Models { job } => runtime()?.block_on(models::run(job)),
     }
 }

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod migrate;
 mod models;
 mod ready;
 mod seeding;

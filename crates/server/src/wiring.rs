@@ -74,6 +74,10 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("the system gives no randomness: {error}"))?;
     seeding::seed(settings, &store, now()).await?;
     let cluster = settings.store.cluster()?;
+    let peers: Arc<dyn Peers> = match cluster.clone() {
+        Some(cluster) => Arc::new(cluster),
+        None => Arc::new(NoPeers),
+    };
     let engine = Engine::start(Parts {
         store: store.clone(),
         reader,
@@ -82,7 +86,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         sounds,
         sip: sip.clone(),
         media: media.clone(),
-        peers: cluster.clone().map_or_else(|| Arc::new(NoPeers) as Arc<dyn Peers>, |cluster| Arc::new(cluster)),
+        peers,
         clock: Clock::new(now),
         policy: Policy {
             max_calls: settings.server.max_calls,

@@ -12,6 +12,7 @@ mod calls;
 mod campaigns;
 mod configuration;
 mod error;
+mod moving;
 mod postgres;
 mod reader;
 mod sql;
@@ -29,5 +30,6 @@ pub use campaigns::{
 };
 pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
+pub use moving::{Moved, move_to_shared};
 pub use reader::{PAGE_MAX, Reader};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

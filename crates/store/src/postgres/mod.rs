@@ -62,6 +62,13 @@ pub(crate) async fn open(
     })
 }
 
+/// A connection to a database that was brought up to date.
+pub(crate) async fn open_for_moving(shared: &SharedDatabase) -> Result<Conn, StoreError> {
+    let mut conn = Opener::Postgres(options(shared)?).connect().await?;
+    upgrade(&mut conn).await?;
+    Ok(conn)
+}
+
 /// The URL's password must not come out in an error, so only the kind of mistake is told.
 fn options(shared: &SharedDatabase) -> Result<PgConnectOptions, StoreError> {
     PgConnectOptions::from_str(shared.url.expose())

@@ -33,5 +33,5 @@ mod rows;
 pub(crate) mod schema;
 mod writer;
 
-pub(crate) use query::{Backend, Conn, Opener, Pool, Query, Row, query};
+pub(crate) use query::{Backend, Conn, Opener, Pool, Query, Row, query, query_of_own_names};
 pub(crate) use writer::Writer;

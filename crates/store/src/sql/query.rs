@@ -42,6 +42,18 @@ impl Conn {
         Ok(())
     }
 
+    /// Sends rows in the text form of COPY; how many they were. Only PostgreSQL knows it.
+    pub(crate) async fn copy_in(&mut self, statement: &str, rows: String) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
+            Self::Postgres(conn) => {
+                let mut copy = conn.copy_in_raw(statement).await?;
+                copy.send(rows.into_bytes()).await?;
+                Ok(copy.finish().await?)
+            }
+        }
+    }
+
     /// Takes leave of the database.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
@@ -130,6 +142,11 @@ pub(crate) struct Query {
 /// A statement with `$1`, `$2`, ... for what [`Query::bind`] gives in that order.
 pub(crate) fn query(sql: &'static str) -> Query {
     Query { sql: Cow::Borrowed(sql), values: Vec::new() }
+}
+
+/// As [`query`], with names of tables and columns that were read from our own schema. Never values.
+pub(crate) fn query_of_own_names(sql: String) -> Query {
+    Query { sql: Cow::Owned(sql), values: Vec::new() }
 }
 
 /// `run!(query, on, method)`: carries the query out wherever `on` leads.

@@ -140,6 +140,9 @@ impl Writer {
     }
 }
 
+/// Verbs of one transaction.
+type Group = Vec<Box<dyn Job>>;
+
 struct Waiting {
     lane: Option<u64>,
     job: Box<dyn Job>,
@@ -241,7 +244,7 @@ impl WriterTask {
         self.end(closers).await;
     }
 
-    async fn settle(&mut self, mut batch: Vec<Box<dyn Job>>) {
+    async fn settle(&mut self, mut batch: Group) {
         let committed = match self.mend().await {
             Ok(()) => self.commit_in_time(&mut batch).await,
             Err(error) => Err(error),
@@ -324,8 +327,8 @@ impl WriterTask {
 }
 
 /// What goes into one transaction each: everything on the embedded database; on a shared one only what is of one lane.
-fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Vec<Box<dyn Job>>> {
-    let mut groups: Vec<(Option<u64>, Vec<Box<dyn Job>>)> = Vec::new();
+fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Group> {
+    let mut groups: Vec<(Option<u64>, Group)> = Vec::new();
     for Waiting { lane, job } in batch {
         let open = match backend {
             Backend::Sqlite => groups.first_mut(),

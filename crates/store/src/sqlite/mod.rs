@@ -53,6 +53,16 @@ pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Base, S
     Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
 }
 
+/// A checked connection to a database whose directory the caller has locked, brought up to date.
+pub(crate) async fn open_for_moving(file: &Path) -> Result<Conn, StoreError> {
+    let mut conn = Opener::Sqlite(base_options(file)).connect().await?;
+    check(&mut conn).await.map_err(|error| name_file(error, file))?;
+    conn.batch(dialect::begin(conn.backend())).await?;
+    schema::upgrade(&mut conn).await?;
+    conn.batch("COMMIT").await?;
+    Ok(conn)
+}
+
 /// A directory that is removed with the last reader of it.
 pub(crate) struct Scratch(PathBuf);
 

@@ -3,9 +3,10 @@
 
 use crate::cluster::{self, Database};
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, number};
-use callwright_domain::{CallState, HangupCause, KeyId, Refusal};
+use callwright_domain::{CallEvent, CallState, HangupCause, KeyId, Refusal};
 use callwright_store::{
-    Admission, AdmitError, Admitted, CallFilter, CallOwner, Ending, Idempotency, Number, Opened, Store, StoreError,
+    Admission, AdmitError, Admitted, CallFilter, CallOwner, Ending, Idempotency, Number, Opened, Reader, Store,
+    StoreError, StoreSettings, move_to_shared,
 };
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -162,4 +163,48 @@ async fn a_restarted_node_takes_its_own_calls_at_once() {
     assert_eq!(again.store.interrupted_calls(NOW).await.unwrap().len(), 1);
     assert!(matches!(a.store.renew_lease(NOW, LEASE).await, Err(StoreError::NotOwner)));
     assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
+}
+
+/// Everything a stopped node had is in the shared database afterwards, under the same ids; a running one is refused, and
+/// so is a database that holds calls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_node_moves_unchanged() {
+    let Some(database) = cluster::database().await else { return };
+    let (directory, acme) = (tempfile::tempdir().unwrap(), account("acme"));
+    let old = Store::open(StoreSettings::directory(directory.path(), "a"), NOW).await.unwrap();
+    equip(&old.store, &acme).await;
+    for id in 1..=3_u128 {
+        let idempotency = Idempotency { key: format!("key \t\\N {id}"), body_hash: [1; 32] };
+        let request = Admission { idempotency: Some(idempotency), ..admission(&acme, id) };
+        old.store.admit(request, NOW).await.unwrap();
+    }
+    old.store.claim_due(NOW, 2).await.unwrap();
+    let trouble = CallEvent::Trouble { part: "ears".into(), detail: "a\tb\nc\\N\\.\r\u{1f4de}".into() };
+    old.store.append(call(1), vec![(NOW, dialing(1)), (NOW, trouble)]).await.unwrap();
+    old.store.finish(call(2), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    let shared = database.node("a").shared.unwrap();
+    let refused = move_to_shared(directory.path(), &shared).await.unwrap_err();
+    assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
+    let seen = async |reader: &Reader| {
+        let calls = reader.calls(&acme, &CallFilter::default(), None, 10).await.unwrap();
+        let mut journals = Vec::new();
+        for id in 1..=3 {
+            journals.push((reader.journal(&acme, call(id), 0, 10).await.unwrap(), reader.records(&acme, call(id)).await));
+        }
+        format!("{calls:?} {journals:?} {:?}", reader.numbers(&acme).await.unwrap())
+    };
+    let before = seen(&old.reader).await;
+    old.store.close().await;
+    let moved = move_to_shared(directory.path(), &shared).await.unwrap();
+    assert!(moved.tables.contains(&("calls".to_owned(), 3)), "{moved:?}");
+    let refused = move_to_shared(directory.path(), &shared).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
+    let new = Store::open(database.node("a"), NOW).await.unwrap();
+    assert_eq!(new.identity.epoch, 2);
+    assert_eq!(seen(&new.reader).await, before);
+    assert_eq!(new.store.interrupted_calls(NOW).await.unwrap().len(), 1);
+    assert_eq!(new.store.claim_due(NOW, 10).await.unwrap().len(), 1);
+    let idempotency = Idempotency { key: "key \t\\N 3".into(), body_hash: [1; 32] };
+    let again = Admission { idempotency: Some(idempotency), ..admission(&acme, 9) };
+    assert!(matches!(new.store.admit(again, NOW).await.unwrap(), Admitted::Replayed { call: id, .. } if id == call(3)));
 }
