@@ -24,6 +24,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode> {
     for (table, rows) in &moved.tables {
         println!("{rows:>10}  {table}");
     }
-    println!("Everything was moved. Set `store.url`, keep `server.data` (it holds the recordings), and start the server.");
+    println!(
+        "Everything was moved. Set `store.url`, keep `server.data` (it holds the recordings), and start the server."
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -84,9 +84,7 @@ async fn copy(from: &mut Conn, to: &mut Conn, table: &str) -> Result<u64, StoreE
 
 async fn columns(from: &mut Conn, table: &str) -> Result<Vec<Column>, StoreError> {
     let rows = query("SELECT name, type FROM pragma_table_info($1) ORDER BY cid").bind(table).fetch_all(from).await?;
-    rows.iter()
-        .map(|row| Ok(Column { name: row.read(0)?, is_number: row.read::<&str>(1)?.contains("INT") }))
-        .collect()
+    rows.iter().map(|row| Ok(Column { name: row.read(0)?, is_number: row.read::<&str>(1)?.contains("INT") })).collect()
 }
 
 fn quoted(name: &str) -> String {

@@ -189,7 +189,8 @@ async fn a_stopped_node_moves_unchanged() {
         let calls = reader.calls(&acme, &CallFilter::default(), None, 10).await.unwrap();
         let mut journals = Vec::new();
         for id in 1..=3 {
-            journals.push((reader.journal(&acme, call(id), 0, 10).await.unwrap(), reader.records(&acme, call(id)).await));
+            journals
+                .push((reader.journal(&acme, call(id), 0, 10).await.unwrap(), reader.records(&acme, call(id)).await));
         }
         format!("{calls:?} {journals:?} {:?}", reader.numbers(&acme).await.unwrap())
     };
