@@ -227,14 +227,18 @@ class Postgres:
         children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], stdout=subprocess.PIPE)
         return [self.process.pid, *map(int, children.stdout.split())]
 
+    def signal(self, which):
+        for pid in self.all_processes():
+            # A session may end between the look and the signal.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, which)
+
     def pause(self):
         """The server is still there and answers nothing."""
-        for pid in self.all_processes():
-            os.kill(pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self):
-        for pid in self.all_processes():
-            os.kill(pid, signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def __enter__(self):
         return self

@@ -14,7 +14,8 @@ CAP = 15
 
 
 def equip(node, trunk, max_calls=CAP):
-    node.agent(limits={"max_duration_s": 120, "ring_timeout_s": 60})
+    # Nothing is said: what is tried here is the servers, and not how fast a voice loads.
+    node.agent(opening={"greeting": "none"}, limits={"max_duration_s": 120, "ring_timeout_s": 60})
     node.trunk("t1", trunk.port)
     node.number("+15550100", "t1", max_calls)
 
@@ -43,7 +44,7 @@ class Cluster(unittest.TestCase):
                 (b, c)[at % 2].must("POST", f"/v1/calls/{call}/hangup")
                 took.append(time.monotonic() - began)
             for call in ids:
-                self.assertEqual(b.ended(call)["cause"], "cancelled")
+                self.assertEqual(b.ended(call)["cause"], "api_hung_up")
             self.assertEqual(trunk.finished(), 0, trunk.errors())
             took.sort()
             print(f"hang-up of a call owned elsewhere: median {took[len(took) // 2] * 1e3:.0f} ms, worst {took[-1] * 1e3:.0f} ms")
@@ -136,14 +137,14 @@ class Cluster(unittest.TestCase):
             for call in ids:
                 self.assertEqual(a.must("GET", f"/v1/calls/{call}", timeout=30)["status"], "talking")
                 a.must("POST", f"/v1/calls/{call}/hangup")
-                self.assertEqual(a.ended(call)["cause"], "cancelled")
+                self.assertEqual(a.ended(call)["cause"], "api_hung_up")
             harness.wait_for("accepting again", lambda: a.api("POST", "/v1/calls", request)[0] == 202)
 
 
     def test_a_stopped_server_moves_to_postgres(self):
         with harness.Postgres() as database, harness.nodes(database, ["a"]) as (a,), harness.server() as old:
             for at in range(30):
-                old.agent(f"desk{at}", name="caf\u00e9 \\ tab\t line\n")
+                old.must("PUT", f"/v1/agents/desk{at}", {**harness.AGENT, "name": "caf\u00e9 \\ tab\t line\n"})
             with harness.Sipp("final-486.xml", calls=3) as trunk:
                 equip(old, trunk)
                 ids = [old.call(to=f"+1555020{at:04}", **{"from": "+15550100"}) for at in range(3)]

@@ -9,6 +9,11 @@ use sqlx::{
     Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, SqliteConnection, Type,
 };
 use std::borrow::Cow;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Longest that a read of a shared database may take before the database counts as away. Reads are short.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which database is underneath, for the few statements that differ: see [`super::dialect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,15 +161,30 @@ macro_rules! run {
             On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite($query.sqlite()?.$method(conn).await?),
             On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
             On::Pool(Pool::Sqlite(pool)) => Outcome::Sqlite($query.sqlite()?.$method(pool).await?),
-            On::Pool(Pool::Postgres(pool)) => Outcome::Postgres($query.postgres()?.$method(pool).await?),
+            On::Pool(Pool::Postgres(pool)) => {
+                let query = $query.postgres()?;
+                Outcome::Postgres(in_time(query.$method(pool)).await?)
+            }
             On::Pool(Pool::Pooler(pool)) => {
-                let mut work = pool.begin().await?;
-                let outcome = $query.postgres()?.$method(&mut *work).await?;
-                work.commit().await?;
-                Outcome::Postgres(outcome)
+                let query = $query.postgres()?;
+                let work = async {
+                    let mut work = pool.begin().await?;
+                    let outcome = query.$method(&mut *work).await?;
+                    work.commit().await?;
+                    Ok(outcome)
+                };
+                Outcome::Postgres(in_time(work).await?)
             }
         }
     };
+}
+
+/// A read of a shared database that does not answer is given up.
+async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match timeout(READ_PATIENCE, read).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(StoreError::Away { detail: "a read was not answered in time".into() }),
+    }
 }
 
 enum Outcome<S, P> {
