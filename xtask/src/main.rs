@@ -63,6 +63,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Kill a node a hundred times while it tells ten thousand events to a receiver that fails three times of ten.
+    Webhookloop,
     /// How many agent calls one core carries. Needs the load tools; see docs/capacity.md.
     Capacity {
         /// Arguments handed to tests/capacity.py.
@@ -84,6 +86,24 @@ fn main() -> Result<()> {
             run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
         }
         Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
+        Chore::Webhookloop => {
+            let test = "outbox::tests::nothing_is_lost_over_a_hundred_kills";
+            run(
+                &root,
+                "cargo",
+                &[
+                    "test",
+                    "--locked",
+                    "--package",
+                    "callwright-engine",
+                    "--lib",
+                    test,
+                    "--",
+                    "--ignored",
+                    "--nocapture",
+                ],
+            )
+        }
         Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }

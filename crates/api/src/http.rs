@@ -8,6 +8,7 @@ mod conduct;
 mod gate;
 mod scan;
 
+use crate::callbacks::{Egress, Guard, SystemLookup};
 use crate::dialects;
 use crate::fault::Fault;
 use crate::peers::{self, Cluster};
@@ -157,6 +158,8 @@ pub(crate) struct Context {
     pub(crate) uploads: Arc<Semaphore>,
     /// The other nodes that may send orders here.
     pub(crate) cluster: Option<Cluster>,
+    /// Judges URLs that are to be kept.
+    pub(crate) guard: Guard,
 }
 
 /// The HTTP API of a server.
@@ -175,8 +178,17 @@ impl Api {
         let rates = Arc::new(Counters::new(Rates::default()));
         let limits = Limits::default();
         let uploads = Arc::new(Semaphore::new(limits.uploads));
-        let context = Context { calls, now: Arc::new(now), metrics: Arc::new(metrics), rates, uploads, cluster: None };
+        let guard = Guard::new(Egress::default(), SystemLookup);
+        let (now, metrics) = (Arc::new(now), Arc::new(metrics));
+        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard };
         Self { context, limits }
+    }
+
+    /// The same with another judge of URLs: the one that callbacks are sent behind.
+    #[must_use]
+    pub fn guarded_by(mut self, guard: Guard) -> Self {
+        self.context.guard = guard;
+        self
     }
 
     /// The same with other limits of its connections.

@@ -10,9 +10,10 @@ use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
+use callwright_domain::webhook::Whose;
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, HangupCause, KeyId, Moment, Origin, PhoneNumber, Pii,
-    Refusal, ThreadId, TrunkId,
+    Refusal, ThreadId, TrunkId, Webhook,
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
@@ -162,7 +163,7 @@ pub enum Accepting {
 /// The door into the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Calls {
-    node: Arc<Node>,
+    pub(crate) node: Arc<Node>,
 }
 
 impl Calls {
@@ -176,13 +177,28 @@ impl Calls {
     /// # Errors
     /// [`StartError`]; no call exists then.
     pub async fn start(&self, request: StartCall, now: Moment) -> Result<Started, StartError> {
+        self.start_told(request, None, now).await
+    }
+
+    /// The same, with an endpoint that is told of this call alone; it is made with the call or not at all. Its `whose`
+    /// may name any call.
+    ///
+    /// # Errors
+    /// [`StartError`]; neither the call nor the endpoint exists then.
+    pub async fn start_told(
+        &self,
+        request: StartCall,
+        endpoint: Option<Webhook>,
+        now: Moment,
+    ) -> Result<Started, StartError> {
         if self.node.is_draining() {
             return Err(Refusal::Draining.into());
         }
         let once = request.once.clone();
         let plan = self.plan(request, now).await?;
         let id = plan.id;
-        let admission = Admission { plan, idempotency: once, response: String::new() };
+        let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
+        let admission = Admission { plan, idempotency: once, response: String::new(), endpoint };
         let admitted = self.node.store.admit(admission, now).await;
         match admitted {
             Ok(Admitted::New) => {
@@ -445,7 +461,7 @@ pub(crate) use crate::registry::Sent;
 
 /// Changes of what calls are made from.
 pub struct Configure<'a> {
-    node: &'a Node,
+    pub(crate) node: &'a Node,
 }
 
 impl Configure<'_> {

@@ -86,3 +86,20 @@ pub const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
 pub const UNREGISTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a call whose first trunk failed may wait for the pace or a channel of the next. *End*: by the first failure.
 pub const NEXT_TRUNK_WAIT: Duration = Duration::from_secs(30);
+/// How often the outbox is looked at when nobody rings its bell: retries fall due, other nodes leave messages.
+pub const OUTBOX_EVERY: Duration = Duration::from_millis(200);
+/// The least time between two looks: a burst of events is one look. Far below the delay that BARS R24 allows.
+pub const OUTBOX_GAP: Duration = Duration::from_millis(5);
+/// Messages told at once to one endpoint (BARS R23). *Wait*: the others stay in the database.
+pub const OUTBOX_LANES: u32 = 8;
+/// Failures one after the other after which an endpoint is told one message at a time until it answers again.
+pub const OUTBOX_SUSPECT: u32 = 5;
+/// How long a message is ours while it is told: longer than a sender may take (its turn at the host and the exchange,
+/// 15 s each), or two nodes would tell it.
+pub const OUTBOX_LEASE: Duration = Duration::from_secs(60);
+/// How long messages under way may take when the node stops; the rest is told by the next life.
+pub const OUTBOX_STOP: Duration = Duration::from_secs(2);
+/// An endpoint that nothing has reached for this long is switched off (BARS R22).
+pub const OUTBOX_DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 60 * 60);
+/// How long settled messages are kept for lists and replays.
+pub const OUTBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -6,8 +6,9 @@ use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
-use crate::limits::{LEASE, LEASE_EVERY, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY};
+use crate::limits::{LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY};
 use crate::live::Order;
+use crate::outbox::{Desk, Notifier, Outbox};
 use crate::peers::{Membership, Peers};
 use crate::recovery;
 use crate::registry::Registry;
@@ -22,7 +23,6 @@ use callwright_store::{Reader, Recordings, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -47,6 +47,8 @@ pub struct Parts {
     pub media: MediaPlane,
     /// The way to other nodes.
     pub peers: Arc<dyn Peers>,
+    /// Who renders and sends callbacks.
+    pub notifier: Arc<dyn Notifier>,
     /// The wall clock.
     pub clock: Clock,
     /// What this node allows.
@@ -70,6 +72,11 @@ pub struct Policy {
 pub(crate) struct Entropy(Mutex<StdRng>);
 
 impl Entropy {
+    /// From a seed.
+    pub(crate) fn seeded(seed: [u8; 32]) -> Self {
+        Self(Mutex::new(StdRng::from_seed(seed)))
+    }
+
     /// 64 random bits.
     pub(crate) fn bits64(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
@@ -91,6 +98,7 @@ pub(crate) struct Node {
     pub(crate) sip: SipHandle,
     pub(crate) media: MediaPlane,
     pub(crate) membership: Membership,
+    pub(crate) notifier: Arc<dyn Notifier>,
     pub(crate) clock: Clock,
     pub(crate) policy: Policy,
     pub(crate) entropy: Entropy,
@@ -105,7 +113,6 @@ pub(crate) struct Node {
     pub(crate) campaign_bell: Notify,
     /// The pace of each campaign on the wire.
     pub(crate) gates: Gates,
-    draining: AtomicBool,
 }
 
 impl fmt::Debug for Node {
@@ -117,7 +124,7 @@ impl fmt::Debug for Node {
 impl Node {
     /// Whether the node takes no new calls.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        self.tasks.is_draining()
     }
 
     /// Whether this node may take and dial calls: of several nodes only one whose lease is fresh may.
@@ -158,17 +165,18 @@ impl Engine {
             sip: parts.sip,
             media: parts.media,
             membership: Membership::new(parts.peers),
+            notifier: parts.notifier,
             clock: parts.clock,
             policy: parts.policy,
-            entropy: Entropy(Mutex::new(StdRng::from_seed(parts.seed))),
+            entropy: Entropy::seeded(parts.seed),
             journal,
             registry: Registry::default(),
             tasks: tasks.clone(),
             bell: Notify::new(),
             campaign_bell: Notify::new(),
             gates: Gates::new(),
-            draining: AtomicBool::new(false),
         });
+        let desk = desk(&node, parts.seed);
         tasks.spawn(writer.run(tasks.stopping()));
         node.store.renew_lease(node.clock.now(), LEASE).await?;
         recovery::end_interrupted(&node).await?;
@@ -180,6 +188,8 @@ impl Engine {
         tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
         tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
+        node.store.release_outbox(node.clock.now()).await?;
+        tasks.spawn(Outbox::new(desk).run());
         tasks.spawn(Dialer::new(Arc::clone(&node)).run());
         tasks.spawn(Driver::new(Arc::clone(&node)).run());
         Ok(Self { node })
@@ -193,7 +203,7 @@ impl Engine {
     /// Takes no new calls and waits until the live ones have ended: by themselves within the policy's time or until
     /// `hurry` resolves, then with a goodbye and BYE.
     pub async fn drain(&self, hurry: impl Future<Output = ()> + Send) {
-        self.node.draining.store(true, Ordering::Release);
+        self.node.tasks.drain();
         let live = self.node.registry.len();
         info!(live, "going down: no new calls");
         tokio::select! {
@@ -216,6 +226,19 @@ impl Engine {
         while self.node.registry.len() > 0 {
             time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// What the outbox needs of a node.
+fn desk(node: &Node, seed: [u8; 32]) -> Desk {
+    Desk {
+        store: node.store.clone(),
+        reader: node.reader.clone(),
+        notifier: Arc::clone(&node.notifier),
+        clock: node.clock.clone(),
+        // Jitter need not be guessed right by anybody; it must only differ from the ids'.
+        entropy: Entropy::seeded(seed.map(|byte| !byte)),
+        tasks: node.tasks.clone(),
     }
 }
 
@@ -257,6 +280,9 @@ async fn undertake(node: Arc<Node>) {
 async fn purge(node: Arc<Node>) {
     if let Err(error) = node.store.purge(node.clock.now()).await {
         warn!(%error, "expired nonces and keys could not be removed");
+    }
+    if let Err(error) = node.store.purge_outbox(node.clock.now().before(OUTBOX_KEPT)).await {
+        warn!(%error, "old messages of the outbox could not be removed");
     }
 }
 

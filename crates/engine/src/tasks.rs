@@ -6,10 +6,11 @@ use std::panic::AssertUnwindSafe;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Tasks of one server, and the word that ends them.
+/// Tasks of one server, the word that no call is to begin, and the word that ends them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tasks {
     tracker: TaskTracker,
+    drain: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -17,6 +18,16 @@ impl Tasks {
     /// No tasks yet.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// From now on no call is to begin.
+    pub(crate) fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Whether no call is to begin.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
     }
 
     /// Cancelled when the server stops; background loops watch it.

@@ -5,7 +5,7 @@ use crate::config::Settings;
 use crate::ready::Addresses;
 use crate::seeding;
 use anyhow::Context;
-use callwright_api::Api;
+use callwright_api::{Api, Callbacks, Guard, SystemLookup};
 use callwright_domain::Moment;
 use callwright_engine::{Calls, Clock, Engine, NoPeers, Parts, Peers, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
@@ -78,7 +78,9 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         Some(cluster) => Arc::new(cluster),
         None => Arc::new(NoPeers),
     };
+    let guard = Guard::new(settings.webhooks.egress(), SystemLookup);
     let engine = Engine::start(Parts {
+        notifier: Arc::new(Callbacks::new(guard.clone())?),
         store: store.clone(),
         reader,
         recordings,
@@ -105,7 +107,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let flaws = callwright_api::route_flaws();
     anyhow::ensure!(flaws.is_empty(), "the API's routes: {}", flaws.join("; "));
     let api = Api::new(engine.calls(), now, move || metrics.render());
-    let api = api.rates(settings.http.rates.rates()).cluster(cluster);
+    let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })

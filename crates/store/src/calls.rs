@@ -5,6 +5,7 @@ use crate::StoreError;
 use callwright_domain::call::Timeline;
 use callwright_domain::{
     AccountId, AgentId, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber, Recorded, Refusal,
+    Webhook,
 };
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ pub struct Admission {
     /// The answer the requester gets, kept with the idempotency key and given back when the request is repeated.
     /// Not kept without a key.
     pub response: String,
+    /// An endpoint that is told of this call alone; made with the call.
+    pub endpoint: Option<Webhook>,
 }
 
 /// A key under which a request may be repeated. Kept for [`Idempotency::KEPT`].

@@ -13,6 +13,7 @@ mod campaigns;
 mod configuration;
 mod error;
 mod moving;
+pub mod outbox;
 mod postgres;
 mod reader;
 mod sql;

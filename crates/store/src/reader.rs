@@ -12,6 +12,8 @@ use callwright_domain::transcript::{TranscriptLine, of_journal};
 use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, PhoneNumber, Recorded, TrunkId};
 use std::sync::Arc;
 
+mod telling;
+
 /// Most items of one page, whatever is asked for.
 pub const PAGE_MAX: u32 = 1000;
 

@@ -19,6 +19,9 @@ use callwright_domain::{
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
+
+mod telling;
 
 /// Where the store is and who opens it.
 #[derive(Debug, Clone)]
@@ -90,6 +93,8 @@ pub struct Store {
     writer: Writer,
     me: Arc<NodeIdentity>,
     shared: bool,
+    /// Rung when messages were put into the outbox here.
+    bell: Arc<Notify>,
     /// Keeps a vanishing store's files while somebody writes them.
     _scratch: Option<Arc<Scratch>>,
 }
@@ -112,7 +117,7 @@ impl Store {
         let me = Arc::new(identity.clone());
         let shared = settings.shared.is_some();
         Ok(Opened {
-            store: Self { writer: base.writer, me, shared, _scratch: base.scratch.clone() },
+            store: Self { writer: base.writer, me, shared, bell: Arc::default(), _scratch: base.scratch.clone() },
             reader: Reader::new(base.readers, base.scratch),
             identity,
             recordings: base.recordings,
@@ -235,9 +240,11 @@ impl Store {
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
         let lane = (request.plan.account.clone(), request.plan.caller.clone());
-        self.writer
+        let admitted = self
+            .writer
             .write_for(lane, move |conn| Box::pin(async move { admission::admit(conn, &request, now).await }))
-            .await
+            .await?;
+        Ok(self.rung(admitted))
     }
 
     /// Takes up to `limit` calls that are due and nobody's, earliest first, and makes them ours: they are not given
@@ -268,7 +275,11 @@ impl Store {
     /// [`StoreError::NoSuchCall`].
     pub async fn append(&self, call: CallId, events: Vec<(Moment, CallEvent)>) -> Result<Vec<Recorded>, StoreError> {
         let me = Arc::clone(&self.me);
-        self.writer.write(move |conn| Box::pin(async move { journal::append(conn, &me, call, events).await })).await
+        let appended = self
+            .writer
+            .write(move |conn| Box::pin(async move { journal::append(conn, &me, call, events).await }))
+            .await?;
+        Ok(self.rung(appended))
     }
 
     /// Ends a call: the last event, the state, the record of the attempt, and its place among the caller number's
@@ -278,7 +289,11 @@ impl Store {
     /// [`StoreError::NotOwner`], [`StoreError::NoSuchCall`].
     pub async fn finish(&self, call: CallId, at: Moment, ending: Ending) -> Result<Finished, StoreError> {
         let me = Arc::clone(&self.me);
-        self.writer.write(move |conn| Box::pin(async move { journal::finish(conn, &me, call, at, ending).await })).await
+        let finished = self
+            .writer
+            .write(move |conn| Box::pin(async move { journal::finish(conn, &me, call, at, ending).await }))
+            .await?;
+        Ok(self.rung(finished))
     }
 
     /// Takes over the calls that were dialled by an owner that is dead (an earlier life of this node, or a node whose

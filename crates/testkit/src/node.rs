@@ -9,7 +9,9 @@ use callwright_domain::{
     AccountId, AgentId, AgentPatch, AgentProfile, CallEvent, CallId, HangupCause, Moment, Origin, PhoneNumber,
     Recorded, TrunkId,
 };
-use callwright_engine::{Calls, Clock, Engine, Fed, NoPeers, Parts, Policy, Sounds, StartCall};
+use callwright_engine::{
+    Calls, Clock, Engine, Fed, NoPeers, Notifier, Parts, Policy, Sounds, StartCall, Telling, Told,
+};
 use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
@@ -19,6 +21,7 @@ use callwright_providers::catalogue::{
 use callwright_providers::llm::Llm;
 use callwright_providers::tts::Tts;
 use callwright_store::{Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings};
+use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -68,6 +71,8 @@ pub struct NodeBuilder {
     pub drain: Duration,
     /// How long a far end may send no audio.
     pub media_timeout: Duration,
+    /// Who is told what happens.
+    pub notifier: Arc<dyn Notifier>,
     /// SIP's round-trip estimate; how long nobody's silence is waited out follows from it.
     pub t1: Duration,
 }
@@ -93,6 +98,7 @@ impl NodeBuilder {
             max_calls: 100,
             drain: Duration::from_secs(10),
             media_timeout: Duration::from_secs(30),
+            notifier: Arc::new(Deaf),
             t1: Duration::from_millis(500),
         }
     }
@@ -152,6 +158,7 @@ impl NodeBuilder {
             sip: sip.clone(),
             media: media.clone(),
             peers: Arc::new(NoPeers),
+            notifier: Arc::clone(&self.notifier),
             clock: Clock::new(now),
             policy: Policy { max_calls: self.max_calls, drain: self.drain, media_timeout: self.media_timeout },
             seed: rand_seed(),
@@ -212,6 +219,15 @@ impl NodeBuilder {
         number.max_calls = self.number_calls;
         number.spare_trunks = self.spares(store).await;
         store.put_number(number).await.expect("stored");
+    }
+}
+
+/// Tells nobody.
+struct Deaf;
+
+impl Notifier for Deaf {
+    fn notify<'a>(&'a self, _telling: &'a Telling) -> BoxFuture<'a, Told> {
+        Box::pin(async { Told::Nothing })
     }
 }
 

@@ -6,6 +6,7 @@ mod sender;
 pub(crate) mod signature;
 
 pub use guard::{Blocked, Egress, Guard, Lookup, SystemLookup, Unreached};
+pub(crate) use sender::may_set;
 pub use sender::{Callbacks, NoCallbacks};
 
 use crate::dialects::{self, Dialect};

@@ -19,7 +19,6 @@ pub(crate) fn key_of(secret: &str) -> Option<Vec<u8>> {
 }
 
 /// The text of a key.
-#[cfg(test)]
 pub(crate) fn text_of(key: &[u8]) -> String {
     format!("{PREFIX}{}", STANDARD.encode(key))
 }

@@ -167,7 +167,7 @@ impl<'a> Launcher<'a> {
             attempt: row.attempts.saturating_add(1),
             pace: self.campaign.settings.pace,
         });
-        let admission = Admission { plan, idempotency: None, response: String::new() };
+        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None };
         let launch = Launch { key: self.key.clone(), row: row.row, attempts: row.attempts, admission };
         match self.node.store.launch(launch, now).await {
             Ok(()) => Outcome::Begun,

@@ -1,6 +1,15 @@
 //! Tells endpoints what happened: takes what is due from the store's outbox, has it rendered and sent through a
 //! [`Notifier`], and writes down how that went. Never knows a dialect, a signature or HTTP.
 
+mod news;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod verbs;
+mod worker;
+
+pub(crate) use worker::{Desk, Outbox};
+
 use callwright_domain::{AccountId, Moment, Recorded, Topic, Webhook};
 use callwright_store::CallView;
 use futures_util::future::BoxFuture;

@@ -1,7 +1,7 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
 use anyhow::Result;
-use callwright_api::{Cluster, Rates};
+use callwright_api::{Cluster, Egress, Rates};
 use callwright_domain::agent::Switch;
 use callwright_domain::policy::CALLS_PER_CALLER_NUMBER;
 use callwright_domain::{AccountId, AgentId, KeyId, PhoneNumber, Pii, Scope, TrunkId};
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) store: Database,
     /// The HTTP API.
     pub(crate) http: Http,
+    /// Callbacks.
+    pub(crate) webhooks: Webhooks,
     /// Signalling.
     pub(crate) sip: Sip,
     /// Audio.
@@ -156,6 +158,32 @@ pub(crate) struct HttpRates {
     pub(crate) keys: BTreeMap<KeyId, u32>,
     /// With all the keys of certain accounts together.
     pub(crate) accounts: BTreeMap<AccountId, u32>,
+}
+
+/// `[webhooks]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Webhooks {
+    /// Whether receivers may be reached over plain `http` beside `https`.
+    pub(crate) plain_http: Switch,
+    /// Whether receivers may have addresses of this machine and of private networks.
+    pub(crate) allow_private: Switch,
+    /// Ports below 1024 beside 80 and 443 that receivers may listen on.
+    pub(crate) ports: Vec<u16>,
+    /// URL of an HTTP proxy that callbacks go through; none: straight. Names are then resolved by the proxy.
+    pub(crate) proxy: Option<String>,
+}
+
+impl Webhooks {
+    /// What the guard is to let through.
+    pub(crate) fn egress(&self) -> Egress {
+        Egress {
+            plain_http: self.plain_http,
+            private: self.allow_private,
+            ports: self.ports.clone(),
+            proxy: self.proxy.clone(),
+        }
+    }
 }
 
 /// `[sip]`

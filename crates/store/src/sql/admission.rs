@@ -1,8 +1,10 @@
 //! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
 //! [`policy::admit`] does.
 
+use super::journal::Told;
+use super::outbox::{self, somebody_hears};
 use super::rows::{json, parsed, unsigned};
-use super::{Conn, dialect, query};
+use super::{Conn, dialect, query, webhooks};
 use crate::{Admission, AdmitError, Admitted, Idempotency, NumberStatus, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::policy::{self, CallerStanding, Facts};
@@ -25,9 +27,13 @@ const FACTS: &str = "
 /// What [`FACTS`] counts over: nobody else may count for the same number until this call is among the counted.
 const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
 
-const INSERT_CALL: &str = "
-    INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0)";
+/// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
+const INSERT_CALL: &str = concat!(
+    "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0) RETURNING ",
+    somebody_hears!(),
+    " AS heard"
+);
 
 /// A key past its time may be used anew, so the old row gives way; a living one does not. Two that bring the same key at
 /// once meet here: the second waits for the first and then touches no row.
@@ -39,16 +45,19 @@ const KEEP_KEY: &str = "
     WHERE idempotency_keys.expires <= $7";
 
 /// [`crate::Store::admit`].
-pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Admitted, AdmitError> {
+pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Told<Admitted>, AdmitError> {
     if let Some(idempotency) = &request.idempotency
         && let Some(earlier) = keep_key(conn, request, idempotency, now).await?
     {
-        return Ok(earlier);
+        return Ok(Told { done: earlier, messages: 0 });
     }
     dialect::lock_row(conn, LOCK_NUMBER, &[request.plan.account.as_str(), request.plan.caller.dial()]).await?;
     policy::admit(&facts(conn, &request.plan).await?)?;
-    insert(conn, &request.plan).await?;
-    Ok(Admitted::New)
+    if let Some(endpoint) = &request.endpoint {
+        webhooks::put(conn, endpoint).await?;
+    }
+    let messages = insert(conn, &request.plan).await?;
+    Ok(Told { done: Admitted::New, messages })
 }
 
 /// Keeps the key for this request, or gives the answer of the earlier one that has it. What is kept is undone with the
@@ -132,9 +141,10 @@ async fn facts(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
     })
 }
 
-async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
+/// Writes the call and its first event; how many messages to endpoints came of it.
+async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<u64, StoreError> {
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
-    query(INSERT_CALL)
+    let row = query(INSERT_CALL)
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(plan.agent_id.as_str())
@@ -145,10 +155,14 @@ async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
         .bind(plan.due.millis())
         .bind(Stage::Queued.word())
         .bind(json(&timeline)?)
-        .execute(&mut *conn)
+        .fetch_one(&mut *conn)
         .await?;
     let key = (plan.account.clone(), plan.id);
-    super::journal::insert_event(conn, &key, 1, (plan.created, &CallEvent::Created)).await
+    super::journal::insert_event(conn, &key, 1, (plan.created, &CallEvent::Created)).await?;
+    if row.read::<i64>("heard")? == 0 {
+        return Ok(0);
+    }
+    outbox::tell(conn, &key, &[(1, plan.created, &CallEvent::Created)]).await
 }
 
 /// Digests are kept as text: the one form that every database spells alike.

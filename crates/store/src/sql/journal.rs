@@ -1,6 +1,7 @@
 //! Appending to a call's journal and keeping its projections in step: the state, the timeline, the record. Never moves
 //! a state by itself: [`CallState::apply`] does.
 
+use super::outbox::{self, somebody_hears};
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
 use super::{Conn, dialect, leases, query};
 use crate::calls::Key;
@@ -8,9 +9,11 @@ use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
 
-const LOAD: &str = "
-    SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch
-    FROM calls WHERE id = $1";
+const LOAD: &str = concat!(
+    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, ",
+    somebody_hears!(),
+    " AS heard FROM calls WHERE id = $1"
+);
 
 /// Whoever moves a call out of the queue owns it from then on, claimed or not: its death must be noticed.
 const UPDATE: &str = "
@@ -37,6 +40,8 @@ struct Standing {
     intent: Option<String>,
     dialog: Option<String>,
     recording: Option<String>,
+    /// Whether an endpoint may want to hear of it.
+    heard: bool,
     /// Attempts that failed just now, each with a record of its own.
     failed: Vec<FailedAttempt>,
 }
@@ -75,13 +80,19 @@ impl Standing {
     }
 }
 
+/// What was done, and how many messages to endpoints came of it.
+pub(crate) struct Told<T> {
+    pub(crate) done: T,
+    pub(crate) messages: u64,
+}
+
 /// [`crate::Store::append`].
 pub(crate) async fn append(
     conn: &mut Conn,
     me: &NodeIdentity,
     call: CallId,
     events: Vec<(Moment, CallEvent)>,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Told<Vec<Recorded>>, StoreError> {
     if let Some((now, _)) = events.iter().find(|(_, event)| matches!(event, CallEvent::Dialing { .. })) {
         leases::require(conn, me, *now).await?;
     }
@@ -96,14 +107,15 @@ pub(crate) async fn finish(
     call: CallId,
     at: Moment,
     ending: Ending,
-) -> Result<Finished, StoreError> {
+) -> Result<Told<Finished>, StoreError> {
     let standing = load(conn, me, call).await?;
     if let CallState::Ended(cause) = standing.state {
-        return Ok(Finished::Before(cause));
+        return Ok(Told { done: Finished::Before(cause), messages: 0 });
     }
     let event = CallEvent::Ended { cause: ending.cause, status: ending.status, q850: ending.q850 };
-    let mut recorded = add(conn, me, standing, vec![(at, event)]).await?;
-    recorded.pop().map(Finished::Now).ok_or(StoreError::NoSuchCall)
+    let mut told = add(conn, me, standing, vec![(at, event)]).await?;
+    let done = told.done.pop().map(Finished::Now).ok_or(StoreError::NoSuchCall)?;
+    Ok(Told { done, messages: told.messages })
 }
 
 /// Writes one event at its place.
@@ -147,6 +159,7 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
         dialog: None,
         recording: None,
         failed: Vec::new(),
+        heard: row.read::<i64>("heard")? != 0,
     })
 }
 
@@ -155,9 +168,9 @@ async fn add(
     me: &NodeIdentity,
     mut standing: Standing,
     events: Vec<(Moment, CallEvent)>,
-) -> Result<Vec<Recorded>, StoreError> {
+) -> Result<Told<Vec<Recorded>>, StoreError> {
     if events.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Told { done: Vec::new(), messages: 0 });
     }
     let was_ended = standing.state.is_ended();
     let mut recorded = Vec::with_capacity(events.len());
@@ -177,7 +190,12 @@ async fn add(
             super::campaigns::settle_call(conn, &standing.key, (cause, ended)).await?;
         }
     }
-    Ok(recorded)
+    let mut messages = 0;
+    if standing.heard {
+        let happened: Vec<_> = recorded.iter().map(|one| (one.seq, one.at, &one.event)).collect();
+        messages = outbox::tell(conn, &standing.key, &happened).await?;
+    }
+    Ok(Told { done: recorded, messages })
 }
 
 async fn update(conn: &mut Conn, me: &NodeIdentity, standing: &Standing) -> Result<(), StoreError> {

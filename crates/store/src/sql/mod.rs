@@ -27,10 +27,12 @@ pub(crate) mod dialect;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod once;
+pub(crate) mod outbox;
 mod query;
 pub(crate) mod reading;
 mod rows;
 pub(crate) mod schema;
+pub(crate) mod webhooks;
 mod writer;
 
 pub(crate) use query::{Backend, Conn, Opener, Pool, Query, Row, query, query_of_own_names};

@@ -36,7 +36,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         origin: Origin::default(),
         campaign: None,
     };
-    Admission { plan, idempotency: None, response: String::new() }
+    Admission { plan, idempotency: None, response: String::new(), endpoint: None }
 }
 
 async fn open(directory: &Path) -> Result<Opened, StoreError> {

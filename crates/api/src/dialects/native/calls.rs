@@ -2,14 +2,14 @@
 
 use super::decode::{Object, invalid, moment, number, query};
 use super::refusals::{not_ordered, not_started};
-use super::{Asked, json_response, profile};
+use super::{Asked, json_response, profile, webhooks};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
 use crate::feed;
 use crate::http::Response;
 use axum::body::Body;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
-use callwright_domain::{AgentId, AgentPatch, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId};
+use callwright_domain::{AgentId, AgentPatch, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook};
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
 use callwright_store::{CallFilter, CallView, Idempotency, Stage};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -30,14 +30,15 @@ const PIECE: usize = 64 * 1024;
 
 pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let (calls, now) = (&asked.context.calls, asked.request.received);
-    let request = decode(asked)?;
-    let started = match calls.start(request, now).await {
+    let (request, endpoint) = decode(asked).await?;
+    let secret = endpoint.as_ref().and_then(|webhook| webhook.endpoint.secrets.first().cloned());
+    let started = match calls.start_told(request, endpoint, now).await {
         Ok(started) => started,
         Err(error) => return not_started(asked.request, &error),
     };
     let view = calls.reader().call(&asked.account, started.id).await.map_err(|error| Fault::Storage(error.public()))?;
     let view = view.ok_or(Fault::Internal)?;
-    let body = json!({
+    let mut body = json!({
         "id": view.plan.id,
         "status": "queued",
         "agent": view.plan.agent_id,
@@ -45,6 +46,9 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
         "from": view.plan.caller,
         "created_at": timestamp(view.plan.created),
     });
+    if let Some(secret) = secret.filter(|_| started.repeat == Repeat::First) {
+        body["webhook"] = json!({"secret": secret.expose()});
+    }
     let mut response = json_response(StatusCode::ACCEPTED, &body);
     if started.repeat == Repeat::Replayed {
         response
@@ -54,7 +58,7 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     Ok(response)
 }
 
-fn decode(asked: &Asked<'_>) -> Result<StartCall, Fault> {
+async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault> {
     let mut body = Object::of(asked.request)?;
     let agent = AgentId::new(body.needed_text("agent", 64)?).map_err(|why| invalid("agent", &why.to_string()))?;
     let callee = body.number("to")?.ok_or_else(|| Fault::Missing { field: String::from("to") })?;
@@ -67,12 +71,17 @@ fn decode(asked: &Asked<'_>) -> Result<StartCall, Fault> {
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     let due = body.moment("scheduled_for")?;
     let deadline = body.moment("deadline")?;
+    let endpoint = body.inner("webhook")?;
     body.end()?;
     let now = asked.request.received;
     if deadline.is_some_and(|deadline| deadline <= due.unwrap_or(now)) {
         return Err(invalid("deadline", "must be later than the time of the call"));
     }
-    Ok(StartCall {
+    let endpoint = match endpoint {
+        None => None,
+        Some(endpoint) => Some(webhooks::of_call(asked, endpoint).await?.webhook(asked)),
+    };
+    let request = StartCall {
         account: asked.account.clone(),
         agent,
         patch,
@@ -85,7 +94,8 @@ fn decode(asked: &Asked<'_>) -> Result<StartCall, Fault> {
         deadline,
         once: idempotency(asked)?,
         origin: Origin { dialect: String::from("native"), memo: String::new() },
-    })
+    };
+    Ok((request, endpoint))
 }
 
 fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {

@@ -73,6 +73,15 @@ impl Object {
         }
     }
 
+    /// A member that is an object whose members must be taken, too.
+    pub(super) fn inner(&mut self, name: &'static str) -> Result<Option<Self>, Fault> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(members)) => Ok(Some(Self { members, taken: Vec::new() })),
+            Some(_) => Err(invalid(name, "must be an object")),
+        }
+    }
+
     /// Texts by name, each at most `max` characters.
     pub(super) fn texts(&mut self, name: &'static str, max: usize) -> Result<BTreeMap<String, String>, Fault> {
         let rule = format!("must be an object of at most 100 strings of at most {max} characters");

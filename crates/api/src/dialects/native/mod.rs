@@ -9,6 +9,7 @@ mod openapi;
 mod profile;
 mod refusals;
 mod told;
+mod webhooks;
 
 pub(super) use decode::scope_word;
 
@@ -60,6 +61,17 @@ enum Operation {
     MakeKey,
     DeleteKey,
     Campaign(campaigns::Action),
+    ListWebhooks,
+    MakeWebhook,
+    ShowWebhook,
+    ChangeWebhook,
+    DeleteWebhook,
+    RotateSecret,
+    TestWebhook,
+    ListDeliveries,
+    ShowAttempts,
+    ReplayDelivery,
+    ReplayFailed,
     Health,
     Ready,
     Metrics,
@@ -127,6 +139,22 @@ static ROUTES: &[Route] = &[
     campaign(Method::POST, &["v1", "campaigns", "*", "callees"], campaigns::Action::AddCallees),
     campaign(Method::GET, &["v1", "campaigns", "*", "callees"], campaigns::Action::ListCallees),
     campaign(Method::GET, &["v1", "campaigns", "*", "results"], campaigns::Action::Results),
+    route(Method::GET, &["v1", "webhooks"], Operation::ListWebhooks, Some(Scope::ConfigRead)),
+    route(Method::POST, &["v1", "webhooks"], Operation::MakeWebhook, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "webhooks", "*"], Operation::ShowWebhook, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "webhooks", "*"], Operation::ChangeWebhook, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "webhooks", "*"], Operation::DeleteWebhook, Some(Scope::ConfigWrite)),
+    route(Method::POST, &["v1", "webhooks", "*", "rotate"], Operation::RotateSecret, Some(Scope::ConfigWrite)),
+    route(Method::POST, &["v1", "webhooks", "*", "test"], Operation::TestWebhook, Some(Scope::ConfigWrite)),
+    route(Method::POST, &["v1", "webhooks", "*", "replay"], Operation::ReplayFailed, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "webhooks", "*", "deliveries"], Operation::ListDeliveries, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "webhooks", "*", "deliveries", "*"], Operation::ShowAttempts, Some(Scope::CallsRead)),
+    route(
+        Method::POST,
+        &["v1", "webhooks", "*", "deliveries", "*", "replay"],
+        Operation::ReplayDelivery,
+        Some(Scope::ConfigWrite),
+    ),
     route(Method::GET, &["healthz"], Operation::Health, None),
     route(Method::GET, &["readyz"], Operation::Ready, None),
     route(Method::GET, &["metrics"], Operation::Metrics, None),
@@ -228,6 +256,17 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::MakeKey => configuration::make_key(&asked).await,
         Operation::DeleteKey => configuration::delete_key(&asked).await,
         Operation::Campaign(action) => campaigns::serve(action, &asked).await,
+        Operation::ListWebhooks => webhooks::list(&asked).await,
+        Operation::MakeWebhook => webhooks::make(&asked).await,
+        Operation::ShowWebhook => webhooks::show(&asked).await,
+        Operation::ChangeWebhook => webhooks::change(&asked).await,
+        Operation::DeleteWebhook => webhooks::delete(&asked).await,
+        Operation::RotateSecret => webhooks::rotate(&asked).await,
+        Operation::TestWebhook => webhooks::test(&asked).await,
+        Operation::ListDeliveries => webhooks::deliveries(&asked).await,
+        Operation::ShowAttempts => webhooks::attempts(&asked).await,
+        Operation::ReplayDelivery => webhooks::replay_one(&asked).await,
+        Operation::ReplayFailed => webhooks::replay_failed(&asked).await,
         Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
     }
 }
@@ -270,7 +309,18 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::ListKeys
         | Operation::MakeKey
         | Operation::DeleteKey
-        | Operation::Campaign(_) => Err(Fault::Internal),
+        | Operation::Campaign(_)
+        | Operation::ListWebhooks
+        | Operation::MakeWebhook
+        | Operation::ShowWebhook
+        | Operation::ChangeWebhook
+        | Operation::DeleteWebhook
+        | Operation::RotateSecret
+        | Operation::TestWebhook
+        | Operation::ListDeliveries
+        | Operation::ShowAttempts
+        | Operation::ReplayDelivery
+        | Operation::ReplayFailed => Err(Fault::Internal),
     }
 }
 
@@ -310,9 +360,11 @@ fn matched(path: &[&str], segments: &[&str]) -> Result<Option<Vec<String>>, Faul
 /// The methods under which a path exists, for the `Allow` header.
 fn methods(path: &[&str]) -> &'static str {
     match path {
-        ["v1", "calls"] | ["v1", "keys"] => "GET, POST",
+        ["v1", "calls" | "keys" | "webhooks"] => "GET, POST",
         ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
-        ["v1", "agents" | "numbers" | "trunks", "*"] => "DELETE, GET, PUT",
+        ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
+        ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
+        ["v1", "agents" | "numbers" | "trunks" | "webhooks", "*"] => "DELETE, GET, PUT",
         ["v1", "keys", "*"] => "DELETE",
         ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",
         ["v1", "campaigns", "*"] => "DELETE, GET, PUT",

@@ -56,6 +56,33 @@ const fn about(operation: Operation) -> Words {
         }
         Operation::DeleteKey => words("deleteKey", "Delete a key", None, "204", None),
         Operation::Campaign(action) => campaigns::about(action),
+        Operation::ListWebhooks => words("listWebhooks", "List webhooks", None, "200", Some("Webhooks")),
+        Operation::MakeWebhook => {
+            words("makeWebhook", "Make a webhook; its secret is shown once", Some("Webhook"), "201", Some("Webhook"))
+        }
+        Operation::ShowWebhook => words("showWebhook", "Show a webhook", None, "200", Some("Webhook")),
+        Operation::ChangeWebhook => {
+            words("changeWebhook", "Change a webhook; its secrets stay", Some("Webhook"), "200", Some("Webhook"))
+        }
+        Operation::DeleteWebhook => words("deleteWebhook", "Delete a webhook", None, "204", None),
+        Operation::RotateSecret => words(
+            "rotateWebhookSecret",
+            "Give a webhook a new secret; the previous one signs beside it",
+            Some("RotateSecret"),
+            "200",
+            Some("Webhook"),
+        ),
+        Operation::TestWebhook => words("testWebhook", "Tell a webhook a test now", None, "200", Some("WebhookTest")),
+        Operation::ListDeliveries => {
+            words("listDeliveries", "List what a webhook was told, newest first", None, "200", Some("DeliveryPage"))
+        }
+        Operation::ShowAttempts => {
+            words("showDelivery", "Show every try of one delivery", None, "200", Some("DeliveryAttempts"))
+        }
+        Operation::ReplayDelivery => words("replayDelivery", "Tell one delivery again", None, "202", Some("Replayed")),
+        Operation::ReplayFailed => {
+            words("replayFailed", "Tell every failed delivery again", Some("ReplayFailed"), "202", Some("Replayed"))
+        }
         Operation::Health => words("health", "Whether the process answers", None, "200", None),
         Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
         Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
@@ -91,7 +118,12 @@ pub(super) fn document() -> &'static Value {
 /// The path with a name for each part: `/v1/calls/{id}`.
 fn template(route: &Route) -> String {
     let name = if route.path.get(1) == Some(&"numbers") { "{number}" } else { "{id}" };
-    route.path.iter().map(|segment| format!("/{}", if *segment == "*" { name } else { segment })).collect()
+    let mut parts = [name, "{delivery}"].into_iter();
+    let segment = |segment: &&'static str| match *segment {
+        "*" => parts.next().unwrap_or("{id}"),
+        fixed => fixed,
+    };
+    route.path.iter().map(segment).map(|segment| format!("/{segment}")).collect()
 }
 
 fn operation(route: &Route) -> Value {
@@ -129,7 +161,11 @@ fn parameters(route: &Route) -> Vec<Value> {
     if route.path.contains(&"*") {
         all.push(one(if route.path.get(1) == Some(&"numbers") { "number" } else { "id" }, "path"));
     }
+    if route.path.iter().filter(|segment| **segment == "*").count() > 1 {
+        all.push(one("delivery", "path"));
+    }
     let query: &[&str] = match route.operation {
+        Operation::ListDeliveries => &["status", "limit", "cursor"],
         Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
         Operation::ListAgents => &["limit", "cursor"],
         Operation::Campaign(action) => campaigns::query_of(action),
@@ -162,7 +198,8 @@ fn schemas() -> Value {
         "StartCall": object(&["agent", "to"], json!({
             "agent": text, "to": text, "from": {"oneOf": [text, {"type": "array", "items": text}]},
             "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
-            "overrides": agent, "scheduled_for": time, "deadline": time})),
+            "overrides": agent, "scheduled_for": time, "deadline": time,
+            "webhook": {"$ref": "#/components/schemas/Webhook"}})),
         "StartedCall": object(&["id", "status"], json!({
             "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time})),
         "Call": call_schema(&text, &time),
@@ -190,6 +227,21 @@ fn schemas() -> Value {
             "id": text, "name": text, "scopes": {"type": "array", "items": text}, "status": text,
             "secret": {"type": "string", "description": "In the answer that made the key, and never again"}})),
         "Keys": object(&["keys"], json!({"keys": of("Key")})),
+        "Webhooks": object(&["webhooks"], json!({"webhooks": of("Webhook")})),
+        "Webhook": webhook_schema(&text, &time),
+        "RotateSecret": object(&[], json!({
+            "secret": text, "keep_previous": {"type": "boolean", "default": true}})),
+        "WebhookTest": object(&["delivered"], json!({
+            "delivered": {"type": "boolean"}, "status": whole, "detail": text, "took_ms": whole})),
+        "Delivery": object(&["id", "event", "status"], json!({
+            "id": text, "event": topics(), "call": text, "seq": whole, "at": time,
+            "status": {"enum": ["pending", "delivered", "skipped", "failed"]}, "tries": whole,
+            "next_try_at": time, "settled_at": time})),
+        "DeliveryPage": page("deliveries", of("Delivery")),
+        "DeliveryAttempts": object(&["id", "attempts"], json!({"id": text, "attempts": {"type": "array", "items": object(
+            &["at", "took_ms"], json!({"at": time, "took_ms": whole, "status": whole, "detail": text}))}})),
+        "ReplayFailed": object(&["since"], json!({"since": time})),
+        "Replayed": object(&["replayed"], json!({"replayed": whole})),
     });
     for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})) {
         all[name] = schema;
@@ -230,6 +282,32 @@ fn call_schema(text: &Value, time: &Value) -> Value {
             "timeline": {"type": "array", "items": object(&["seq", "at", "event"], json!({
                 "seq": {"type": "integer"}, "at": time, "event": text}))},
             "recording": or_null("string"),
+        }),
+    )
+}
+
+fn topics() -> Value {
+    let words: Vec<&str> = callwright_domain::Topic::ALL.iter().map(|topic| topic.word()).collect();
+    json!({ "enum": words })
+}
+
+fn webhook_schema(text: &Value, time: &Value) -> Value {
+    let mut events = topics();
+    if let Some(Value::Array(words)) = events.get_mut("enum") {
+        words.push(json!("*"));
+    }
+    object(
+        &["url"],
+        json!({
+            "id": text, "url": {"type": "string", "format": "uri"}, "description": text,
+            "events": {"type": "array", "items": events}, "agent": text,
+            "headers": {"type": "object", "additionalProperties": text},
+            "max_tries": {"type": "integer", "minimum": 1, "maximum": 8, "default": 8},
+            "ordered": {"enum": ["on", "off"], "default": "on"},
+            "status": {"enum": ["enabled", "disabled", "gone", "failing"]}, "failing_since": time,
+            "secret": {"type": "string", "description": "whsec_ and Base64; shown when it is made and never again"},
+            "secrets": {"type": "integer", "readOnly": true}, "call": {"type": "string", "readOnly": true},
+            "created_at": time, "updated_at": time,
         }),
     )
 }

@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod campaigns;
 pub(crate) mod configuration;
 pub(crate) mod life;
+pub(crate) mod outbox;
 
 /// Every check as a test of its own, on stores that `$open` gives; none: this backend is switched off.
 #[macro_export]
@@ -34,6 +35,11 @@ macro_rules! conformance {
             campaigns::a_refused_launch_changes_nothing,
             campaigns::a_pause_and_a_stop_hold_at_once,
             campaigns::another_account_sees_no_campaign,
+            outbox::messages_come_with_their_events_in_order,
+            outbox::settled_messages_are_listed_and_replayed,
+            outbox::endpoints_are_switched_off_and_announced,
+            outbox::another_account_hears_and_sees_nothing,
+            outbox::a_call_brings_its_own_endpoint_or_neither_exists,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {
@@ -96,7 +102,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
 }
 
 pub(crate) fn admission(owner: &AccountId, id: u128) -> Admission {
-    Admission { plan: plan(owner, id), idempotency: None, response: format!("{{\"id\":{id}}}") }
+    Admission { plan: plan(owner, id), idempotency: None, response: format!("{{\"id\":{id}}}"), endpoint: None }
 }
 
 pub(crate) fn dialing(attempt: u32) -> CallEvent {

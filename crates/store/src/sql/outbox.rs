@@ -1,0 +1,353 @@
+//! Messages to endpoints: written with the event they tell, taken by lease, settled after each try.
+//!
+//! Only the first message of a call to an endpoint is ever due; the next one becomes due, or goes to whoever told the
+//! first, when that one is settled. So order needs no more than the rows, whichever node tells.
+
+use super::rows::{json, of_json, parsed, unsigned};
+use super::{Conn, Row, dialect, query};
+use crate::calls::Key;
+use crate::outbox::{Attempt, Content, Fate, Pending, Replay, Settled, Settlement, Standing};
+use crate::{NodeIdentity, StoreError};
+use callwright_domain::webhook::{Announcement, Order, Status, Topics};
+use callwright_domain::{AccountId, CallEvent, Moment, Topic, WebhookId};
+
+/// True for a call with an endpoint that may want to hear of it; `calls` is the call's table.
+macro_rules! somebody_hears {
+    () => {
+        "CAST(CASE WHEN EXISTS (SELECT 1 FROM webhooks w WHERE w.account = calls.account AND w.status = 'enabled'
+            AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || calls.id)) THEN 1 ELSE 0 END AS BIGINT)"
+    };
+}
+pub(super) use somebody_hears;
+
+const HEARING: &str = "
+    SELECT w.id, w.topics, w.endpoint FROM webhooks w, calls
+    WHERE calls.account = $1 AND calls.id = $2 AND w.account = calls.account AND w.status = 'enabled'
+        AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || calls.id)";
+
+/// The count is not read: touching the row makes this wait for whoever settles it, and the other way round.
+const QUEUE_UP: &str = "
+    UPDATE outbox SET followers = followers + 1
+    WHERE webhook = $1 AND call = $2 AND settled IS NULL AND due IS NOT NULL";
+
+const INSERT: &str = "
+    INSERT INTO outbox (account, webhook, message, call, seq, topic, at, body, queued, due, tries, tries_before,
+        followers)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0)
+    ON CONFLICT (account, webhook, message) DO NOTHING";
+
+const COLUMNS: &str = " RETURNING account, webhook, message, call, seq, topic, at, body, queued, tries, tries_before";
+
+/// Chosen once and for all before anything is changed: a selection inside the condition may be made again for each row,
+/// each time passing over what is locked already, and take more than its limit.
+const CHOOSE: &str = "
+    WITH chosen AS MATERIALIZED (
+        SELECT message FROM outbox WHERE webhook = $4 AND due <= $5 ORDER BY due, message LIMIT $6";
+
+const CLAIM: &str = ")
+    UPDATE outbox SET due = $1, owner = $2, epoch = $3
+    WHERE webhook = $4 AND due <= $5 AND message IN (SELECT message FROM chosen)";
+
+const RELEASE: &str = "UPDATE outbox SET due = $3, owner = NULL, epoch = NULL
+    WHERE owner = $1 AND epoch < $2 AND due IS NOT NULL";
+
+const SETTLE: &str = "
+    UPDATE outbox SET due = $4, tries = tries + 1, outcome = $5, settled = $6, owner = NULL, epoch = NULL
+    WHERE account = $1 AND webhook = $2 AND message = $3 AND settled IS NULL RETURNING tries";
+
+const NEXT: &str = "
+    UPDATE outbox SET due = $3, owner = $4, epoch = $5
+    WHERE webhook = $1 AND call = $2 AND settled IS NULL AND due IS NULL AND seq = (
+        SELECT MIN(o.seq) FROM outbox o
+        WHERE o.webhook = $1 AND o.call = $2 AND o.settled IS NULL AND o.due IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM outbox h
+        WHERE h.webhook = $1 AND h.call = $2 AND h.settled IS NULL AND h.due IS NOT NULL)";
+
+/// One event of a call with its place in the journal.
+pub(super) type Happened<'e> = (u64, Moment, &'e CallEvent);
+
+/// Writes a message for every endpoint that wants to hear of one of these events of a call. How many were written.
+pub(super) async fn tell(conn: &mut Conn, key: &Key, events: &[Happened<'_>]) -> Result<u64, StoreError> {
+    let rows = query(HEARING).bind(key.0.as_str()).bind(key.1.to_string()).fetch_all(&mut *conn).await?;
+    let mut written = 0;
+    for row in &rows {
+        let webhook: String = row.read("id")?;
+        let topics: Topics = of_json("topics", row.read("topics")?)?;
+        let order = order_of(row)?;
+        for (seq, at, event) in events {
+            let topic = Topic::of(event);
+            if !topics.include(topic) {
+                continue;
+            }
+            let call = key.1.to_string();
+            let waits =
+                order == Order::PerCall && query(QUEUE_UP).bind(&webhook).bind(&call).execute(&mut *conn).await? > 0;
+            written += query(INSERT)
+                .bind(key.0.as_str())
+                .bind(&webhook)
+                .bind(format!("msg_{call}_{seq}"))
+                .bind(&call)
+                .bind(i64::try_from(*seq).unwrap_or(i64::MAX))
+                .bind(topic.word())
+                .bind(at.millis())
+                .bind(None::<String>)
+                .bind(at.millis())
+                .bind((!waits).then_some(at.millis()))
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    Ok(written)
+}
+
+fn order_of(row: &Row) -> Result<Order, StoreError> {
+    let endpoint: callwright_domain::webhook::Endpoint = of_json("endpoint", row.read("endpoint")?)?;
+    Ok(endpoint.order)
+}
+
+/// [`crate::Store::announce`].
+pub(crate) async fn announce(conn: &mut Conn, news: &Announcement, now: Moment) -> Result<u64, StoreError> {
+    let rows = query("SELECT id, topics FROM webhooks WHERE account = $1 AND whose = '' AND status = 'enabled'")
+        .bind(news.account.as_str())
+        .fetch_all(&mut *conn)
+        .await?;
+    let mut written = 0;
+    for row in &rows {
+        let topics: Topics = of_json("topics", row.read("topics")?)?;
+        if !topics.include(news.topic) {
+            continue;
+        }
+        written += query(INSERT)
+            .bind(news.account.as_str())
+            .bind(row.read::<&str>("id")?)
+            .bind(format!("msg_{}", news.id))
+            .bind("")
+            .bind(0)
+            .bind(news.topic.word())
+            .bind(news.at.millis())
+            .bind(json(&news.body)?)
+            .bind(now.millis())
+            .bind(now.millis())
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(written)
+}
+
+/// [`crate::Store::claim_outbox`].
+pub(crate) async fn claim(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    wanted: &[(WebhookId, u32)],
+    (now, lease): (Moment, Moment),
+) -> Result<Vec<Pending>, StoreError> {
+    let mut taken = Vec::new();
+    for (webhook, room) in wanted {
+        let mut claim = query(CHOOSE);
+        claim.push(dialect::skip_locked(conn.backend())).push(CLAIM).push(COLUMNS);
+        let rows = claim
+            .bind(lease.millis())
+            .bind(&me.node)
+            .bind(me.epoch)
+            .bind(webhook.as_str())
+            .bind(now.millis())
+            .bind(i64::from(*room))
+            .fetch_all(&mut *conn)
+            .await?;
+        for row in &rows {
+            taken.push(pending_of(row)?);
+        }
+    }
+    Ok(taken)
+}
+
+/// [`crate::Store::release_outbox`].
+pub(crate) async fn release(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<u64, StoreError> {
+    query(RELEASE).bind(&me.node).bind(me.epoch).bind(now.millis()).execute(conn).await
+}
+
+/// [`crate::Store::settle_outbox`].
+pub(crate) async fn settle(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    pending: &Pending,
+    settlement: &Settlement,
+    now: Moment,
+) -> Result<Settled, StoreError> {
+    let (due, standing) = match settlement.fate {
+        Fate::Heard => (None, Some(Standing::Delivered)),
+        Fate::Nothing => (None, Some(Standing::Skipped)),
+        Fate::GivenUp | Fate::Gone => (None, Some(Standing::Failed)),
+        Fate::Later(then) => (Some(then), None),
+    };
+    let row = query(SETTLE)
+        .bind(pending.account.as_str())
+        .bind(pending.webhook.as_str())
+        .bind(&pending.message)
+        .bind(due.map(Moment::millis))
+        .bind(standing.map(Standing::word))
+        .bind(standing.map(|_| now.millis()))
+        .fetch_optional(&mut *conn)
+        .await?;
+    // Settled by somebody else after our lease was out, or its endpoint was deleted.
+    let Some(row) = row else { return Ok(Settled { next: None, disabled: None }) };
+    write_attempt(conn, pending, row.read("tries")?, &settlement.attempt).await?;
+    let disabled = judge_endpoint(conn, pending, settlement, now).await?;
+    let next = if standing.is_some() { next(conn, me, pending, settlement.lease).await? } else { None };
+    Ok(Settled { next, disabled })
+}
+
+async fn next(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    pending: &Pending,
+    lease: Moment,
+) -> Result<Option<Pending>, StoreError> {
+    let Content::Event { call, .. } = &pending.content else { return Ok(None) };
+    let mut next = query(NEXT);
+    next.push(COLUMNS);
+    let row = next
+        .bind(pending.webhook.as_str())
+        .bind(call.to_string())
+        .bind(lease.millis())
+        .bind(&me.node)
+        .bind(me.epoch)
+        .fetch_optional(conn)
+        .await?;
+    row.as_ref().map(pending_of).transpose()
+}
+
+async fn write_attempt(conn: &mut Conn, pending: &Pending, number: i64, attempt: &Attempt) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO outbox_attempts (account, webhook, message, attempt, at, took_ms, status, detail)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account, webhook, message, attempt) DO NOTHING",
+    )
+    .bind(pending.account.as_str())
+    .bind(pending.webhook.as_str())
+    .bind(&pending.message)
+    .bind(number)
+    .bind(attempt.at.millis())
+    .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+    .bind(attempt.status.map(i64::from))
+    .bind(&attempt.detail)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Keeps since when an endpoint fails, and switches it off when that is too long ago or it asked for it.
+async fn judge_endpoint(
+    conn: &mut Conn,
+    pending: &Pending,
+    settlement: &Settlement,
+    now: Moment,
+) -> Result<Option<Status>, StoreError> {
+    let (account, webhook) = (pending.account.as_str(), pending.webhook.as_str());
+    let status = match settlement.fate {
+        Fate::Nothing => return Ok(None),
+        Fate::Heard => {
+            query(
+                "UPDATE webhooks SET failing_since = NULL WHERE account = $1 AND id = $2 AND failing_since IS NOT NULL",
+            )
+            .bind(account)
+            .bind(webhook)
+            .execute(conn)
+            .await?;
+            return Ok(None);
+        }
+        Fate::Gone => Status::Gone,
+        Fate::Later(_) | Fate::GivenUp => {
+            query("UPDATE webhooks SET failing_since = $3 WHERE account = $1 AND id = $2 AND failing_since IS NULL")
+                .bind(account)
+                .bind(webhook)
+                .bind(settlement.attempt.at.millis())
+                .execute(&mut *conn)
+                .await?;
+            Status::Failing
+        }
+    };
+    let limit = if status == Status::Gone { i64::MAX } else { settlement.failing_before.millis() };
+    let switched = query(
+        "UPDATE webhooks SET status = $3 WHERE account = $1 AND id = $2 AND status = 'enabled'
+             AND COALESCE(failing_since, 0) <= $4",
+    )
+    .bind(account)
+    .bind(webhook)
+    .bind(status.word())
+    .bind(limit)
+    .execute(&mut *conn)
+    .await?;
+    if switched == 0 {
+        return Ok(None);
+    }
+    let body = serde_json::json!({"webhook": webhook, "reason": status.word()});
+    let id = format!("{webhook}_{}_{}", status.word(), now.millis());
+    let news = Announcement { account: pending.account.clone(), topic: Topic::WebhookDisabled, id, at: now, body };
+    announce(conn, &news, now).await?;
+    Ok(Some(status))
+}
+
+/// [`crate::Store::replay_outbox`]. What is told again is due at once, past the order of its call.
+pub(crate) async fn replay(
+    conn: &mut Conn,
+    account: &AccountId,
+    webhook: &WebhookId,
+    which: &Replay,
+    now: Moment,
+) -> Result<u64, StoreError> {
+    const AGAIN: &str = "UPDATE outbox SET due = $3, settled = NULL, outcome = NULL, tries_before = tries, owner = NULL
+        WHERE account = $1 AND webhook = $2 AND ";
+    let mut again = query(AGAIN);
+    match which {
+        Replay::One(_) => again.push("message = $4 AND settled IS NOT NULL"),
+        Replay::FailedSince(_) => again.push("outcome = 'failed' AND queued >= $4"),
+    };
+    let again = again.bind(account.as_str()).bind(webhook.as_str()).bind(now.millis());
+    match which {
+        Replay::One(message) => again.bind(message),
+        Replay::FailedSince(since) => again.bind(since.millis()),
+    }
+    .execute(conn)
+    .await
+}
+
+/// Forgets messages that were settled before `before`, and endpoints of single calls that have nothing left to hear.
+pub(crate) async fn purge(conn: &mut Conn, before: Moment) -> Result<u64, StoreError> {
+    let messages = query("DELETE FROM outbox WHERE settled <= $1").bind(before.millis()).execute(&mut *conn).await?;
+    query(
+        "DELETE FROM webhooks WHERE whose LIKE 'call/%' AND created <= $1
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.account = webhooks.account AND o.webhook = webhooks.id)
+             AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.account = webhooks.account
+                 AND webhooks.whose = 'call/' || c.id AND (c.ended IS NULL OR c.ended > $1))",
+    )
+    .bind(before.millis())
+    .execute(conn)
+    .await?;
+    Ok(messages)
+}
+
+fn pending_of(row: &Row) -> Result<Pending, StoreError> {
+    let call: &str = row.read("call")?;
+    let content = if call.is_empty() {
+        Content::Announcement(of_json("announcement", row.read::<Option<&str>>("body")?.unwrap_or("null"))?)
+    } else {
+        Content::Event { call: parsed("call id", call)?, seq: unsigned("sequence number", row.read("seq")?)? }
+    };
+    let tries: i64 = row.read("tries")?;
+    let before: i64 = row.read("tries_before")?;
+    Ok(Pending {
+        account: parsed("account id", row.read("account")?)?,
+        webhook: parsed("webhook id", row.read("webhook")?)?,
+        message: row.read("message")?,
+        topic: topic_of(row)?,
+        at: Moment(row.read("at")?),
+        content,
+        queued: Moment(row.read("queued")?),
+        tries: unsigned("tries", tries - before)?,
+    })
+}
+
+/// The topic of the column `topic`.
+pub(super) fn topic_of(row: &Row) -> Result<Topic, StoreError> {
+    Topic::of_word(row.read("topic")?).ok_or_else(|| StoreError::unreadable("topic", "unknown word"))
+}
