@@ -4,6 +4,7 @@
 //! Every settings struct has a patch twin with the same fields, all optional, made by [`layered!`]. Merging goes member by
 //! member at every depth; lists are replaced whole. "Empty means absent" is a wire rule and belongs to the dialects.
 
+use crate::Pii;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -84,8 +85,26 @@ layered!(
         delay_ms: u64,
         /// Treated as the callee's first utterance and answered at once.
         wake_up: Option<String>,
+        /// Whether the callee may cut the greeting off.
+        interruptible: Switch,
+        /// A short tone before the first word, which tells the callee that a machine speaks.
+        tone: Switch,
     }
 );
+
+/// A service that comes with the agent instead of with the server's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Endpoint {
+    /// The protocol that it speaks: one of those that the server has a part for.
+    pub kind: String,
+    /// Its address.
+    pub url: String,
+    /// The key that it wants.
+    pub key: Pii<String>,
+    /// What else its protocol needs.
+    pub params: BTreeMap<String, Pii<String>>,
+}
 
 layered!(
     /// Speech recognition.
@@ -151,6 +170,8 @@ layered!(
         params: BTreeMap<String, Value>,
         /// A scripted brain: used when the vendor is `script`.
         script: Vec<ScriptStep>,
+        /// The agent's own model service; none: the one that `vendor` names.
+        endpoint: Option<Endpoint>,
     }
 );
 
@@ -200,6 +221,8 @@ layered!(
         hold_below_chars: u32,
         /// Held text is spoken after this many milliseconds; 0: off.
         hold_at_most_ms: u64,
+        /// The agent's own synthesiser; none: the one that `vendor` names.
+        endpoint: Option<Endpoint>,
     }
 );
 
@@ -290,6 +313,8 @@ layered!(
         choice: Choice,
         /// Reminders in a row before the agent gives up.
         max_reminders: u32,
+        /// Whether giving up means to hang up; off: no further reminder is given.
+        leave: Switch,
         /// Said before hanging up after the last reminder.
         goodbye: String,
         /// Hang up after this long without any interaction, in milliseconds; 0: never.
@@ -498,7 +523,13 @@ impl AgentPatch {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { greeting: Greeting::None, delay_ms: 0, wake_up: None }
+        Self {
+            greeting: Greeting::None,
+            delay_ms: 0,
+            wake_up: None,
+            interruptible: Switch::On,
+            tone: Switch::Off,
+        }
     }
 }
 
@@ -528,6 +559,7 @@ impl Default for BrainSettings {
             query: BTreeMap::new(),
             params: BTreeMap::new(),
             script: Vec::new(),
+            endpoint: None,
         }
     }
 }
@@ -545,6 +577,7 @@ impl Default for VoiceSettings {
             pronunciations: Vec::new(),
             hold_below_chars: 0,
             hold_at_most_ms: 0,
+            endpoint: None,
         }
     }
 }
@@ -581,6 +614,7 @@ impl Default for IdleSettings {
             reminders: Vec::new(),
             choice: Choice::Random,
             max_reminders: 2,
+            leave: Switch::On,
             goodbye: String::new(),
             hang_up_after_ms: 600_000,
         }

@@ -29,8 +29,8 @@ use tokio::sync::broadcast;
 pub struct StartCall {
     /// Who asks.
     pub account: AccountId,
-    /// The stored agent.
-    pub agent: AgentId,
+    /// Who talks.
+    pub agent: AgentRef,
     /// What the request changes in it.
     pub patch: AgentPatch,
     /// Who is rung.
@@ -51,6 +51,26 @@ pub struct StartCall {
     pub once: Option<Idempotency>,
     /// Where the request came from.
     pub origin: Origin,
+}
+
+/// The agent that a request means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AgentRef {
+    /// A stored one.
+    Stored(AgentId),
+    /// One that the request itself describes. Its calls bear the id [`AgentRef::INLINE`].
+    Inline(Box<AgentProfile>),
+}
+
+impl AgentRef {
+    /// The id of agents that are not stored.
+    pub const INLINE: &str = "_inline";
+}
+
+impl From<AgentId> for AgentRef {
+    fn from(id: AgentId) -> Self {
+        Self::Stored(id)
+    }
 }
 
 /// A call exists.
@@ -105,8 +125,11 @@ fn vendors_of(agent: &AgentProfile) -> AgentProfile {
     let mut vendors = AgentProfile::default();
     vendors.ears.vendor.clone_from(&agent.ears.vendor);
     vendors.brain.vendor.clone_from(&agent.brain.vendor);
+    vendors.brain.model.clone_from(&agent.brain.model);
+    vendors.brain.endpoint.clone_from(&agent.brain.endpoint);
     vendors.voice.vendor.clone_from(&agent.voice.vendor);
     vendors.ambient.clone_from(&agent.ambient);
+    vendors.voice.endpoint.clone_from(&agent.voice.endpoint);
     vendors
 }
 
@@ -288,15 +311,20 @@ impl Calls {
     /// What a request comes to: references resolved, the agent with its patch, the number that shows.
     pub(crate) async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
         let reader = &self.node.reader;
-        let stored = reader.agent(&request.account, &request.agent).await?.ok_or(Refusal::UnknownAgent)?;
-        let mut agent = stored.profile;
+        let (agent_id, mut agent) = match request.agent {
+            AgentRef::Stored(id) => {
+                let stored = reader.agent(&request.account, &id).await?.ok_or(Refusal::UnknownAgent)?;
+                (id, stored.profile)
+            }
+            AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), *profile),
+        };
         request.patch.apply(&mut agent);
         self.check(&agent, &request.variables)?;
         let (caller, trunk, spare_trunks) = self.caller(&request.account, &request.callers).await?;
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),
             account: request.account,
-            agent_id: request.agent,
+            agent_id,
             agent,
             callee: request.callee,
             caller,
@@ -342,8 +370,8 @@ impl Calls {
         let catalogue = &self.node.catalogue;
         let vendors = [
             catalogue.ears(&agent.ears.vendor).err(),
-            catalogue.brain(&agent.brain.vendor).err(),
-            catalogue.voice(&agent.voice.vendor).err(),
+            catalogue.brain_of(&agent.brain).err(),
+            catalogue.voice_of(&agent.voice).err(),
         ];
         match vendors.into_iter().flatten().next() {
             Some(unknown) => Err(StartError::UnknownVendor(unknown.to_string())),

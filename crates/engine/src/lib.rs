@@ -21,7 +21,7 @@ mod trunks;
 mod waiting;
 
 pub use calls::{
-    Accepting, AgentFlaw, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
+    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
     Started,
 };
 pub use campaigns::{CampaignFault, Campaigns, Upload};

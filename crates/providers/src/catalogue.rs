@@ -2,6 +2,7 @@
 //! environment; gets its settings parsed.
 
 use crate::asr::Asr;
+use crate::endpoints::{Endpoints, Outside};
 use crate::asr::deepgram::{Deepgram, DeepgramConfig};
 use crate::fallback::{Chain, Link};
 use crate::llm::Llm;
@@ -10,6 +11,7 @@ use crate::llm::script::ScriptLlm;
 use crate::tts::Tts;
 use crate::tts::openai::{OpenAiTts, OpenAiTtsConfig};
 use crate::{ErrorKind, ProviderError};
+use callwright_domain::agent::{BrainSettings, VoiceSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,6 +174,7 @@ pub struct Catalogue {
     ears: Table<dyn Asr>,
     brain: Table<dyn Llm>,
     voice: Table<dyn Tts>,
+    endpoints: Arc<Endpoints>,
 }
 
 impl Catalogue {
@@ -185,7 +188,15 @@ impl Catalogue {
             ears: ears.chained(&fallback.ears, |chain| Arc::new(chain))?,
             brain: brain.chained(&fallback.brain, |chain| Arc::new(chain))?,
             voice: voice.chained(&fallback.voice, |chain| Arc::new(chain))?,
+            endpoints: Arc::default(),
         })
+    }
+
+    /// The same, with a watch over the names that the agents' own services may resolve to.
+    #[must_use]
+    pub fn guarded(mut self, outside: Outside) -> Self {
+        self.endpoints = Arc::new(Endpoints::new(outside));
+        self
     }
 
     /// The recogniser called `name`; empty: the default.
@@ -196,6 +207,27 @@ impl Catalogue {
     /// The language model called `name`; empty: the default.
     pub fn brain(&self, name: &str) -> Result<Arc<dyn Llm>, CatalogueError> {
         self.brain.find(name)
+    }
+
+    /// The language model that an agent means: its own, or the configured one that it names.
+    pub fn brain_of(&self, settings: &BrainSettings) -> Result<Arc<dyn Llm>, CatalogueError> {
+        match &settings.endpoint {
+            None => self.brain(&settings.vendor),
+            Some(endpoint) => self
+                .endpoints
+                .brain(endpoint, &settings.model)
+                .map_err(|error| CatalogueError::Unusable { what: "brain", error }),
+        }
+    }
+
+    /// The synthesiser that an agent means: its own, or the configured one that it names.
+    pub fn voice_of(&self, settings: &VoiceSettings) -> Result<Arc<dyn Tts>, CatalogueError> {
+        match &settings.endpoint {
+            None => self.voice(&settings.vendor),
+            Some(endpoint) => {
+                self.endpoints.voice(endpoint).map_err(|error| CatalogueError::Unusable { what: "voice", error })
+            }
+        }
     }
 
     /// The synthesiser called `name`; empty: the default.

@@ -2,6 +2,7 @@
 //! translation of statuses and transport errors to [`ProviderError`]. Follows no redirect, and never puts a key, an
 //! address with a query, or a long run of digits into an error's text.
 
+use crate::endpoints::Outside;
 use crate::{ErrorKind, ProviderError};
 use callwright_domain::pii::Pii;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -51,6 +52,17 @@ impl HttpVendor {
         key: &Pii<String>,
         headers: &BTreeMap<String, Pii<String>>,
     ) -> Result<Self, ProviderError> {
+        Self::within(name, waits, key, headers, &Outside::default())
+    }
+
+    /// The same for a vendor whose address somebody else wrote: `outside` says what its name may resolve to.
+    pub(crate) fn within(
+        name: &str,
+        waits: Waits,
+        key: &Pii<String>,
+        headers: &BTreeMap<String, Pii<String>>,
+        outside: &Outside,
+    ) -> Result<Self, ProviderError> {
         let bad = |detail: String| ProviderError::new(name, ErrorKind::Rejected, detail);
         let mut fixed = HeaderMap::new();
         if !key.expose().is_empty() {
@@ -72,7 +84,9 @@ impl HttpVendor {
             .tcp_nodelay(true)
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(Duration::from_secs(90))
-            .default_headers(fixed)
+            .default_headers(fixed);
+        let client = outside
+            .over(client)
             .build()
             .map_err(|error| bad(format!("no HTTP client: {}", error.without_url())))?;
         Ok(Self { name: name.to_owned(), client, waits, key: key.clone() })

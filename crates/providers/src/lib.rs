@@ -7,6 +7,7 @@
 pub mod asr;
 mod breaker;
 pub mod catalogue;
+mod endpoints;
 mod error;
 pub mod fallback;
 mod http;
@@ -21,5 +22,6 @@ pub mod tts;
 mod ws;
 
 pub use breaker::Breaker;
+pub use endpoints::Outside;
 pub use error::{ErrorKind, ProviderError};
 pub use stream::Running;

@@ -350,7 +350,7 @@ impl Node {
     pub fn request(&self) -> StartCall {
         StartCall {
             account: account(),
-            agent: AgentId::new(AGENT).expect("an agent id"),
+            agent: AgentId::new(AGENT).expect("an agent id").into(),
             patch: AgentPatch::default(),
             callee: PhoneNumber::parse(CALLEE).expect("a number"),
             callers: Vec::new(),

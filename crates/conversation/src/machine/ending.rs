@@ -42,14 +42,18 @@ impl Conversation {
             return (None, leave);
         }
         let since = *self.idle.since.get_or_insert(now);
+        let used_up = self.idle.reminders >= settings.max_reminders;
         let has_reminders = !self.texts.reminders.is_empty() || settings.max_reminders == 0;
+        let has_reminders = has_reminders && (settings.leave.is_on() || !used_up);
         let remind = if has_reminders { after(since, settings.remind_after_ms) } else { None };
         (remind, leave)
     }
 
     pub(super) fn remind(&mut self, now: Instant) {
         if self.idle.reminders >= self.agent.idle.max_reminders {
-            self.leave(now);
+            if self.agent.idle.leave.is_on() {
+                self.leave(now);
+            }
             return;
         }
         self.idle.reminders += 1;

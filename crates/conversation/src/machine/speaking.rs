@@ -75,7 +75,7 @@ impl Conversation {
                 if self.ears.has_words() {
                     self.hear_unanswered(now);
                 }
-                self.say_text(&text, Memory::Keep, Switch::On);
+                self.say_text(&text, Memory::Keep, self.agent.opening.interruptible);
             }
             Greeting::Model(_) if self.thought.is_some() => self.confirm_thought(now),
             Greeting::Model(_) => self.ask(now, Purpose::Greeting),

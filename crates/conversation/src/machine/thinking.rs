@@ -279,7 +279,11 @@ impl Conversation {
             watch.phrased(now);
         }
         self.out.timers.clear(Timer::Filler);
-        self.say(entry, phrase, Switch::On);
+        let interruptible = match purpose {
+            Purpose::Greeting => self.agent.opening.interruptible,
+            Purpose::Turn | Purpose::FollowUp | Purpose::GoOn => Switch::On,
+        };
+        self.say(entry, phrase, interruptible);
     }
 
     fn finish_thought(&mut self, now: Instant) {

@@ -33,6 +33,24 @@ fn a_voice_silences_the_agent_and_the_history_keeps_what_was_heard() {
 }
 
 #[test]
+fn a_greeting_may_be_beyond_interruption() {
+    check(
+        agent_with(|agent| {
+            agent.opening.greeting = Greeting::Text("We have pizza, pasta and salad today.".into());
+            agent.opening.interruptible = Switch::Off;
+        }),
+        r#"
+      0  answered
+      0      → says firmly: We have pizza, pasta and salad today.
+    500  voice
+   1500  no voice
+   1950      → notes said "We have pizza, pasta and salad today."
+   3000  until now
+"#,
+    );
+}
+
+#[test]
 fn a_cough_does_not() {
     check(
         long_greeter(|agent| agent.interrupt.min_speech_ms = 500),

@@ -33,6 +33,25 @@ fn a_silent_callee_is_reminded_and_then_left() {
 }
 
 #[test]
+fn reminders_may_run_out_without_a_hang_up() {
+    let mut agent = reminding();
+    agent.idle.leave = callwright_domain::agent::Switch::Off;
+    agent.idle.max_reminders = 1;
+    agent.idle.hang_up_after_ms = 20_000;
+    agent.idle.goodbye = String::new();
+    check(
+        agent,
+        r#"
+      0  answered
+   5000      → says: Hello?
+   5400      → notes said "Hello?"
+  20000      → hangs up: Idle
+  30000  until now
+"#,
+    );
+}
+
+#[test]
 fn who_speaks_again_is_reminded_anew() {
     check(
         reminding(),

@@ -357,7 +357,7 @@ impl LiveCall {
 
     fn brain(&self) -> Result<Brain, Trouble> {
         let settings = self.plan.agent.brain.clone();
-        let model = self.node.catalogue.brain(&settings.vendor)?;
+        let model = self.node.catalogue.brain_of(&settings)?;
         Ok(Brain::new(model, settings, self.plan.id.to_string()))
     }
 
@@ -380,7 +380,7 @@ impl LiveCall {
         if settings.language.is_empty() {
             settings.language = self.plan.agent.language.clone();
         }
-        let synthesiser = self.node.catalogue.voice(&settings.vendor)?;
+        let synthesiser = self.node.catalogue.voice_of(&settings)?;
         Ok(VoiceLine { synthesiser, settings, rate: leg.rate().hertz(), leg: leg.clone() })
     }
 

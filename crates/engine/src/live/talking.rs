@@ -18,7 +18,8 @@ use callwright_domain::{CallEvent, HangupCause};
 use callwright_media::Heard;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::Hold;
-use callwright_net::{CallEvent as SipEvent, LegReport};
+use callwright_media::pcm::DualTone;
+use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport};
 use callwright_providers::asr::AsrInput;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
@@ -29,6 +30,10 @@ const SHUTDOWN_GRACE: Grace = Grace::FinishUtterance;
 
 /// Time for the last packets of an apology to be heard.
 const APOLOGY_TAIL: Duration = Duration::from_millis(150);
+/// Length of the tone that tells that a machine speaks, in milliseconds.
+const TONE_MS: usize = 200;
+/// Its two waves, in hertz: no key's tone and no network's.
+const TONE_HZ: (f32, f32) = (660.0, 880.0);
 
 /// Two people connected.
 pub(super) struct Talk<'a> {
@@ -76,6 +81,9 @@ impl LiveCall {
         let until = Instant::now() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
         let tape = line.tape.take();
         let greeting = line.greeting.take();
+        if self.plan.agent.opening.tone.is_on() {
+            announce(&line.leg).await;
+        }
         let talk = Talk {
             call: self,
             line,
@@ -90,6 +98,16 @@ impl LiveCall {
             far_end: FarEnd::Connected,
         };
         talk.run().await.with_tape(tape)
+    }
+}
+
+/// Tells the callee by a short tone that a machine speaks.
+async fn announce(leg: &LegHandle) {
+    let rate = leg.rate();
+    let mut tone = vec![0; rate.hertz() as usize / 1000 * TONE_MS];
+    DualTone::new(rate, TONE_HZ.0, TONE_HZ.1).fill(&mut tone);
+    if leg.play(tone).await.is_err() {
+        debug!("the tone came too late");
     }
 }
 

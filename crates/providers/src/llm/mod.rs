@@ -1,5 +1,7 @@
 //! Brain: from a conversation to the next words.
 
+pub(crate) mod azure;
+pub(crate) mod dify;
 pub mod openai;
 pub mod script;
 

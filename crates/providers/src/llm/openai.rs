@@ -1,6 +1,7 @@
 //! Language models behind OpenAI's chat completions (platform.openai.com, "Create chat completion"), which most vendors
 //! and most servers of open models imitate. Reads the answer as it streams; never runs a tool or reads its arguments.
 
+use crate::endpoints::Outside;
 use crate::http::{self, HttpVendor, Waits};
 use crate::llm::{Llm, LlmRequest, LlmStream};
 use crate::sse::{self, Deadlines, Progress, SseReader};
@@ -64,8 +65,13 @@ pub struct OpenAiLlm {
 impl OpenAiLlm {
     /// A model service called `name`. Fails with [`ErrorKind::Rejected`] when the address or a header cannot be used.
     pub fn new(name: &str, config: OpenAiLlmConfig) -> Result<Self, ProviderError> {
+        Self::within(name, config, &Outside::default())
+    }
+
+    /// The same at an address that somebody else wrote.
+    pub(crate) fn within(name: &str, config: OpenAiLlmConfig, outside: &Outside) -> Result<Self, ProviderError> {
         let waits = Waits::from_ms(config.connect_ms, config.first_ms, config.stall_ms);
-        let vendor = Arc::new(HttpVendor::new(name, waits, &config.key, &config.headers)?);
+        let vendor = Arc::new(HttpVendor::within(name, waits, &config.key, &config.headers, outside)?);
         let brain = Self { vendor, config, warming: Mutex::default() };
         brain.url(&["chat", "completions"], &BTreeMap::new())?;
         Ok(brain)

@@ -17,7 +17,7 @@ use callwright_domain::access::KeyStatus;
 use callwright_domain::{
     AccountId, AgentId, ApiKey, CallId, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
 };
-use callwright_engine::{HangUp, OrderError, StartCall, StartError, Telling};
+use callwright_engine::{AgentRef, HangUp, OrderError, StartCall, StartError, Telling};
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -142,10 +142,12 @@ async fn start(
     context: &Context,
 ) -> Result<Value, VendorError> {
     let mut wanted = decode(call, account)?;
-    let stored = context.calls.reader().agent(account, &wanted.agent).await;
-    let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
-    let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
-    outbound::settle(&mut wanted.patch, &stored.profile, user_data);
+    if let AgentRef::Stored(agent) = &wanted.agent {
+        let stored = context.calls.reader().agent(account, agent).await;
+        let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+        let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
+        outbound::settle(&mut wanted.patch, &stored.profile, user_data);
+    }
     let started = context.calls.start(wanted, request.received).await?;
     Ok(json!({"InstanceId": started.id}))
 }
@@ -166,7 +168,7 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
     let patch = outbound::decode(config.as_deref())?;
     Ok(StartCall {
         account: account.clone(),
-        agent: AgentId::new(agent).map_err(|_| Refusal::UnknownAgent)?,
+        agent: AgentId::new(agent).map_err(|_| Refusal::UnknownAgent)?.into(),
         patch,
         callee,
         callers: vec![caller],

@@ -83,7 +83,7 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
     };
     let request = StartCall {
         account: asked.account.clone(),
-        agent,
+        agent: agent.into(),
         patch,
         callee,
         callers,

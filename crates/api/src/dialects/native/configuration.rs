@@ -252,7 +252,12 @@ fn page_size(text: Option<&str>) -> Result<u32, Fault> {
 }
 
 fn agent_json(agent: &StoredAgent) -> Result<Value, Fault> {
-    let mut shown = serde_json::to_value(&agent.profile).map_err(|_| Fault::Internal)?;
+    let mut profile = agent.profile.clone();
+    for endpoint in [&mut profile.brain.endpoint, &mut profile.voice.endpoint].into_iter().flatten() {
+        endpoint.key = Pii::default();
+        endpoint.params.clear();
+    }
+    let mut shown = serde_json::to_value(&profile).map_err(|_| Fault::Internal)?;
     shown["id"] = json!(agent.id);
     shown["updated_at"] = json!(timestamp(agent.updated));
     Ok(shown)
