@@ -45,6 +45,18 @@ pub(crate) fn hmac_sha256_hex(key: &str, text: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
+/// HMAC-SHA256 as bytes, for schemes that derive keys from keys.
+pub(crate) fn hmac_sha256(key: &[u8], text: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(text);
+    mac.finalize().into_bytes().into()
+}
+
+/// Base64 HMAC-SHA256.
+pub(crate) fn hmac_sha256_base64(key: &str, text: &str) -> String {
+    STANDARD.encode(hmac_sha256(key.as_bytes(), text.as_bytes()))
+}
+
 /// Base64 HMAC-SHA1.
 pub(crate) fn hmac_sha1_base64(key: &str, text: &str) -> String {
     let mut mac = Hmac::<Sha1>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");

@@ -523,13 +523,7 @@ impl AgentPatch {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self {
-            greeting: Greeting::None,
-            delay_ms: 0,
-            wake_up: None,
-            interruptible: Switch::On,
-            tone: Switch::Off,
-        }
+        Self { greeting: Greeting::None, delay_ms: 0, wake_up: None, interruptible: Switch::On, tone: Switch::Off }
     }
 }
 

@@ -17,7 +17,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, BlobError, BlobName, Idempotency, Number, NumberStatus, Reader, StoreError, Trunk,
+    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Idempotency, Number, NumberStatus, Reader, StoreError,
+    Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -549,6 +550,22 @@ impl Configure<'_> {
         let there = self.node.store.delete_trunk(account.clone(), id.clone()).await?;
         self.node.trunks.learn(account, id, None);
         Ok(there)
+    }
+
+    /// Keeps a pair of a vendor's id and ours.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when one of the two is already paired otherwise.
+    pub async fn put_alias(&self, alias: Alias) -> Result<(), StoreError> {
+        self.node.store.put_alias(alias).await
+    }
+
+    /// Gives one of our ids another vendor's id than it had.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the vendor's id names something else.
+    pub async fn replace_alias(&self, alias: Alias) -> Result<(), StoreError> {
+        self.node.store.replace_alias(alias).await
     }
 
     /// Stores an API key.

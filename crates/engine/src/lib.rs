@@ -21,8 +21,8 @@ mod trunks;
 mod waiting;
 
 pub use calls::{
-    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall, StartError,
-    Started,
+    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall,
+    StartError, Started,
 };
 pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use clock::Clock;

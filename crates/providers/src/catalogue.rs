@@ -2,8 +2,8 @@
 //! environment; gets its settings parsed.
 
 use crate::asr::Asr;
-use crate::endpoints::{Endpoints, Outside};
 use crate::asr::deepgram::{Deepgram, DeepgramConfig};
+use crate::endpoints::{Endpoints, Outside};
 use crate::fallback::{Chain, Link};
 use crate::llm::Llm;
 use crate::llm::openai::{OpenAiLlm, OpenAiLlmConfig};

@@ -5,6 +5,7 @@
 use crate::llm::Llm;
 use crate::llm::azure;
 use crate::llm::dify::Dify;
+use crate::llm::minimax;
 use crate::llm::openai::{OpenAiLlm, OpenAiLlmConfig};
 use crate::tts::Tts;
 use crate::{ErrorKind, ProviderError};
@@ -95,6 +96,7 @@ impl Endpoints {
                 ..OpenAiLlmConfig::default()
             },
             "azure" => azure::config(endpoint, model)?,
+            "minimax" => minimax::config(endpoint),
             "dify" => return Ok(Arc::new(Dify::new(endpoint, &self.outside)?)),
             _ => return Err(unknown(endpoint)),
         };

@@ -85,10 +85,8 @@ impl HttpVendor {
             .tcp_keepalive(Duration::from_secs(30))
             .pool_idle_timeout(Duration::from_secs(90))
             .default_headers(fixed);
-        let client = outside
-            .over(client)
-            .build()
-            .map_err(|error| bad(format!("no HTTP client: {}", error.without_url())))?;
+        let client =
+            outside.over(client).build().map_err(|error| bad(format!("no HTTP client: {}", error.without_url())))?;
         Ok(Self { name: name.to_owned(), client, waits, key: key.clone() })
     }
 

@@ -129,9 +129,7 @@ impl Api {
             return Ok(named.to_owned());
         }
         let profile = crate::seeding::read_agent(&file)?;
-        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("agent");
-        let id: String =
-            stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).take(64).collect();
+        let id = crate::manage::name_of(&file);
         self.ask(Method::PUT, &format!("/v1/agents/{id}"), Some(&serde_json::to_value(profile)?)).await?;
         Ok(id)
     }
@@ -157,7 +155,8 @@ impl Api {
         Ok((cause.context("the event feed ended before the call")?, printer.finish()))
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    /// Asks for an operation; the server's own words when it refuses.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let mut request =
             self.client.request(method, format!("{}{path}", self.server)).bearer_auth(&self.key).timeout(PATIENCE);
         if let Some(body) = body {

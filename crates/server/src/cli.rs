@@ -1,7 +1,7 @@
 //! The command line: one subcommand a job. Parses and hands over; does nothing itself.
 
 use crate::config::{self, LogFormat};
-use crate::{call, check, demo, migrate, models, serve, telemetry};
+use crate::{call, check, demo, manage, migrate, models, serve, telemetry};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -40,6 +40,13 @@ enum Job {
     },
     /// Place a call through a running server and watch it.
     Call(call::Arguments),
+    /// Show the vendors' ids of what is there, or set one.
+    Ids(manage::Ids),
+    /// Store agents.
+    Agents {
+        #[command(subcommand)]
+        job: manage::Agents,
+    },
     /// A whole AI call on this machine, offline: server, telephone network and callee.
     Demo(demo::Arguments),
     /// Move a stopped server from its embedded database to PostgreSQL.
@@ -68,6 +75,8 @@ pub(crate) fn run() -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Job::Call(arguments) => runtime()?.block_on(call::run(arguments)),
+        Job::Ids(arguments) => runtime()?.block_on(manage::ids(arguments)),
+        Job::Agents { job } => runtime()?.block_on(manage::agents(job)),
         Job::Demo(arguments) => {
             telemetry::log(&arguments.log, LogFormat::Text)?;
             runtime()?.block_on(demo::run(arguments))

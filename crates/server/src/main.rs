@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod manage;
 mod migrate;
 mod models;
 mod ready;

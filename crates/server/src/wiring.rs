@@ -9,12 +9,12 @@ use callwright_api::{Api, Callbacks, Guard, SystemLookup};
 use callwright_domain::Moment;
 use callwright_engine::{Calls, Clock, Engine, NoPeers, Parts, Peers, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
-use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
 use callwright_providers::catalogue::{Catalogue, LocalEntry, LocalParts};
 use callwright_providers::llm::Llm;
 use callwright_providers::local::LocalModels;
 use callwright_providers::tts::Tts;
+use callwright_providers::{Outside, ProviderError};
 use callwright_store::{Opened, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fs;
@@ -79,6 +79,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         None => Arc::new(NoPeers),
     };
     let guard = Guard::new(settings.webhooks.egress(), SystemLookup);
+    let catalogue = catalogue.guarded(Outside::through(Arc::new(guard.clone())));
     let engine = Engine::start(Parts {
         notifier: Arc::new(Callbacks::new(guard.clone())?),
         store: store.clone(),

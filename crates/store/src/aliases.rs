@@ -10,13 +10,20 @@ pub enum AliasKind {
     Call,
     /// An agent.
     Agent,
+    /// What a vendor calls an account: its inner id is the account's own.
+    Application,
+    /// Calls to many callees.
+    Task,
 }
 
 impl AliasKind {
-    pub(crate) const fn word(self) -> &'static str {
+    /// The kind's word, as it is stored and shown.
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Call => "call",
             Self::Agent => "agent",
+            Self::Application => "application",
+            Self::Task => "task",
         }
     }
 }

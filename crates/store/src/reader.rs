@@ -137,6 +137,29 @@ impl Reader {
         reading::calls(&self.pool, account, filter, cursor, page_size(limit)).await
     }
 
+    /// How many calls pass `filter`.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn count_calls(&self, account: &AccountId, filter: &CallFilter) -> Result<u64, StoreError> {
+        reading::count_calls(&self.pool, account, filter).await
+    }
+
+    /// Calls that pass `filter`, newest first, without the first `offset`: for vendors whose pages have numbers. The
+    /// farther down the list, the longer it takes; [`Reader::calls`] does not.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn calls_at(
+        &self,
+        account: &AccountId,
+        filter: &CallFilter,
+        offset: u64,
+        limit: u32,
+    ) -> Result<Vec<CallView>, StoreError> {
+        reading::calls_at(&self.pool, account, filter, (offset, page_size(limit))).await
+    }
+
     /// Up to `limit` events of a call after place `after_seq` (0: from the beginning), in order. Empty when the
     /// account has no such call.
     ///
@@ -190,6 +213,14 @@ impl Reader {
     /// As the database says.
     pub async fn next_due(&self) -> Result<Option<Moment>, StoreError> {
         reading::next_due(&self.pool).await
+    }
+
+    /// All pairs of one kind, in the order of the vendor's ids as texts.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn aliases(&self, account: &AccountId, dialect: &str, kind: AliasKind) -> Result<Vec<Alias>, StoreError> {
+        reading::aliases(&self.pool, account, dialect, kind).await
     }
 
     /// The pair of a vendor's id.

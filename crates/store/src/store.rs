@@ -335,6 +335,14 @@ impl Store {
         self.writer.write(move |conn| Box::pin(async move { once::put_alias(conn, &alias).await })).await
     }
 
+    /// Keeps a pair of ids in place of the one that our id had before, if any.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when the vendor's id names something else.
+    pub async fn replace_alias(&self, alias: Alias) -> Result<(), StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { once::replace_alias(conn, &alias).await })).await
+    }
+
     /// Forgets what has outlived its time: idempotency keys and nonces.
     ///
     /// # Errors

@@ -4,12 +4,14 @@
 //! `docs/`. `Refusal`, `HangupCause` and `Fault` are mapped in each without a wildcard arm, so that a new one must find
 //! its word in every dialect before anything builds.
 
-use crate::callbacks::Callback;
+use crate::callbacks::{Blocked, Callback};
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
-use callwright_domain::Moment;
+use callwright_domain::{AccountId, AgentProfile, Moment};
 use callwright_engine::Telling;
+use callwright_store::AliasKind;
 use futures_util::future::BoxFuture;
+use serde_json::Value;
 
 /// One vendor's way of asking for calls, or our own.
 pub trait Dialect: Sync {
@@ -25,6 +27,24 @@ pub trait Dialect: Sync {
     fn refuse(&self, request: &Request, fault: Fault) -> Response;
     /// Renders an event for an endpoint of this dialect; none: it has no word for the event.
     fn callback(&self, telling: &Telling) -> Option<Callback>;
+    /// The agent that a file of this vendor's shape describes; none: the dialect has no such files.
+    fn agent(&self, _file: &Value) -> Option<Result<AgentProfile, Fault>> {
+        None
+    }
+    /// The ids of this vendor's shape that the account's things go by; none: they go by ours.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn ids<'a>(
+        &'a self,
+        _context: &'a Context,
+        _account: &'a AccountId,
+    ) -> BoxFuture<'a, Result<Vec<native::VendorId>, Fault>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    /// Whether a thing may be given this id of the vendor's shape; the rule when it may not.
+    fn id_rule(&self, _kind: AliasKind, _outer: &str) -> Result<(), &'static str> {
+        Err("this dialect uses our own ids")
+    }
 }
 
 macro_rules! dialects {
@@ -36,6 +56,7 @@ macro_rules! dialects {
 
 dialects! { // order = order of asking `claims`; the last one claims everything
     alibaba,
+    tencent,
     native,
 }
 
@@ -49,6 +70,11 @@ pub fn route_flaws() -> Vec<String> {
     native::route_flaws()
 }
 
+/// All dialects, in the order of asking.
+pub(crate) fn all() -> &'static [&'static dyn Dialect] {
+    TABLE
+}
+
 /// The dialect that a request is meant for.
 pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
     TABLE.iter().copied().find(|dialect| dialect.claims(request)).unwrap_or(&native::DIALECT)
@@ -57,6 +83,28 @@ pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
 /// The dialect of a name.
 pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
     TABLE.iter().copied().find(|dialect| dialect.name() == name)
+}
+
+/// Whether the services that come with an agent are where requesters may send us; else the member and the rule. Names are
+/// judged again when they are connected to.
+pub(crate) fn judge_services(context: &Context, agent: &AgentProfile) -> Result<(), (&'static str, Blocked)> {
+    let services = [("brain.endpoint", &agent.brain.endpoint), ("voice.endpoint", &agent.voice.endpoint)];
+    for (member, endpoint) in services {
+        if let Some(endpoint) = endpoint {
+            context.guard.judge(&endpoint.url).map_err(|why| (member, why))?;
+        }
+    }
+    Ok(())
+}
+
+/// A vendor's built-in voice is the configured synthesiser of its name; where there is none, the default one speaks the
+/// voice's language.
+pub(crate) fn settle_voice(context: &Context, agent: &mut AgentProfile) {
+    let mut alone = AgentProfile::default();
+    alone.voice.vendor.clone_from(&agent.voice.vendor);
+    if !agent.voice.vendor.is_empty() && context.calls.check_agent(&alone).is_err() {
+        agent.voice.vendor.clear();
+    }
 }
 
 /// A moment as RFC 3339 text in UTC with milliseconds, as all our JSON shows it.

@@ -8,3 +8,4 @@ mod rates;
 mod reading;
 mod support;
 mod tenants;
+mod tencent;

@@ -188,7 +188,7 @@ impl<'a> Launcher<'a> {
         let own = AgentPatch { limits, ..AgentPatch::default() };
         Some(StartCall {
             account: self.key.account.clone(),
-            agent: settings.agent.clone(),
+            agent: settings.agent.clone().into(),
             patch: own.over(settings.patch.clone()),
             callee: PhoneNumber::parse(row.number.expose()).ok()?,
             callers: vec![caller],

@@ -34,7 +34,7 @@ async fn requests_that_cannot_be_met_are_refused_by_name() {
     assert!(missing.contains("shop") && missing.contains("system_prompt"), "{missing}");
     let foreign = start(&node, |r| r.callers = vec![PhoneNumber::parse("+15550999").expect("a number")]).await;
     assert!(matches!(foreign, Err(StartError::Refused(Refusal::CallerNotOwned))), "{foreign:?}");
-    let nobody = start(&node, |r| r.agent = AgentId::new("nobody").expect("an id")).await;
+    let nobody = start(&node, |r| r.agent = AgentId::new("nobody").expect("an id").into()).await;
     assert!(matches!(nobody, Err(StartError::Refused(Refusal::UnknownAgent))), "{nobody:?}");
 
     assert_eq!(node.active_calls().await, 0, "no refused call holds a place");

@@ -57,7 +57,8 @@ impl Llm for Dify {
         let (vendor, url) = (Arc::clone(&self.vendor), self.url.clone());
         let conversations = Arc::clone(&self.conversations);
         let running = Running::spawn(async move {
-            let known = conversations.lock().unwrap_or_else(PoisonError::into_inner).get(&request.conversation).cloned();
+            let known =
+                conversations.lock().unwrap_or_else(PoisonError::into_inner).get(&request.conversation).cloned();
             let body = body(&request, known);
             let mut reader = Reader::new(&vendor, &request.conversation, &conversations);
             if let Err(error) = answer(&vendor, &url, &body, &mut reader, &sender).await {
@@ -258,7 +259,8 @@ mod tests {
             "metadata": {"usage": {"prompt_tokens": 4, "completion_tokens": 2}}}));
         let started = line(&json!({"event": "workflow_started", "task_id": "t"}));
         let answer = || {
-            let pieces = [started.as_str(), &words("Good "), &words("day."), &end].map(str::as_bytes);
+            let (good, day) = (words("Good "), words("day."));
+            let pieces = [started.as_str(), &good, &day, &end].map(str::as_bytes);
             [chunked("text/event-stream", &pieces), vec![last_chunk()]].concat()
         };
         let stub = Stub::start([answer(), answer()]).await;
@@ -288,8 +290,10 @@ mod tests {
     #[tokio::test]
     async fn its_errors_are_failures() {
         let error = line(&json!({"event": "error", "status": 429, "code": "busy", "message": "later"}));
-        let stub = Stub::start([[chunked("text/event-stream", &[error.as_bytes()]), vec![last_chunk()]].concat()]).await;
-        let endpoint = Endpoint { kind: "dify".into(), url: format!("http://127.0.0.1:{}", stub.port), ..Endpoint::default() };
+        let stub =
+            Stub::start([[chunked("text/event-stream", &[error.as_bytes()]), vec![last_chunk()]].concat()]).await;
+        let endpoint =
+            Endpoint { kind: "dify".into(), url: format!("http://127.0.0.1:{}", stub.port), ..Endpoint::default() };
         let brain = Dify::new(&endpoint, &Outside::default()).expect("a brain");
         assert_eq!(heard(&brain, vec![Message::text(Role::User, "x")]).await, [Err(ErrorKind::RateLimited)]);
     }

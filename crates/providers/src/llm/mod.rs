@@ -2,6 +2,7 @@
 
 pub(crate) mod azure;
 pub(crate) mod dify;
+pub(crate) mod minimax;
 pub mod openai;
 pub mod script;
 

@@ -37,6 +37,9 @@ pub struct OpenAiLlmConfig {
     pub first_ms: u64,
     /// Longest pause between two words, in milliseconds.
     pub stall_ms: u64,
+    /// Where the same protocol is found with a vendor that calls it otherwise; empty: `/chat/completions`.
+    #[serde(skip)]
+    pub(crate) path: &'static [&'static str],
 }
 
 impl Default for OpenAiLlmConfig {
@@ -50,6 +53,7 @@ impl Default for OpenAiLlmConfig {
             connect_ms: 2000,
             first_ms: 5000,
             stall_ms: 3000,
+            path: &[],
         }
     }
 }
@@ -73,8 +77,12 @@ impl OpenAiLlm {
         let waits = Waits::from_ms(config.connect_ms, config.first_ms, config.stall_ms);
         let vendor = Arc::new(HttpVendor::within(name, waits, &config.key, &config.headers, outside)?);
         let brain = Self { vendor, config, warming: Mutex::default() };
-        brain.url(&["chat", "completions"], &BTreeMap::new())?;
+        brain.url(brain.path(), &BTreeMap::new())?;
         Ok(brain)
+    }
+
+    fn path(&self) -> &'static [&'static str] {
+        if self.config.path.is_empty() { PATH } else { self.config.path }
     }
 
     fn url(&self, path: &[&str], query: &BTreeMap<String, String>) -> Result<Url, ProviderError> {
@@ -90,7 +98,7 @@ impl Llm for OpenAiLlm {
     fn ask(&self, request: LlmRequest) -> LlmStream {
         let (sender, events) = mpsc::channel(EVENTS);
         let vendor = Arc::clone(&self.vendor);
-        let url = self.url(&["chat", "completions"], &request.query);
+        let url = self.url(self.path(), &request.query);
         let body = body(&self.config, request);
         let running = Running::spawn(async move {
             let asked = async { answer(&vendor, &url?, &body, &sender).await };
@@ -400,6 +408,8 @@ struct WireUsage {
     completion_tokens: u32,
 }
 
+/// Where OpenAI has it.
+const PATH: &[&str] = &["chat", "completions"];
 const EVENTS: usize = 64;
 const MAX_TOOLS: usize = 64;
 

@@ -53,6 +53,30 @@ pub(crate) async fn put_alias(conn: &mut Conn, alias: &Alias) -> Result<(), Stor
     if inner.as_deref() == Some(&alias.inner) { Ok(()) } else { Err(StoreError::Taken { what: "the vendor's id" }) }
 }
 
+/// [`crate::Store::replace_alias`].
+pub(crate) async fn replace_alias(conn: &mut Conn, alias: &Alias) -> Result<(), StoreError> {
+    let outer =
+        query("SELECT inner_id FROM aliases WHERE account = $1 AND dialect = $2 AND kind = $3 AND outer_id = $4")
+            .bind(alias.account.as_str())
+            .bind(&alias.dialect)
+            .bind(alias.kind.word())
+            .bind(&alias.outer)
+            .fetch_optional(&mut *conn)
+            .await?;
+    let holder = outer.map(|row| row.read::<String>("inner_id")).transpose()?;
+    if holder.is_some_and(|inner| inner != alias.inner) {
+        return Err(StoreError::Taken { what: "the vendor's id" });
+    }
+    query("DELETE FROM aliases WHERE account = $1 AND dialect = $2 AND kind = $3 AND inner_id = $4")
+        .bind(alias.account.as_str())
+        .bind(&alias.dialect)
+        .bind(alias.kind.word())
+        .bind(&alias.inner)
+        .execute(&mut *conn)
+        .await?;
+    put_alias(conn, alias).await
+}
+
 /// [`crate::Store::purge`].
 pub(crate) async fn purge(conn: &mut Conn, now: Moment) -> Result<Purged, StoreError> {
     let keys = query("DELETE FROM idempotency_keys WHERE expires <= $1").bind(now.millis()).execute(&mut *conn).await?;

@@ -214,6 +214,30 @@ pub(crate) async fn calls(
     Ok(page(views, limit, |view| format!("{}.{}", view.plan.created.millis(), view.plan.id)))
 }
 
+/// See [`crate::Reader::count_calls`].
+pub(crate) async fn count_calls(pool: &Pool, account: &AccountId, filter: &CallFilter) -> Result<u64, StoreError> {
+    let mut query = query("SELECT COUNT(*) AS total FROM calls WHERE account = ");
+    query.push_bind(account.as_str().to_owned());
+    narrow(&mut query, filter);
+    let row = query.fetch_optional(pool).await?;
+    let total = row.map_or(Ok(0), |row| row.read::<i64>("total"))?;
+    Ok(u64::try_from(total).unwrap_or(0))
+}
+
+/// See [`crate::Reader::calls_at`].
+pub(crate) async fn calls_at(
+    pool: &Pool,
+    account: &AccountId,
+    filter: &CallFilter,
+    (offset, limit): (u64, u32),
+) -> Result<Vec<CallView>, StoreError> {
+    let mut query = select_calls(account);
+    narrow(&mut query, filter);
+    query.push(" ORDER BY created DESC, id DESC LIMIT ").push_bind(i64::from(limit));
+    query.push(" OFFSET ").push_bind(i64::try_from(offset).unwrap_or(i64::MAX));
+    query.fetch_all(pool).await?.iter().map(call_view).collect()
+}
+
 fn select_calls(account: &AccountId) -> Query {
     let mut query = query("SELECT ");
     query.push(VIEW_COLUMNS).push(" FROM calls WHERE account = ").push_bind(account.as_str().to_owned());
@@ -343,6 +367,28 @@ pub(crate) async fn alias(
         Ok(Alias { account: account.clone(), dialect: dialect.to_owned(), kind, outer, inner })
     })
     .transpose()
+}
+
+/// See [`crate::Reader::aliases`].
+pub(crate) async fn aliases(
+    pool: &Pool,
+    account: &AccountId,
+    dialect: &str,
+    kind: AliasKind,
+) -> Result<Vec<Alias>, StoreError> {
+    let rows = query(
+        "SELECT outer_id, inner_id FROM aliases WHERE account = $1 AND dialect = $2 AND kind = $3 ORDER BY outer_id",
+    )
+    .bind(account.as_str())
+    .bind(dialect)
+    .bind(kind.word())
+    .fetch_all(pool)
+    .await?;
+    let pair = |row: &Row| {
+        let (outer, inner) = (row.read("outer_id")?, row.read("inner_id")?);
+        Ok(Alias { account: account.clone(), dialect: dialect.to_owned(), kind, outer, inner })
+    };
+    rows.iter().map(pair).collect()
 }
 
 /// A page of at most `limit` from one item more than that.

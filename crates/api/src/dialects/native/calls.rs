@@ -3,13 +3,15 @@
 use super::decode::{Object, invalid, moment, number, query};
 use super::refusals::{not_ordered, not_started};
 use super::{Asked, json_response, profile, webhooks};
-use crate::dialects::timestamp;
+use crate::dialects::{judge_services, timestamp};
 use crate::fault::Fault;
 use crate::feed;
-use crate::http::Response;
+use crate::http::{Context, Request, Response};
 use axum::body::Body;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
-use callwright_domain::{AgentId, AgentPatch, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook};
+use callwright_domain::{
+    AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook,
+};
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
 use callwright_store::{CallFilter, CallView, Idempotency, Stage};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -68,6 +70,10 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
     let thread = body.text("thread", 255)?.map(ThreadId::new).transpose();
     let thread = thread.map_err(|why| invalid("thread", &why.to_string()))?;
     let patch: AgentPatch = body.object("overrides")?.unwrap_or_default();
+    let mut overlaid = AgentProfile::default();
+    patch.clone().apply(&mut overlaid);
+    judge_services(asked.context, &overlaid)
+        .map_err(|(field, why)| invalid(&format!("overrides.{field}"), &why.to_string()))?;
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     let due = body.moment("scheduled_for")?;
     let deadline = body.moment("deadline")?;
@@ -187,11 +193,19 @@ pub(super) async fn hear(asked: &Asked<'_>) -> Result<Response, Fault> {
 }
 
 pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
+    recording_of(asked.request, asked.context, &find(asked).await?)
+}
+
+/// The recording of a call that the requester may hear, or a range of it.
+pub(in crate::dialects) fn recording_of(
+    request: &Request,
+    context: &Context,
+    view: &CallView,
+) -> Result<Response, Fault> {
     let none = || Fault::NotFound { what: "recording" };
-    let view = find(asked).await?;
-    let name = view.recording.ok_or_else(none)?;
-    let mut kept = asked.context.calls.recording(&name).map_err(|_| none())?;
-    let (first, last) = match asked.request.header("range") {
+    let name = view.recording.as_ref().ok_or_else(none)?;
+    let mut kept = context.calls.recording(name).map_err(|_| none())?;
+    let (first, last) = match request.header("range") {
         None => (0, kept.length.saturating_sub(1)),
         Some(range) => match byte_range(range, kept.length) {
             Some(range) => range,
@@ -206,7 +220,7 @@ pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     insert_text(headers, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", view.plan.id));
-    if asked.request.header("range").is_some() {
+    if request.header("range").is_some() {
         insert_text(headers, header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", kept.length));
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }

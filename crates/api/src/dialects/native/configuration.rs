@@ -3,7 +3,7 @@
 
 use super::decode::{Object, invalid, number, query, scope_word};
 use super::{Asked, json_response, no_content, profile};
-use crate::dialects::timestamp;
+use crate::dialects::{judge_services, settle_voice, timestamp};
 use crate::fault::Fault;
 use crate::http::Response;
 use base64::Engine;
@@ -49,17 +49,39 @@ pub(super) async fn show_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = AgentId::new(asked.part()).map_err(|why| invalid("id", &why.to_string()))?;
+    let profile = match query(asked.request, &["shape"])?.get("shape") {
+        Some(shape) => shaped_agent(asked, shape)?,
+        None => own_agent(asked, &id)?,
+    };
+    judge_services(asked.context, &profile).map_err(|(field, why)| invalid(field, &why.to_string()))?;
+    asked.context.calls.check_agent(&profile).map_err(|why| invalid(why.field, &why.rule))?;
+    let now = asked.request.received;
+    let configure = asked.context.calls.configure();
+    configure.put_agent(&asked.account, &id, &profile, now).await.map_err(|error| storage(&error))?;
+    Ok(json_response(StatusCode::OK, &agent_json(&StoredAgent { id, profile, updated: now })?))
+}
+
+/// An agent of our own shape.
+fn own_agent(asked: &Asked<'_>, id: &AgentId) -> Result<AgentProfile, Fault> {
     let mut body = Object::of(asked.request)?;
     same_id(&mut body, id.as_str())?;
     // What a GET shows may be sent back; the time of the last change is ours.
     body.take("updated_at");
     let profile: AgentProfile = body.whole()?;
     profile::check(&profile).map_err(|(field, rule)| invalid(field, &rule))?;
-    asked.context.calls.check_agent(&profile).map_err(|why| invalid(why.field, &why.rule))?;
-    let now = asked.request.received;
-    let configure = asked.context.calls.configure();
-    configure.put_agent(&asked.account, &id, &profile, now).await.map_err(|error| storage(&error))?;
-    Ok(json_response(StatusCode::OK, &agent_json(&StoredAgent { id, profile, updated: now })?))
+    Ok(profile)
+}
+
+/// An agent of a vendor's shape.
+fn shaped_agent(asked: &Asked<'_>, shape: &str) -> Result<AgentProfile, Fault> {
+    let dialect = crate::dialects::all().iter().find(|dialect| dialect.name() == shape);
+    let file = serde_json::from_slice(&asked.request.body);
+    let file: Value = file.map_err(|_| Fault::Malformed { rule: String::from("the body must be JSON") })?;
+    let agent = dialect.and_then(|dialect| dialect.agent(&file));
+    let agent = agent.unwrap_or_else(|| Err(invalid("shape", "must be a dialect that has agent files")));
+    let mut agent = agent?;
+    settle_voice(asked.context, &mut agent);
+    Ok(agent)
 }
 
 pub(super) async fn delete_agent(asked: &Asked<'_>) -> Result<Response, Fault> {

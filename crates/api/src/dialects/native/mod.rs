@@ -5,13 +5,16 @@ mod calls;
 mod campaigns;
 mod configuration;
 mod decode;
+mod ids;
 mod openapi;
 mod profile;
 mod refusals;
 mod told;
 mod webhooks;
 
+pub(super) use calls::recording_of;
 pub(super) use decode::scope_word;
+pub(super) use ids::VendorId;
 
 use super::Dialect;
 use crate::callbacks::Callback;
@@ -57,6 +60,8 @@ enum Operation {
     ShowTrunk,
     PutTrunk,
     DeleteTrunk,
+    ListIds,
+    PutId,
     ListKeys,
     MakeKey,
     DeleteKey,
@@ -124,6 +129,8 @@ static ROUTES: &[Route] = &[
     route(Method::GET, &["v1", "trunks", "*"], Operation::ShowTrunk, Some(Scope::ConfigRead)),
     route(Method::PUT, &["v1", "trunks", "*"], Operation::PutTrunk, Some(Scope::ConfigWrite)),
     route(Method::DELETE, &["v1", "trunks", "*"], Operation::DeleteTrunk, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "ids"], Operation::ListIds, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "ids"], Operation::PutId, Some(Scope::ConfigWrite)),
     route(Method::GET, &["v1", "keys"], Operation::ListKeys, Some(Scope::KeysWrite)),
     route(Method::POST, &["v1", "keys"], Operation::MakeKey, Some(Scope::KeysWrite)),
     route(Method::DELETE, &["v1", "keys", "*"], Operation::DeleteKey, Some(Scope::KeysWrite)),
@@ -252,6 +259,8 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::ShowTrunk => configuration::show_trunk(&asked).await,
         Operation::PutTrunk => configuration::put_trunk(&asked).await,
         Operation::DeleteTrunk => configuration::delete_trunk(&asked).await,
+        Operation::ListIds => ids::list(&asked).await,
+        Operation::PutId => ids::put(&asked).await,
         Operation::ListKeys => configuration::list_keys(&asked).await,
         Operation::MakeKey => configuration::make_key(&asked).await,
         Operation::DeleteKey => configuration::delete_key(&asked).await,
@@ -306,6 +315,8 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::ShowTrunk
         | Operation::PutTrunk
         | Operation::DeleteTrunk
+        | Operation::ListIds
+        | Operation::PutId
         | Operation::ListKeys
         | Operation::MakeKey
         | Operation::DeleteKey
@@ -361,6 +372,7 @@ fn matched(path: &[&str], segments: &[&str]) -> Result<Option<Vec<String>>, Faul
 fn methods(path: &[&str]) -> &'static str {
     match path {
         ["v1", "calls" | "keys" | "webhooks"] => "GET, POST",
+        ["v1", "ids"] => "GET, PUT",
         ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
         ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",

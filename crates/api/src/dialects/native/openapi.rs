@@ -50,6 +50,8 @@ const fn about(operation: Operation) -> Words {
         Operation::ShowTrunk => words("showTrunk", "Show a trunk", None, "200", Some("Trunk")),
         Operation::PutTrunk => words("putTrunk", "Create or replace a trunk", Some("Trunk"), "200", Some("Trunk")),
         Operation::DeleteTrunk => words("deleteTrunk", "Delete a trunk", None, "204", None),
+        Operation::ListIds => words("listIds", "List the vendors' ids of what is here", None, "200", Some("VendorIds")),
+        Operation::PutId => words("putId", "Give something a vendor's id", Some("VendorId"), "200", Some("VendorId")),
         Operation::ListKeys => words("listKeys", "List keys, without secrets", None, "200", Some("Keys")),
         Operation::MakeKey => {
             words("makeKey", "Make a key; its secret is shown once", Some("NewKey"), "201", Some("Key"))
@@ -169,6 +171,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
         Operation::ListAgents => &["limit", "cursor"],
         Operation::Campaign(action) => campaigns::query_of(action),
+        Operation::PutAgent => &["shape"],
         _ => &[],
     };
     all.extend(query.iter().map(|name| one(name, "query")));
@@ -210,6 +213,9 @@ fn schemas() -> Value {
         "Ordered": object(&["id", "status"], json!({"id": text, "status": text})),
         "Agent": agent,
         "AgentPage": page("agents", of("Agent")),
+        "VendorId": object(&["dialect", "kind", "id", "names"], json!({
+            "dialect": text, "kind": {"enum": ["agent", "application"]}, "id": text, "names": text})),
+        "VendorIds": object(&["ids"], json!({"ids": of("VendorId")})),
         "Number": object(&[], json!({
             "number": text, "trunk": text, "trunks": {"type": "array", "items": text, "description":
                 "Several trunks instead of one: the next is tried when one fails before anybody can have been rung"},

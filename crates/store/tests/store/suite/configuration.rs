@@ -159,4 +159,11 @@ pub(crate) async fn vendor_ids_pair_once(opened: Opened) {
     assert_eq!(found.inner_as::<AgentId>().unwrap(), agent("desk"));
     assert_eq!(reader.alias_of_inner(&acme, "d", AliasKind::Agent, "desk").await.unwrap(), Some(alias("17", "desk")));
     assert_eq!(reader.alias_of_outer(&acme, "d", AliasKind::Call, "17").await.unwrap(), None);
+    store.put_alias(alias("5", "bar")).await.unwrap();
+    assert!(matches!(store.replace_alias(alias("5", "desk")).await, Err(StoreError::Taken { .. })));
+    store.replace_alias(alias("18", "desk")).await.unwrap();
+    store.replace_alias(alias("18", "desk")).await.unwrap();
+    let all = reader.aliases(&acme, "d", AliasKind::Agent).await.unwrap();
+    assert_eq!(all, [alias("18", "desk"), alias("5", "bar")]);
+    assert_eq!(reader.aliases(&account("other"), "d", AliasKind::Agent).await.unwrap(), []);
 }

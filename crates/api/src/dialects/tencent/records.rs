@@ -1,0 +1,145 @@
+//! What was said in a call, and how long everything took: rounds, lines, latencies.
+
+use super::words::VendorError;
+use super::{Asked, numbers};
+use crate::fault::Fault;
+use crate::http::Context;
+use callwright_domain::Moment;
+use callwright_domain::call::TurnLatency;
+use callwright_domain::transcript::{Speaker, TranscriptLine};
+use callwright_store::CallView;
+use serde_json::{Value, json};
+
+/// What the agent is called where the callee goes by the number.
+const AGENT: &str = "AI";
+/// Speaking time of one character, in milliseconds, where only the end of a line is known.
+const CHARACTER_MS: i64 = 70;
+
+async fn said(context: &Context, view: &CallView) -> Result<Vec<TranscriptLine>, Fault> {
+    let lines = context.calls.reader().transcript(&view.plan.account, view.plan.id).await;
+    lines.map_err(|error| Fault::Storage(error.public()))
+}
+
+/// DescribeAICallInteractionRecords: a round begins with what the callee said, the first one with the greeting.
+pub(super) async fn rounds(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[&["SessionId"]]).await?;
+    let view = asked.view().await?;
+    let mut rounds: Vec<Vec<Value>> = Vec::new();
+    for line in said(asked.context, &view).await? {
+        let begins = line.speaker == Speaker::Callee || rounds.is_empty();
+        let message = message(&line, view.plan.agent.opening.interruptible.is_on() || !rounds.is_empty());
+        match rounds.last_mut() {
+            Some(round) if !begins => round.push(message),
+            _ => rounds.push(vec![message]),
+        }
+    }
+    let shown = rounds.into_iter().enumerate().map(|(index, messages)| {
+        let id = format!("{}-{index}", view.plan.id);
+        json!({"RoundId": id, "RoundIndex": index, "Tags": "", "Messages": messages, "Paths": []})
+    });
+    Ok(json!({"InteractionEventList": shown.collect::<Vec<_>>()}))
+}
+
+fn message(line: &TranscriptLine, interruptible: bool) -> Value {
+    let at = line.at.millis();
+    match line.speaker {
+        Speaker::Callee => json!({"Timestamp": at, "UserReply": {
+            "ASRTranscript": line.text, "MatchedIntent": "", "ExtractedSlots": "", "BranchType": "Other"}}),
+        Speaker::Agent => json!({"Timestamp": at, "AISpeak": {
+            "CanBeInterrupted": interruptible,
+            "SpokenText": line.text,
+            "SpokenType": "Other",
+            "LatencyMetrics": line.latency.map(|latency| json!({
+                "AsrLatency": hearing(&latency),
+                "LLMFirstTokenLatency": latency.brain_ms,
+                "TTSLatency": latency.voice_ms,
+                "TotalLatency": latency.total_ms})),
+            "KnowledgeName": "",
+            "TraverseReason": ""}}),
+    }
+}
+
+/// From the end of speech to the question.
+const fn hearing(latency: &TurnLatency) -> u32 {
+    latency.endpoint_ms.saturating_add(latency.ears_ms)
+}
+
+/// DescribeTelRecordAsr.
+pub(super) async fn lines(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[&["SessionId"]]).await?;
+    let view = asked.view().await?;
+    Ok(json!({"AsrDataList": transcript(asked.context, &view).await?}))
+}
+
+/// The lines of a call, as DescribeTelRecordAsr and the transcript's link show them. Only the end of a line is known:
+/// its begin is reckoned from its length.
+pub(super) async fn transcript(context: &Context, view: &CallView) -> Result<Vec<Value>, Fault> {
+    let answered = view.timeline.answered.unwrap_or(view.plan.created);
+    let since = |moment: Moment| moment.millis().saturating_sub(answered.millis()).max(0);
+    let mut before = 0;
+    let mut shown = Vec::new();
+    for line in said(context, view).await? {
+        let user = match line.speaker {
+            Speaker::Callee => numbers::shown(&view.plan.callee),
+            Speaker::Agent => AGENT.to_owned(),
+        };
+        let end = since(line.at);
+        let length = i64::try_from(line.text.chars().count()).unwrap_or(i64::MAX).saturating_mul(CHARACTER_MS);
+        let start = end.saturating_sub(length).max(before).min(end);
+        before = end;
+        shown.push(json!({"User": user, "Message": line.text, "Timestamp": line.at.millis() / 1000,
+            "Start": start, "End": end}));
+    }
+    Ok(shown)
+}
+
+/// DescribeAILatency.
+pub(super) async fn latencies(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[&["SessionId", "StartTime", "EndTime"]]).await?;
+    super::reads::window(asked, "StartTime", "EndTime")?;
+    let view = asked.view().await?;
+    let turns: Vec<TurnLatency> =
+        said(asked.context, &view).await?.into_iter().filter_map(|line| line.latency).collect();
+    let detail = turns.iter().enumerate().map(|(round, latency)| {
+        json!({
+            "RoundId": format!("{}-{round}", view.plan.id),
+            "ASRLatency": hearing(latency),
+            "TTSLatency": latency.voice_ms,
+            "LLMLatency": latency.brain_ms,
+            "LLMFirstTokenLatency": latency.brain_ms,
+            "ETELatency": latency.total_ms})
+    });
+    let of = |part: fn(&TurnLatency) -> u32| statistics(turns.iter().map(part).collect());
+    Ok(json!({
+        "AILatencyDetail": detail.collect::<Vec<_>>(),
+        "AILatencyStatistics": {
+            "ASRLatency": of(hearing),
+            "TTSLatency": of(|latency| latency.voice_ms),
+            "LLMLatency": of(|latency| latency.brain_ms),
+            "ETELatency": of(|latency| latency.total_ms),
+        }
+    }))
+}
+
+/// Least, middle and nine tenths; -1 when there is none.
+fn statistics(mut values: Vec<u32>) -> Value {
+    values.sort_unstable();
+    let at = |tenths: usize| {
+        let place = (values.len().saturating_sub(1) * tenths).div_ceil(10);
+        values.get(place).map_or(-1, |value| i64::from(*value))
+    };
+    json!({"MinLatency": at(0), "MiddleLatency": at(5), "P90Latency": at(9)})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statistics_are_of_what_there_is() {
+        let none = json!({"MinLatency": -1, "MiddleLatency": -1, "P90Latency": -1});
+        assert_eq!(statistics(Vec::new()), none);
+        let some = json!({"MinLatency": 1, "MiddleLatency": 6, "P90Latency": 10});
+        assert_eq!(statistics((1..=10).rev().collect()), some);
+    }
+}

@@ -1,0 +1,176 @@
+//! The two operations that make a call: with a stored agent, and with one that the request describes.
+
+use super::fields::Fields;
+use super::numbers;
+use super::words::VendorError;
+use super::{Asked, agent, ids};
+use crate::dialects::{judge_services, settle_voice};
+use callwright_domain::agent::AgentPatch;
+use callwright_domain::{Origin, PhoneNumber, Refusal};
+use callwright_engine::{AgentRef, StartCall, StartError};
+use callwright_store::Idempotency;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Parameters that both operations have.
+pub(super) const COMMON: &[&str] =
+    &["Callee", "Callers", "Variables", "PromptVariables", "MaxRingTimeoutSecond", "AcquireTimeoutSecond"];
+/// Most caller numbers of one request; the vendor names no limit.
+const MAX_CALLERS: usize = 100;
+/// Most variables of one request; the vendor names no limit.
+const MAX_VARIABLES: usize = 100;
+/// Longest name and longest value of a variable, in characters.
+const MAX_VARIABLE: (usize, usize) = (128, 10_000);
+/// Longest ringing that may be asked for, in seconds.
+const MAX_RINGING_S: u32 = 600;
+/// How long a request waits for a free place unless it says otherwise, in seconds, and at most.
+const ACQUIRE_S: (u32, u32) = (5, 5);
+/// How often a place is looked for meanwhile.
+const ACQUIRE_EVERY: Duration = Duration::from_millis(200);
+/// Longest wait before the greeting, in seconds.
+const MAX_WELCOME_DELAY_S: f64 = 60.0;
+
+/// CreateAIAgentCall.
+pub(super) async fn with_stored_agent(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[COMMON, &["AIAgentId"]]).await?;
+    let number = asked.fields.whole("AIAgentId", 0..=i64::MAX)?;
+    let number = asked.fields.needed("AIAgentId", number)?;
+    let common = common(&asked.fields)?;
+    let id = ids::agent_of(asked.context, &asked.key.account, number).await?.ok_or(Refusal::UnknownAgent)?;
+    let mut patch = common.patch();
+    if let Some(inputs) = &common.inputs {
+        let stored = asked.context.calls.reader().agent(&asked.key.account, &id).await;
+        let stored = stored.map_err(|error| crate::Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+        // Other models refuse members that they do not know.
+        if stored.profile.brain.endpoint.as_ref().is_some_and(|endpoint| endpoint.kind == "dify") {
+            let mut params = stored.profile.brain.params;
+            agent::lay_inputs(&mut params, inputs);
+            patch.brain.params = Some(params);
+        }
+    }
+    started(asked, common, AgentRef::Stored(id), patch).await
+}
+
+/// CreateAICall.
+pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[COMMON, agent::PARAMETERS]).await?;
+    let common = common(&asked.fields)?;
+    let mut profile = agent::profile(&asked.fields)?;
+    if let Some(inputs) = &common.inputs
+        && profile.brain.endpoint.as_ref().is_some_and(|endpoint| endpoint.kind == "dify")
+    {
+        agent::lay_inputs(&mut profile.brain.params, inputs);
+    }
+    judge_services(asked.context, &profile).map_err(|(member, why)| {
+        let name = if member.starts_with("voice") { "CustomTTSConfig" } else { "APIUrl" };
+        asked.fields.bad(name, &why.to_string())
+    })?;
+    settle_voice(asked.context, &mut profile);
+    let patch = common.patch();
+    started(asked, common, AgentRef::Inline(Box::new(profile)), patch).await
+}
+
+/// What both operations say.
+#[derive(Debug, PartialEq)]
+pub(super) struct Common {
+    callee: PhoneNumber,
+    callers: Vec<PhoneNumber>,
+    variables: BTreeMap<String, String>,
+    /// Members for a Dify application's request.
+    inputs: Option<Map<String, Value>>,
+    welcome_delay_ms: Option<u64>,
+    ringing_s: Option<u32>,
+    acquire: Duration,
+}
+
+impl Common {
+    fn patch(&self) -> AgentPatch {
+        let mut patch = AgentPatch::default();
+        patch.opening.delay_ms = self.welcome_delay_ms;
+        patch.limits.ring_timeout_s = self.ringing_s.map(u64::from);
+        patch
+    }
+}
+
+pub(super) fn common(fields: &Fields<'_>) -> Result<Common, VendorError> {
+    let callee = fields.needed("Callee", fields.text("Callee", 64)?)?;
+    let callee = numbers::parse(&callee).map_err(|why| fields.bad("Callee", &why))?;
+    let mut callers = Vec::new();
+    for (at, caller) in fields.texts("Callers", MAX_CALLERS, 64)?.unwrap_or_default().iter().enumerate() {
+        callers.push(numbers::parse(caller).map_err(|why| fields.bad(&format!("Callers.{at}"), &why))?);
+    }
+    let mut given = pairs(fields, "PromptVariables")?;
+    // The newer name wins.
+    given.extend(pairs(fields, "Variables")?);
+    let welcome_delay_ms = match given.remove("welcome-message-delay") {
+        None => None,
+        Some(seconds) => {
+            let seconds = seconds.trim().parse().ok().filter(|s: &f64| (0.0..=MAX_WELCOME_DELAY_S).contains(s));
+            let rule = format!("welcome-message-delay must be seconds from 0 to {MAX_WELCOME_DELAY_S}");
+            let seconds = seconds.ok_or_else(|| fields.bad("Variables", &rule))?;
+            u64::try_from(Duration::from_secs_f64(seconds).as_millis()).ok()
+        }
+    };
+    let inputs = agent::take_inputs(&mut given);
+    let variables = given.into_iter().map(|(name, value)| (agent::variable_name(&name), value)).collect();
+    let ringing_s = fields.count("MaxRingTimeoutSecond", 1..=MAX_RINGING_S)?;
+    let acquire = fields.count("AcquireTimeoutSecond", 0..=ACQUIRE_S.1)?.unwrap_or(ACQUIRE_S.0);
+    let acquire = Duration::from_secs(acquire.into());
+    Ok(Common { callee, callers, variables, inputs, welcome_delay_ms, ringing_s, acquire })
+}
+
+fn pairs(fields: &Fields<'_>, name: &str) -> Result<BTreeMap<String, String>, VendorError> {
+    let mut pairs = BTreeMap::new();
+    for pair in fields.objects(name, MAX_VARIABLES)?.unwrap_or_default() {
+        pair.only(&[&["Key", "Value"]])?;
+        let key = pair.needed("Key", pair.label("Key", MAX_VARIABLE.0)?.filter(|key| !key.is_empty()))?;
+        let value = pair.needed("Value", pair.text("Value", MAX_VARIABLE.1)?)?;
+        pairs.insert(key, value);
+    }
+    Ok(pairs)
+}
+
+/// Makes the call; while every place is taken, asks again until the request's patience ends. The same signature twice is
+/// the same request: this scheme has nothing else that is used once.
+async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: AgentPatch) -> Result<Value, VendorError> {
+    let until = Instant::now() + common.acquire;
+    let wanted = StartCall {
+        account: asked.key.account.clone(),
+        agent,
+        patch,
+        callee: common.callee,
+        callers: common.callers,
+        variables: common.variables,
+        user_data: None,
+        thread: None,
+        due: None,
+        deadline: None,
+        once: Some(Idempotency {
+            key: format!("tencent {} {}", asked.key.id, asked.signature).chars().take(255).collect(),
+            body_hash: hash(asked),
+        }),
+        origin: Origin { dialect: String::from("tencent"), memo: String::new() },
+    };
+    loop {
+        let outcome = asked.context.calls.start(wanted.clone(), asked.request.received).await;
+        match outcome {
+            Err(StartError::Refused(Refusal::AccountBusy | Refusal::NodeBusy | Refusal::AgentBusy))
+                if Instant::now() < until =>
+            {
+                tokio::time::sleep(ACQUIRE_EVERY).await;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(started) => return Ok(json!({"SessionId": started.id})),
+        }
+    }
+}
+
+fn hash(asked: &Asked<'_>) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(asked.request.query.as_bytes());
+    hash.update([0]);
+    hash.update(&asked.request.body);
+    hash.finalize().into()
+}

@@ -1,0 +1,275 @@
+//! Tencent's dialect over a real socket: the listed attacks on it, its rate, its envelope, and what its users read back.
+
+use crate::support::{Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server};
+use callwright_domain::Scope;
+use callwright_testkit::AGENT;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, Instant};
+
+const START: &str = "CreateAIAgentCall";
+const APPLICATION: i64 = 1_400_000_000;
+const CALLEE: &str = "+15550123";
+/// Pairs of requests whose times are compared, and how far their medians may be apart.
+const TIMED: usize = 300;
+const APART: f64 = 0.15;
+
+/// A request signed the way of the vendor's newer SDKs. What is signed and what is sent can be told apart.
+#[derive(Clone)]
+struct Tc3 {
+    key: String,
+    secret: &'static str,
+    action: &'static str,
+    sent_action: Option<&'static str>,
+    body: Value,
+    sent_body: Option<Vec<u8>>,
+    seconds: i64,
+    date: &'static str,
+}
+
+fn request(action: &'static str, parameters: Value) -> Tc3 {
+    let mut body = json!({ "SdkAppId": APPLICATION });
+    if let (Some(all), Value::Object(more)) = (body.as_object_mut(), parameters) {
+        all.extend(more);
+    }
+    Tc3 {
+        key: String::from("admin"),
+        secret: SECRET,
+        action,
+        sent_action: None,
+        body,
+        sent_body: None,
+        seconds: NOW.millis() / 1000,
+        date: "2026-11-21",
+    }
+}
+
+impl Tc3 {
+    fn bytes(&self) -> Vec<u8> {
+        let hmac = |key: &[u8], text: &[u8]| {
+            let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
+            mac.update(text);
+            mac.finalize().into_bytes()
+        };
+        let signed = self.body.to_string().into_bytes();
+        let body = self.sent_body.as_ref().unwrap_or(&signed);
+        let canonical = format!(
+            "POST\n/\n\ncontent-type:application/json\nhost:api.test\n\ncontent-type;host\n{}",
+            hex::encode(Sha256::digest(&signed))
+        );
+        let scope = format!("{}/ccc/tc3_request", self.date);
+        let hash = hex::encode(Sha256::digest(canonical));
+        let text = format!("TC3-HMAC-SHA256\n{}\n{scope}\n{hash}", self.seconds);
+        let key = hmac(format!("TC3{}", self.secret).as_bytes(), self.date.as_bytes());
+        let key = hmac(&hmac(&key, b"ccc"), b"tc3_request");
+        let signature = hex::encode(hmac(&key, text.as_bytes()));
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nContent-Length: {}\r\n\
+             Content-Type: application/json\r\nX-TC-Action: {}\r\nX-TC-Version: 2020-02-10\r\nX-TC-Timestamp: {}\r\n\
+             Authorization: TC3-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=content-type;host, \
+             Signature={signature}\r\n\r\n",
+            body.len(),
+            self.sent_action.unwrap_or(self.action),
+            self.seconds,
+            self.key,
+        );
+        [head.as_bytes(), body].concat()
+    }
+
+    async fn send(&self, server: &Server) -> Answer {
+        let answer = server.raw(&self.bytes()).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+        let response = &answer.json()["Response"];
+        assert_eq!(response["RequestId"].as_str().map(str::len), Some(36), "{response}");
+        answer
+    }
+
+    async fn code(&self, server: &Server) -> String {
+        let answer = self.send(server).await.json();
+        answer["Response"]["Error"]["Code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn ok(&self, server: &Server) -> Value {
+        let mut answer = self.send(server).await.json();
+        assert!(answer["Response"].get("Error").is_none(), "{answer}");
+        answer["Response"].take()
+    }
+}
+
+/// Gives the account and its agent the numbers that the requests here have.
+async fn numbered(server: &Server) {
+    let account = server.node.account();
+    for (kind, id, names) in [("application", APPLICATION.to_string(), account.as_str()), ("agent", "15".into(), AGENT)]
+    {
+        let body = json!({"dialect": "tencent", "kind": kind, "id": id, "names": names});
+        let answer = server.native("PUT", "/v1/ids", &body).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.json());
+    }
+}
+
+fn call(more: Value) -> Tc3 {
+    let mut parameters = json!({"AIAgentId": 15, "Callee": CALLEE});
+    if let (Some(all), Value::Object(more)) = (parameters.as_object_mut(), more) {
+        all.extend(more);
+    }
+    request(START, parameters)
+}
+
+/// Tries a listed case; whether there is such a one.
+pub(crate) async fn case(name: &str, server: &Server) -> bool {
+    numbered(server).await;
+    let signature_failure = "AuthFailure.SignatureFailure";
+    let now = NOW.millis() / 1000;
+    match name {
+        "tencent-exact-replay" => {
+            let bytes = call(json!({"MaxRingTimeoutSecond": 11})).bytes();
+            let session = |answer: &Answer| answer.json()["Response"]["SessionId"].clone();
+            let (first, second) = (server.raw(&bytes).await, server.raw(&bytes).await);
+            assert!(session(&first).is_string(), "{:?}", first.json());
+            assert_eq!(session(&first), session(&second));
+        }
+        "tencent-timestamp-301s-old" => {
+            let old = Tc3 { seconds: now - 301, ..call(json!({})) };
+            assert_eq!(old.code(server).await, "AuthFailure.SignatureExpire");
+        }
+        "tencent-timestamp-299s-old" => {
+            Tc3 { seconds: now - 299, ..call(json!({"MaxRingTimeoutSecond": 12})) }.ok(server).await;
+        }
+        "tencent-date-scope-mismatch" => {
+            let other = Tc3 { date: "2026-11-20", ..call(json!({})) };
+            assert_eq!(other.code(server).await, signature_failure);
+        }
+        "tencent-unsigned-action-change" => {
+            let reader = key_with(Scope::CallsRead);
+            let numbers = Tc3 { sent_action: Some("DescribeNumbers"), ..request("DescribeTelSession", json!({})) };
+            assert!(numbers.send(server).await.json()["Response"]["TotalCount"].is_number());
+            let raised = Tc3 { sent_action: Some(START), key: reader, ..call(json!({})) };
+            assert_eq!(raised.code(server).await, "FailedOperation.PermissionDenied");
+        }
+        "tencent-body-one-byte" => {
+            let good = call(json!({}));
+            let changed = good.body.to_string().replace("15550123", "15550124").into_bytes();
+            assert_eq!(Tc3 { sent_body: Some(changed), ..good }.code(server).await, signature_failure);
+        }
+        "tencent-unknown-secret-id" => an_unknown_key_takes_as_long_as_a_bad_signature(server).await,
+        "tencent-authorization-garbage" => {
+            let head = "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nX-TC-Action: CreateAIAgentCall\r\n\
+                Content-Length: 2\r\nAuthorization: TC3-HMAC-SHA256 Credential=,SignedHeaders=,Signature=\r\n\r\n{}";
+            let answer = server.raw(head.as_bytes()).await;
+            let code = answer.json()["Response"]["Error"]["Code"].clone();
+            assert_eq!((answer.status, code), (200, json!("AuthFailure.InvalidAuthorization")));
+        }
+        "tencent-foreign-agent-id" => {
+            let theirs = server.native_as(OTHER_KEY, "GET", "/v1/ids", b"").await.json();
+            let ids = theirs["ids"].as_array().expect("ids").clone();
+            let agent = ids.iter().find(|id| (&id["dialect"], &id["kind"]) == (&json!("tencent"), &json!("agent")));
+            let number: i64 = agent.expect("theirs")["id"].as_str().and_then(|id| id.parse().ok()).expect("a number");
+            let answer = |number: i64| call(json!({ "AIAgentId": number }));
+            let bare = |answer: Value| answer["Response"]["Error"].clone();
+            let foreign = bare(answer(number).send(server).await.json());
+            assert_eq!(foreign["Code"], "InvalidParameterValue");
+            assert_eq!(foreign, bare(answer(987_654).send(server).await.json()));
+        }
+        "tencent-foreign-caller-number" => {
+            let foreign = call(json!({"Callers": [OTHER_NUMBER]}));
+            assert_eq!(foreign.code(server).await, "FailedOperation.NoCallOutNumber");
+        }
+        _ => return false,
+    }
+    // The next case has a second of its own.
+    server.pass(0);
+    true
+}
+
+async fn an_unknown_key_takes_as_long_as_a_bad_signature(server: &Server) {
+    let bad = Tc3 { secret: "wrong", ..call(json!({})) };
+    let unknown = Tc3 { key: String::from("nobody"), ..call(json!({})) };
+    assert_eq!(bad.code(server).await, "AuthFailure.SignatureFailure");
+    assert_eq!(unknown.code(server).await, "AuthFailure.SecretIdNotFound");
+    let (mut known, mut foreign) = (Vec::new(), Vec::new());
+    for _ in 0..TIMED {
+        for (tried, times) in [(&bad, &mut known), (&unknown, &mut foreign)] {
+            let bytes = tried.bytes();
+            let began = Instant::now();
+            server.raw(&bytes).await;
+            times.push(began.elapsed());
+        }
+    }
+    let median = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64()
+    };
+    let (known, foreign) = (median(&mut known), median(&mut foreign));
+    assert!((known / foreign - 1.0).abs() < APART, "{known} against {foreign}");
+}
+
+#[tokio::test]
+async fn twenty_requests_a_second_of_each_operation_and_no_more() {
+    let server = server().await;
+    numbered(&server).await;
+    let numbers = request("DescribeNumbers", json!({}));
+    for _ in 0..2 {
+        for _ in 0..20 {
+            numbers.ok(&server).await;
+        }
+        assert_eq!(numbers.code(&server).await, "RequestLimitExceeded");
+        request("DescribeAIAgentInfoList", json!({"PageSize": 1, "PageNumber": 0})).ok(&server).await;
+        server.pass(1000);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_before_any_rule() {
+    let server = server().await;
+    numbered(&server).await;
+    let strange = |parameters: Value| request(START, parameters);
+    for (tried, code) in [
+        (call(json!({"SdkAppId": 7})), "InvalidParameterValue.InstanceNotExist"),
+        (call(json!({"SdkAppId": 9_223_372_036_854_775_808_u64})), "InvalidParameter"),
+        (call(json!({"Nonsense": 1})), "UnknownParameter"),
+        (strange(json!({"AIAgentId": 15})), "MissingParameter"),
+        (call(json!({"Callee": "12\r\nVia: x"})), "InvalidParameterValue"),
+        (call(json!({"Variables": [{"Key": "k"}]})), "MissingParameter"),
+        (Tc3 { sent_action: Some("TransferToManual"), ..call(json!({})) }, "UnsupportedOperation"),
+        (Tc3 { sent_action: Some("MakeTea"), ..call(json!({})) }, "InvalidAction"),
+        (Tc3 { key: key_with(Scope::ConfigRead), ..call(json!({})) }, "FailedOperation.PermissionDenied"),
+        (
+            Tc3 { key: key_with(Scope::CallsWrite), ..request("DescribeNumbers", json!({})) },
+            "AuthFailure.UnauthorizedOperation",
+        ),
+        (request("DescribeTelSession", json!({"SessionId": "x"})), "FailedOperation.SessionNotExists"),
+        (request("CreateAICall", json!({"Callee": CALLEE, "LLMType": "openai"})), "MissingParameter"),
+    ] {
+        assert_eq!(tried.code(&server).await, code, "{}", tried.body);
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_made_read_and_told_to_end() {
+    let server = server().await;
+    numbered(&server).await;
+    let started = call(json!({"Variables": [{"Key": "name", "Value": "Li"}]})).ok(&server).await;
+    let session = started["SessionId"].as_str().expect("an id").to_owned();
+    let dashed =
+        format!("{}-{}-{}-{}-{}", &session[..8], &session[8..12], &session[12..16], &session[16..20], &session[20..]);
+    let one = || json!({ "SessionId": dashed.to_uppercase() });
+    let shown = request("DescribeTelSession", one()).ok(&server).await["Session"].clone();
+    assert_eq!((&shown["SessionID"], &shown["SessionStatus"]), (&json!(session), &json!("ringing")));
+    assert_eq!((&shown["Callee"], &shown["AcceptTimestamp"]), (&json!("0015550123"), &json!(0)));
+    let live = request("DescribePSTNActiveSessionList", json!({"Offset": 0, "Limit": 25})).ok(&server).await;
+    assert_eq!((&live["Total"], &live["Sessions"][0]["AcceptTimestamp"]), (&json!(1), &json!("0")));
+    let said = json!({"SessionId": session, "Command": "ServerPushText", "ServerPushText": {"Text": "Hello"}});
+    // Before the answer nothing can be said.
+    let early = request("ControlAIConversation", said).code(&server).await;
+    assert!(["", "FailedOperation.SessionNotInControlState"].contains(&early.as_str()), "{early}");
+    request("HangUpCall", one()).ok(&server).await;
+    let now = NOW.millis() / 1000;
+    let window =
+        |size: i64| json!({"StartTimeStamp": now - 60, "EndTimeStamp": now + 60, "PageSize": size, "PageNumber": 0});
+    let records = request("DescribeTelCdr", window(10)).ok(&server).await;
+    assert_eq!(records["TelCdrs"], records["TelCdrList"]);
+    assert_eq!(request("DescribeTelCdr", window(101)).code(&server).await, "InvalidParameterValue");
+    let agents = request("DescribeAIAgentInfoList", json!({"PageSize": "10", "PageNumber": 0})).ok(&server).await;
+    assert_eq!((&agents["TotalCount"], &agents["AIAgentInfoList"][0]["AIAgentId"]), (&json!(1), &json!(15)));
+}

@@ -1,0 +1,186 @@
+"""The vendor's own, unmodified SDKs (Python and Node, mainland and international) place, steer and read real calls to a
+SIPp callee, with every kind of signature that they make."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+import harness
+
+HERE = pathlib.Path(__file__).resolve().parent
+VENVS = pathlib.Path(os.environ.get("CALLWRIGHT_VENVS", harness.ROOT / ".callwright" / "venvs"))
+NODES = pathlib.Path(os.environ.get("CALLWRIGHT_NODES", harness.ROOT / ".callwright" / "node"))
+APPLICATION = 1400000000
+CALLEE = "008617300000533"
+
+
+class Sdk:
+    """One SDK in a process of its own, asked for one action at a time."""
+
+    def __init__(self, name, server):
+        language, region = name.split("-")
+        self.name = name
+        if language == "python":
+            command = [VENVS / f"tencent-{region}" / "bin" / "python", HERE / "tencent_client.py"]
+        else:
+            command = ["node", HERE / "tencent_client.js", region, NODES / f"tencent-{region}"]
+        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True)
+        self.common = {"endpoint": server.addresses["http"], "id": harness.KEY_ID, "key": harness.KEY_SECRET}
+
+    def ask(self, do, parameters=None, **more):
+        order = {**self.common, "do": do, "with": {"SdkAppId": APPLICATION, **(parameters or {})}, **more}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"{self.name}: {self.process.stderr.read()[-2000:]}")
+        return json.loads(line)
+
+    def must(self, do, parameters=None, **more):
+        outcome = self.ask(do, parameters, **more)
+        assert "ok" in outcome, f"{self.name} {do}: {outcome}"
+        return outcome["ok"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+        self.process.terminate()
+        self.process.wait(10)
+
+
+SDKS = ["python-cn", "python-intl", "node-cn", "node-intl"]
+
+
+class TencentSdk(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.context = harness.server()
+        cls.server = cls.context.__enter__()
+        cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
+        account = next(i["names"] for i in cls.server.must("GET", "/v1/ids")["ids"]
+                       if (i["dialect"], i["kind"]) == ("tencent", "application"))
+        for kind, number, names in [("application", str(APPLICATION), account), ("agent", "15", "desk")]:
+            cls.server.must("PUT", "/v1/ids", {"dialect": "tencent", "kind": kind, "id": number, "names": names})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.context.__exit__(None, None, None)
+
+    def life(self, sdk, caller):
+        """Make a call, read it while it lasts, speak into it, hang up, read what is left of it."""
+        began = sdk.must("CreateAIAgentCall", {"AIAgentId": 15, "Callee": CALLEE, "Callers": [caller],
+                                               "Variables": [{"Key": "name", "Value": "Li"}]})
+        session = began["SessionId"]
+        self.assertRegex(session, "^[0-9a-f]{32}$")
+        self.assertRegex(began["RequestId"], "^[0-9a-f-]{36}$")
+        one = {"SessionId": session}
+        talking = lambda: sdk.must("DescribeTelSession", one)["Session"]["SessionStatus"] == "inProgress"
+        harness.wait_for("conversation", talking)
+        shown = sdk.must("DescribeTelSession", one)["Session"]
+        self.assertEqual((shown["Callee"], shown["Caller"], shown["Direction"]), (CALLEE, caller, 1))
+        live = sdk.must("DescribePSTNActiveSessionList", {"Offset": 0, "Limit": 25})["Sessions"]
+        self.assertIn(session, [entry["SessionID"] for entry in live])
+        greeted = lambda: self.server.must("GET", f"/v1/calls/{session}")["transcript"]
+        harness.wait_for("greeting", greeted)
+        sdk.must("ControlAIConversation", {**one, "Command": "ServerPushText",
+                                           "ServerPushText": {"Text": "One more thing.", "Priority": 1}})
+        said = lambda: [line for line in self.server.must("GET", f"/v1/calls/{session}")["transcript"]
+                        if "One more thing" in line["text"]]
+        harness.wait_for("the pushed text", said)
+        sdk.must("HangUpCall", one)
+        self.assertEqual(self.server.ended(session)["cause"], "api_hung_up")
+        self.assertEqual(sdk.must("DescribeTelSession", one)["Session"]["SessionStatus"], "finished")
+        self.records(sdk, session)
+
+    def records(self, sdk, session):
+        now = int(time.time())
+        window = {"StartTimeStamp": now - 3600, "EndTimeStamp": now + 60}
+        page = sdk.must("DescribeTelCdr", {**window, "PageSize": 100, "PageNumber": 0, "SessionIds": [session]})
+        self.assertEqual(page["TotalCount"], 1)
+        record = page["TelCdrList"][0]
+        self.assertEqual((record["SessionId"], record["EndStatus"], record["EndStatusString"]), (session, 1, "ok"))
+        self.assertEqual(record["SysHangupReasonString"], "callTerminatedByAPI")
+        self.assertEqual(record["AIAgentId"], 15)
+        detail = sdk.must("DescribeSessionDetail", {"SessionId": session, "StartTimestamp": now - 3600,
+                                                    "EndTimestamp": now + 60})
+        self.assertEqual(detail["HungUpSide"], "seat")
+        with urllib.request.urlopen(detail["AsrURL"], timeout=10) as answer:
+            self.assertIn("front desk", answer.read().decode())
+        kept = lambda: sdk.must("DescribeSessionDetail", {"SessionId": session, "StartTimestamp": now - 3600,
+                                                          "EndTimestamp": now + 60})["RecordURL"]
+        with urllib.request.urlopen(harness.wait_for("recording", kept), timeout=10) as answer:
+            self.assertEqual(answer.read(4), b"RIFF")
+        with self.assertRaises(urllib.error.HTTPError):
+            urllib.request.urlopen(detail["AsrURL"][:-1] + "x", timeout=10)
+        lines = sdk.must("DescribeTelRecordAsr", {"SessionId": session})["AsrDataList"]
+        self.assertIn("AI", [line["User"] for line in lines])
+        if sdk.name != "python-intl" and sdk.name != "node-intl":
+            rounds = sdk.must("DescribeAICallInteractionRecords", {"SessionId": session})["InteractionEventList"]
+            self.assertIn("front desk", rounds[0]["Messages"][0]["AISpeak"]["SpokenText"])
+        latency = sdk.must("DescribeAILatency", {"SessionId": session, "StartTime": now - 3600, "EndTime": now + 60})
+        self.assertIn("AILatencyStatistics", latency)
+
+    def test_each_sdk_with_a_sipp_callee(self):
+        for at, name in enumerate(SDKS):
+            with self.subTest(name), harness.Sipp("ok-answer-wait-bye.xml") as trunk, Sdk(name, self.server) as sdk:
+                self.server.trunk(f"sipp{at}", trunk.port)
+                self.server.number(f"+861830000033{at}", f"sipp{at}")
+                self.life(sdk, f"00861830000033{at}")
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_every_signature_that_the_sdks_make(self):
+        for name in SDKS:
+            with Sdk(name, self.server) as sdk:
+                variants = [{}, {"sign": "HmacSHA1"}, {"sign": "HmacSHA256"}, {"method": "GET"},
+                            {"method": "GET", "sign": "HmacSHA1"}, {"method": "GET", "sign": "HmacSHA256"}]
+                if name.startswith("python"):
+                    variants.append({"unsigned": True})
+                for variant in variants:
+                    with self.subTest(sdk=name, **variant):
+                        time.sleep(0.06)
+                        agents = sdk.must("DescribeAIAgentInfoList", {"PageSize": 10, "PageNumber": 0}, **variant)
+                        self.assertEqual(agents["TotalCount"], 1)
+                        self.assertEqual(agents["AIAgentInfoList"][0]["AIAgentId"], 15)
+                        refused = sdk.ask("DescribeAIAgentInfoList", {"PageSize": 10, "PageNumber": 0},
+                                          **{**variant, "key": "wrong"})
+                        self.assertEqual(refused.get("code"), "AuthFailure.SignatureFailure", refused)
+
+    def test_mistakes_come_as_the_vendors_errors(self):
+        good = {"AIAgentId": 15, "Callee": CALLEE}
+        for name in SDKS:
+            with Sdk(name, self.server) as sdk:
+                for parameters, more, code in [
+                    ({**good, "SdkAppId": 1}, {}, "InvalidParameterValue.InstanceNotExist"),
+                    ({**good, "AIAgentId": 99}, {}, "InvalidParameterValue"),
+                    ({**good, "Callee": "x"}, {}, "InvalidParameterValue"),
+                    ({"AIAgentId": 15}, {}, "MissingParameter"),
+                    ({**good, "Callers": ["008613900000000"]}, {}, "FailedOperation.NoCallOutNumber"),
+                    (good, {"id": "nobody"}, "AuthFailure.SecretIdNotFound"),
+                ]:
+                    with self.subTest(sdk=name, code=code):
+                        outcome = sdk.ask("CreateAIAgentCall", parameters, **more)
+                        self.assertEqual(outcome.get("code"), code, outcome)
+                        self.assertTrue(re.fullmatch("[0-9a-f-]{36}", outcome.get("request") or ""), outcome)
+
+    def test_the_rate_is_twenty_a_second(self):
+        with Sdk("python-cn", self.server) as sdk:
+            codes = []
+            until = time.monotonic() + 2
+            while time.monotonic() < until and "RequestLimitExceeded" not in codes:
+                codes.append(sdk.ask("DescribeNumbers", {}).get("code"))
+            self.assertIn("RequestLimitExceeded", codes, f"{len(codes)} requests")
+            self.assertGreaterEqual(codes.index("RequestLimitExceeded"), 20)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
