@@ -1,11 +1,13 @@
 """The vendor's own, unmodified SDKs (Python and Node, mainland and international) place, steer and read real calls to a
 SIPp callee, with every kind of signature that they make."""
 
+import http.server
 import json
 import os
 import pathlib
 import re
 import subprocess
+import threading
 import time
 import unittest
 import urllib.error
@@ -58,13 +60,46 @@ class Sdk:
         self.process.wait(10)
 
 
+class Model:
+    """A language model that speaks OpenAI's protocol and always says the same."""
+
+    def __enter__(self):
+        asked = self.asked = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                asked.append((self.path, self.headers.get("Authorization"), body))
+                self.send_response(200)
+                self.send_header("Content-Type", "text/event-stream")
+                self.end_headers()
+                for delta in [{"content": "Good day "}, {"content": "from the model."}]:
+                    self.wfile.write(f'data: {json.dumps({"choices": [{"index": 0, "delta": delta}]})}\n\n'.encode())
+                self.wfile.write(b"data: [DONE]\n\n")
+
+            def do_GET(self):
+                self.send_error(404)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 SDKS = ["python-cn", "python-intl", "node-cn", "node-intl"]
 
 
 class TencentSdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.context = harness.server()
+        cls.context = harness.server('[webhooks]\nplain_http = "on"\nallow_private = "on"')
         cls.server = cls.context.__enter__()
         cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
         account = next(i["names"] for i in cls.server.must("GET", "/v1/ids")["ids"]
@@ -137,6 +172,41 @@ class TencentSdk(unittest.TestCase):
                 self.server.number(f"+861830000033{at}", f"sipp{at}")
                 self.life(sdk, f"00861830000033{at}")
                 self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_an_agent_written_out_talks_with_its_own_model(self):
+        for at, name in enumerate(["python-cn", "node-intl"]):
+            with self.subTest(name), harness.Sipp("ok-answer-wait-bye.xml") as trunk, Sdk(name, self.server) as sdk, \
+                    Model() as model:
+                self.server.trunk(f"own{at}", trunk.port)
+                self.server.number(f"+861830000034{at}", f"own{at}")
+                began = sdk.must("CreateAICall", {
+                    "Callee": CALLEE, "Callers": [f"00861830000034{at}"], "LLMType": "OpenAI", "APIKey": "sk-mine",
+                    "APIUrl": model.url, "Model": "small", "SystemPrompt": "You call ${name}.", "WelcomeType": 1,
+                    "WelcomeMessage": "Greet ${name}.", "Languages": ["en"], "Temperature": 0.1, "TopP": 0.8,
+                    "LLMExtraBody": "{\"seed\":7}", "VoiceType": "WeRose", "EnableComplianceAudio": True,
+                    "Variables": [{"Key": "name", "Value": "Li"}]})
+                said = lambda: [line for line in self.server.must("GET", f"/v1/calls/{began['SessionId']}")["transcript"]
+                                if "from the model" in line["text"]]
+                harness.wait_for("the model's greeting", said)
+                sdk.must("HangUpCall", {"SessionId": began["SessionId"]})
+                path, key, body = model.asked[0]
+                self.assertEqual((path, key), ("/v1/chat/completions", "Bearer sk-mine"))
+                self.assertEqual((body["model"], body["temperature"], body["top_p"], body["seed"]), ("small", 0.1, 0.8, 7))
+                self.assertEqual([message["content"] for message in body["messages"]], ["You call Li.", "Greet Li."])
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_an_agent_file_of_the_vendors_is_pushed_and_called_by_its_number(self):
+        file = self.server.folder / "vendor.json"
+        file.write_text(json.dumps({"AIAgentName": "Pushed", "LLMType": "openai", "APIKey": "k", "WelcomeMessage": "Hi.",
+                                    "APIUrl": "http://127.0.0.1:9009/v1"}))
+        server = ["--server", self.server.url, "--key", f"{harness.KEY_ID}.{harness.KEY_SECRET}"]
+        push = [harness.BINARY, "agents", "push", file, "--shape", "tencent", "--id", "pushed", *server]
+        subprocess.run([str(part) for part in push], check=True, capture_output=True, timeout=30)
+        ids = subprocess.run([str(harness.BINARY), "ids", *server], check=True, capture_output=True, text=True, timeout=30)
+        self.assertRegex(ids.stdout, r"tencent +agent +16 +pushed")
+        shown = self.server.must("GET", "/v1/agents/pushed")
+        self.assertEqual((shown["name"], shown["brain"]["endpoint"]["key"]), ("Pushed", ""))
+        self.server.must("DELETE", "/v1/agents/pushed")
 
     def test_every_signature_that_the_sdks_make(self):
         for name in SDKS:
