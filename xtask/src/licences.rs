@@ -57,9 +57,10 @@ fn permits(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut reader = Reader { words: &words, allowed };
-    reader.either() && reader.words.is_empty()
+    reader.either() == Some(true) && reader.words.is_empty()
 }
 
+/// Each part answers whether it permits; nothing when it is no expression.
 struct Reader<'a> {
     words: &'a [&'a str],
     allowed: &'a BTreeSet<String>,
@@ -74,36 +75,36 @@ impl Reader<'_> {
         there
     }
 
-    fn either(&mut self) -> bool {
-        let mut good = self.both();
+    fn either(&mut self) -> Option<bool> {
+        let mut good = self.both()?;
         while self.takes("OR") {
-            good |= self.both();
+            good |= self.both()?;
         }
-        good
+        Some(good)
     }
 
-    fn both(&mut self) -> bool {
-        let mut good = self.one();
+    fn both(&mut self) -> Option<bool> {
+        let mut good = self.one()?;
         while self.takes("AND") {
-            good &= self.one();
+            good &= self.one()?;
         }
-        good
+        Some(good)
     }
 
-    fn one(&mut self) -> bool {
+    fn one(&mut self) -> Option<bool> {
         if self.takes("(") {
-            let good = self.either();
-            return self.takes(")") && good;
+            let good = self.either()?;
+            return self.takes(")").then_some(good);
         }
-        let Some((name, rest)) = self.words.split_first() else { return false };
+        let (name, rest) = self.words.split_first()?;
         self.words = rest;
         let mut name = (*name).to_owned();
         if self.takes("WITH") {
-            let Some((exception, rest)) = self.words.split_first() else { return false };
+            let (exception, rest) = self.words.split_first()?;
             name = format!("{name} WITH {exception}");
             self.words = rest;
         }
-        self.allowed.contains(&name)
+        Some(self.allowed.contains(&name))
     }
 }
 

@@ -44,6 +44,8 @@ impl Route {
             ("PUT", Some("numbers"), _) => json!({"trunk": "loop"}),
             ("PUT", Some("trunks"), _) => json!({"host": "sip.example"}),
             ("POST", Some("calls"), Some("say" | "hear")) => json!({"text": "x"}),
+            ("POST", Some("campaigns"), Some("callees")) => json!({"callees": [{"to": "+15550123"}]}),
+            ("PUT", Some("webhooks"), _) => json!({"url": "https://8.8.8.8/hook"}),
             ("GET" | "DELETE", ..) => return Vec::new(),
             _ => json!({}),
         };
@@ -57,7 +59,16 @@ async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
     let body = json!({"agent": OTHER_AGENT, "to": "+15550123", "from": OTHER_NUMBER}).to_string();
     let call = server.native_as(OTHER_KEY, "POST", "/v1/calls", body.as_bytes()).await;
     let call = call.json()["id"].as_str().expect("an id").to_owned();
+    let made = async |path: &str, body: Value| {
+        let answer = server.native_as(OTHER_KEY, "POST", path, body.to_string().as_bytes()).await.json();
+        answer["id"].as_str().unwrap_or_else(|| panic!("{path}: {answer}")).to_owned()
+    };
+    let campaign = json!({"name": "theirs", "agent": OTHER_AGENT, "from": OTHER_NUMBER});
+    let campaign = made("/v1/campaigns", campaign).await;
+    let webhook = made("/v1/webhooks", json!({"url": "https://8.8.8.8/hook"})).await;
     vec![
+        ("campaigns", campaign, format!("{:032x}", rand::random::<u128>())),
+        ("webhooks", webhook, format!("{:032x}", rand::random::<u128>())),
         ("calls", call, format!("{:032x}", rand::random::<u128>())),
         ("agents", OTHER_AGENT.to_owned(), String::from("nobody")),
         ("trunks", OTHER_TRUNK.to_owned(), String::from("notrunk")),
@@ -120,7 +131,7 @@ async fn what_another_tenant_has_looks_like_what_nobody_has() {
 async fn ids_in_bodies_and_queries_reach_no_other_tenant() {
     let server = server().await;
     let foreign = foreign(&server).await;
-    let call = &foreign[0];
+    let call = foreign.iter().find(|(kind, ..)| *kind == "calls").expect("a call");
     for (body, nobodys) in [
         (json!({"agent": OTHER_AGENT, "to": "+15550123"}), json!({"agent": "nobody", "to": "+15550123"})),
         (

@@ -323,6 +323,7 @@ mod tests {
         let tight = sent.windows(11).filter(|eleven| eleven[10] - eleven[0] < Duration::from_secs(1)).count();
         assert_eq!(tight, 0, "{sent:?}");
         let took = sent[29] - sent[0];
-        assert!(took < Duration::from_millis(3200), "{took:?} for 30 calls at 10 a second");
+        // Three windows, and the lateness of those that were made ready too late.
+        assert!(took < Duration::from_millis(3400), "{took:?} for 30 calls at 10 a second");
     }
 }

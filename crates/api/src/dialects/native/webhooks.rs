@@ -159,9 +159,9 @@ pub(super) async fn deliveries(asked: &Asked<'_>) -> Result<Response, Fault> {
 }
 
 pub(super) async fn attempts(asked: &Asked<'_>) -> Result<Response, Fault> {
-    let id = id(asked)?;
+    let webhook = find(asked).await?;
     let message = asked.parts.get(1).map_or("", String::as_str);
-    let attempts = asked.context.calls.reader().attempts(&asked.account, &id, message).await;
+    let attempts = asked.context.calls.reader().attempts(&asked.account, &webhook.id, message).await;
     let attempts = attempts.map_err(|error| storage(&error))?;
     let attempts: Vec<Value> = attempts.iter().map(attempt_json).collect();
     Ok(json_response(StatusCode::OK, &json!({"id": message, "attempts": attempts})))
