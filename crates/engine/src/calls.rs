@@ -10,6 +10,8 @@ use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::policy::rules::effective;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, HangupCause, KeyId, Moment, Origin, PhoneNumber, Pii,
@@ -17,8 +19,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Idempotency, Number, NumberStatus, Reader, StoreError,
-    Trunk,
+    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Denial, Idempotency, Listed, Number, NumberStatus, Reader, StoreError,
+    StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -319,15 +321,23 @@ impl Calls {
             }
             AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), *profile),
         };
+        let rules = effective(
+            reader.rules(&request.account, None).await?,
+            reader.rules(&request.account, Some(&agent_id)).await?,
+        );
         request.patch.apply(&mut agent);
+        agent.limits.ring_timeout_s = agent.limits.ring_timeout_s.max(rules.min_ring_s);
         self.check(&agent, &request.variables)?;
-        let (caller, trunk, spare_trunks) = self.caller(&request.account, &request.callers).await?;
+        // As it was given and as it is dialled at home: a number of the account may be kept in either form.
+        let given = request.callers.iter();
+        let wanted: Vec<PhoneNumber> = given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
+        let (caller, trunk, spare_trunks) = self.caller(&request.account, &wanted).await?;
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),
             account: request.account,
             agent_id,
             agent,
-            callee: request.callee,
+            callee: request.callee.at_home(rules.home.or_else(|| caller.country())),
             caller,
             trunk,
             spare_trunks,
@@ -574,6 +584,57 @@ impl Configure<'_> {
     /// [`StoreError`] when it could not be written.
     pub async fn put_key(&self, key: &ApiKey) -> Result<(), StoreError> {
         self.node.store.put_key(key.clone()).await
+    }
+
+    /// Replaces the rules of an account, or what one of its agents changes in them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_rules(
+        &self,
+        account: &AccountId,
+        agent: Option<&AgentId>,
+        rules: &RulesPatch,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.node.store.put_rules(account.clone(), agent.cloned(), rules.clone(), now).await
+    }
+
+    /// Puts numbers on the account's deny list; how many are new. Calls that wait for them are not dialled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn deny(&self, account: &AccountId, denials: Vec<Denial>, now: Moment) -> Result<u64, StoreError> {
+        self.node.store.deny(Listed::Of(account.clone()), denials, now).await
+    }
+
+    /// Takes a number off the account's deny list; `false` when it was not on it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn allow(&self, account: &AccountId, number: &PhoneNumber) -> Result<bool, StoreError> {
+        self.node.store.allow(Listed::Of(account.clone()), number.clone()).await
+    }
+
+    /// Keeps a consent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_consent(&self, account: &AccountId, consent: &StoredConsent) -> Result<(), StoreError> {
+        self.node.store.put_consent(account.clone(), consent.clone()).await
+    }
+
+    /// Takes a number's consents back; how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn revoke_consent(
+        &self,
+        account: &AccountId,
+        number: &PhoneNumber,
+        now: Moment,
+    ) -> Result<u64, StoreError> {
+        self.node.store.revoke_consent(account.clone(), number.clone(), now).await
     }
 
     /// Removes an API key; `false` when there was none.

@@ -3,13 +3,15 @@
 //! until it starts. Never waits for a call: a live call is a task of its own.
 
 use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
-use crate::live::LiveCall;
+use crate::live::{LiveCall, Order};
 use crate::node::Node;
 use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
+use callwright_store::Permit;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
-use tracing::{Instrument, error, info_span};
+use tracing::{Instrument, error, info, info_span};
 
 /// The loop that claims and starts.
 pub(crate) struct Dialer {
@@ -149,13 +151,37 @@ impl Dialer {
             if expired {
                 end(&node, &plan.account, call, HangupCause::Expired).await;
             } else {
-                LiveCall::run(Arc::clone(&node), plan, orders, passage).await;
+                judged(&node, plan, orders, passage).await;
             }
         };
         tasks.spawn_guarded(work.instrument(span), move |said| async move {
             error!(%call, panic = said, "a call's task panicked; the call is ended");
             end(&after, &account, call, HangupCause::InternalError).await;
         });
+    }
+}
+
+/// Runs a call if the rules still allow it: what was accepted may have been forbidden while it waited.
+async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Order>, passage: Passage) {
+    let (account, call) = (plan.account.clone(), plan.id);
+    match node.store.permit(plan.clone(), node.clock.now()).await {
+        Ok(Permit::Granted) => LiveCall::run(Arc::clone(node), plan, orders, passage).await,
+        Ok(Permit::Refused(refusal)) => {
+            info!(rule = refusal.id(), "not dialled: the rules forbid it");
+            end(node, &account, call, HangupCause::of_refusal(refusal)).await;
+        }
+        Ok(Permit::Later(_)) => {
+            // Ended in the moment in which it was looked at.
+            if let Ok(Order::HangUp(_)) = orders.try_recv() {
+                end(node, &account, call, HangupCause::Cancelled).await;
+            }
+        }
+        Err(error) => {
+            error!(%call, %error, "a due call could not be judged; it is tried again");
+            if let Err(error) = node.store.unclaim(vec![call]).await {
+                error!(%call, %error, "the call waits for this node's next life");
+            }
+        }
     }
 }
 

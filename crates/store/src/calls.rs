@@ -51,6 +51,23 @@ pub enum Admitted {
     },
 }
 
+/// What came of a request, within the store.
+pub(crate) enum Answer {
+    Admitted(Admitted),
+    Refused(Refusal),
+}
+
+/// Whether a call that is due may be dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Now. It holds its place among its caller number's calls.
+    Granted,
+    /// It waits again, and is nobody's until then.
+    Later(Moment),
+    /// The rules have come to forbid it: it is to be ended.
+    Refused(Refusal),
+}
+
 /// Why no call was accepted.
 ///
 /// There is no "in flight" variant: the key, the count and the call are one transaction, so a repeat meets either

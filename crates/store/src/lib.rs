@@ -16,6 +16,7 @@ mod moving;
 pub mod outbox;
 mod postgres;
 mod reader;
+mod rules;
 mod sql;
 mod sqlite;
 mod store;
@@ -24,7 +25,7 @@ pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
     Admission, AdmitError, Admitted, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency, Interrupted, Page,
-    Purged, Record, Stage,
+    Permit, Purged, Record, Stage,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
@@ -33,4 +34,5 @@ pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, T
 pub use error::StoreError;
 pub use moving::{Moved, move_to_shared};
 pub use reader::{PAGE_MAX, Reader};
+pub use rules::{Denial, Listed, StoredConsent, StoredVerdict};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

@@ -30,6 +30,11 @@ impl Reader {
         Self { pool, _scratch: scratch }
     }
 
+    /// For the verbs that stand in files of their own.
+    pub(crate) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// An account.
     ///
     /// # Errors

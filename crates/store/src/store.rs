@@ -7,7 +7,7 @@ mod campaigns;
 
 use crate::aliases::Alias;
 use crate::blobs::Recordings;
-use crate::calls::{Admission, AdmitError, Admitted, Ending, Finished, Interrupted, Purged};
+use crate::calls::{Admission, AdmitError, Admitted, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
 use crate::sql::{Pool, Writer, admission, configuration, journal, leases, once};
 use crate::sqlite::{self, Scratch};
@@ -236,7 +236,7 @@ impl Store {
     /// event in one transaction. The call holds its place among the caller number's calls until it ends.
     ///
     /// # Errors
-    /// [`AdmitError::Refused`] by [`callwright_domain::policy::admit`], [`AdmitError::IdempotencyMismatch`], or the
+    /// [`AdmitError::Refused`] by [`callwright_domain::policy::judge`], [`AdmitError::IdempotencyMismatch`], or the
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
         let lane = (request.plan.account.clone(), request.plan.caller.clone());
@@ -244,7 +244,21 @@ impl Store {
             .writer
             .write_for(lane, move |conn| Box::pin(async move { admission::admit(conn, &request, now).await }))
             .await?;
-        Ok(self.rung(admitted))
+        match self.rung(admitted) {
+            Answer::Admitted(admitted) => Ok(admitted),
+            Answer::Refused(refusal) => Err(AdmitError::Refused(refusal)),
+        }
+    }
+
+    /// Judges a claimed call again, now that it is to be dialled: by today's rules, lists and counts.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn permit(&self, plan: CallPlan, now: Moment) -> Result<Permit, StoreError> {
+        let lane = (plan.account.clone(), plan.caller.clone());
+        self.writer
+            .write_for(lane, move |conn| Box::pin(async move { admission::permit(conn, &plan, now).await }))
+            .await
     }
 
     /// Takes up to `limit` calls that are due and nobody's, earliest first, and makes them ours: they are not given
@@ -361,7 +375,7 @@ impl Store {
         &self.me
     }
 
-    #[cfg(test)]
+    /// For the verbs that stand in files of their own.
     pub(crate) const fn writer(&self) -> &Writer {
         &self.writer
     }

@@ -42,8 +42,6 @@ pub struct Case<'a> {
 pub struct Placement {
     /// When it may be dialled: later than asked when it was put off to the next opening.
     pub at: Moment,
-    /// What must be said first.
-    pub disclosure: Option<String>,
 }
 
 /// What a verdict was and what it was made of, to be kept with the call.
@@ -178,7 +176,7 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
         return Err(Refusal::AgentBusy);
     }
     admit(facts)?;
-    Ok(Placement { at, disclosure: disclosure(case) })
+    Ok(Placement { at })
 }
 
 fn destination(case: &Case<'_>, class: Class) -> Result<(), Refusal> {
@@ -249,11 +247,4 @@ fn hours(case: &Case<'_>) -> Result<Moment, Refusal> {
         Otherwise::Refuse => Err(Refusal::OutsideCallingHours),
         Otherwise::Reschedule => table.next_opening(case.at).ok_or(Refusal::OutsideCallingHours),
     }
-}
-
-fn disclosure(case: &Case<'_>) -> Option<String> {
-    let rule = &case.rules.disclosure;
-    let there =
-        rule.countries.is_empty() || case.callee.country().is_some_and(|country| rule.countries.contains(&country));
-    (rule.status.is_on() && there).then(|| rule.text.trim().to_owned())
 }

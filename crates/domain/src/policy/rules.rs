@@ -16,8 +16,6 @@ const MOST_ENTRIES: usize = 1000;
 const MOST_CALLS: u32 = 1_000_000;
 /// Longest stretch in which calls are counted: 31 days.
 const LONGEST_SPELL_S: u32 = 31 * 24 * 3600;
-/// Longest sentence that tells people that they speak with a machine.
-const LONGEST_SENTENCE: usize = 500;
 /// Longest time that a telephone can be made to ring at least.
 const LONGEST_RING_S: u64 = 120;
 
@@ -194,18 +192,6 @@ impl Quota {
     }
 }
 
-/// The sentence that tells people that they speak with a machine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Disclosure {
-    /// On: it is spoken before anything else.
-    pub status: Switch,
-    /// The sentence.
-    pub text: String,
-    /// Only to callees in these countries; empty: to all.
-    pub countries: Vec<Country>,
-}
-
 layered!(
     /// The rules that a call is judged by.
     Rules, RulesPatch {
@@ -227,8 +213,6 @@ layered!(
         consent: ConsentRule,
         /// What may be used up.
         quota: Quota,
-        /// What is said first.
-        disclosure: Disclosure,
         /// Most calls at once of an agent; 0: no limit.
         agent_calls: u32,
         /// A telephone rings at least so long before the call is given up, in seconds; a shorter ring limit of an agent is
@@ -250,7 +234,6 @@ impl Default for Rules {
             account: Frequency::default(),
             consent: ConsentRule::default(),
             quota: Quota::default(),
-            disclosure: Disclosure::default(),
             agent_calls: 0,
             min_ring_s: 15,
         }
@@ -286,12 +269,6 @@ impl RulesPatch {
                 "consent.scope",
                 "must be at most 100 characters without control characters",
             )?;
-        }
-        if let Some(disclosure) = &self.disclosure {
-            let text = disclosure.text.trim();
-            let said = !disclosure.status.is_on() || !text.is_empty();
-            ensure(said, "disclosure.text", "must be the sentence to say when the rule is on")?;
-            ensure(text.chars().count() <= LONGEST_SENTENCE, "disclosure.text", "must be at most 500 characters")?;
         }
         ensure(self.agent_calls.is_none_or(|calls| calls <= MOST_CALLS), "agent_calls", "must be at most 1000000")?;
         ensure(self.min_ring_s.is_none_or(|s| s <= LONGEST_RING_S), "min_ring_s", "must be from 0 to 120 seconds")
@@ -403,7 +380,6 @@ mod tests {
             (r#"{"regions":{"blocked":["Atlantis"]}}"#, "regions.blocked"),
             (r#"{"quota":{"status":"on"}}"#, "quota.status"),
             (r#"{"quota":{"cost_per_day":5}}"#, "quota.rates"),
-            (r#"{"disclosure":{"status":"on"}}"#, "disclosure.text"),
             (r#"{"min_ring_s":1000}"#, "min_ring_s"),
             (r#"{"surprise":1}"#, "surprise"),
         ] {

@@ -1,36 +1,29 @@
 //! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
-//! [`policy::admit`] does.
+//! [`policy::judge`] does.
 
 use super::journal::Told;
 use super::outbox::{self, somebody_hears};
-use super::rows::{json, parsed, unsigned};
-use super::{Conn, dialect, query, webhooks};
-use crate::{Admission, AdmitError, Admitted, Idempotency, NumberStatus, Stage, StoreError};
+use super::rows::{json, parsed};
+use super::{Conn, dialect, query, rules, webhooks};
+use crate::calls::{Answer, Permit};
+use crate::{Admission, AdmitError, Admitted, Idempotency, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::policy::{self, CallerStanding, Facts};
-use callwright_domain::{CallEvent, CallPlan, Moment};
+use callwright_domain::policy::{self, Case, Facts, Placement, Rules};
+use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
+use std::time::Duration;
 
-/// Each count is bounded by its limit, because admission keeps it there; an account without a limit is not counted, or
-/// accepting would grow slower with every call that waits.
-const FACTS: &str = "
-    SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
-        (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.caller = n.number AND c.ended IS NULL)
-            AS caller_active,
-        CASE WHEN a.id IS NULL THEN 0
-            ELSE (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.ended IS NULL) END AS account_active
-    FROM numbers n
-        LEFT JOIN trunks t ON t.account = n.account AND t.id = $3
-        LEFT JOIN accounts a ON a.id = n.account
-    WHERE n.account = $1 AND n.number = $2";
+/// How long a due call waits before it asks again for a place among its caller number's calls.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What [`FACTS`] counts over: nobody else may count for the same number until this call is among the counted.
+/// What the facts count over: nobody else may count for the same number until this call is among the counted.
 const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
 
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
-    "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0) RETURNING ",
+    "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
+        held)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -44,24 +37,107 @@ const KEEP_KEY: &str = "
         response = excluded.response, expires = excluded.expires
     WHERE idempotency_keys.expires <= $7";
 
-/// [`crate::Store::admit`].
-pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Told<Admitted>, AdmitError> {
+/// [`crate::Store::admit`]. A refusal is no error here: its evidence is to be kept.
+pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Told<Answer>, AdmitError> {
+    let told = |done, messages| Ok(Told { done, messages });
     if let Some(idempotency) = &request.idempotency
         && let Some(earlier) = keep_key(conn, request, idempotency, now).await?
     {
-        return Ok(Told { done: earlier, messages: 0 });
+        return told(Answer::Admitted(earlier), 0);
     }
-    dialect::lock_row(conn, LOCK_NUMBER, &[request.plan.account.as_str(), request.plan.caller.dial()]).await?;
-    policy::admit(&facts(conn, &request.plan).await?)?;
+    let mut plan = request.plan.clone();
+    let rules = ready(conn, &plan).await?;
+    let case = case_of(&rules, &plan, plan.due.max(now));
+    let mut facts = rules::facts(conn, &plan, &case).await?;
+    if plan.due > now {
+        // What is due later takes its place among the others' when it is dialled.
+        facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
+    }
+    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, &plan));
+    rules::keep_verdict(conn, &plan, &case.evidence(policy::Stage::Accept, now, &facts, &outcome)).await?;
+    match outcome {
+        Ok(placement) => plan.due = plan.due.max(placement.at),
+        Err(refusal) => {
+            if let Some(idempotency) = &request.idempotency {
+                give_key_back(conn, &plan, idempotency).await?;
+            }
+            return told(Answer::Refused(refusal), 0);
+        }
+    }
     if let Some(endpoint) = &request.endpoint {
         webhooks::put(conn, endpoint).await?;
     }
-    let messages = insert(conn, &request.plan).await?;
-    Ok(Told { done: Admitted::New, messages })
+    let messages = insert(conn, &plan, now).await?;
+    told(Answer::Admitted(Admitted::New), messages)
 }
 
-/// Keeps the key for this request, or gives the answer of the earlier one that has it. What is kept is undone with the
-/// rest when the request is refused.
+/// [`crate::Store::permit`].
+pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Permit, StoreError> {
+    let rules = ready(conn, plan).await?;
+    let case = case_of(&rules, plan, now);
+    let facts = rules::facts(conn, plan, &case).await?;
+    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
+    if let Err(refusal) = outcome
+        && refusal.is_busy()
+    {
+        return postpone(conn, plan, now.after(ASK_AGAIN)).await;
+    }
+    rules::keep_verdict(conn, plan, &case.evidence(policy::Stage::Dial, now, &facts, &outcome)).await?;
+    match outcome {
+        Err(refusal) => Ok(Permit::Refused(refusal)),
+        Ok(placement) if placement.at > now => postpone(conn, plan, placement.at).await,
+        Ok(_) => {
+            query("UPDATE calls SET held = 1, due = $3 WHERE account = $1 AND id = $2")
+                .bind(plan.account.as_str())
+                .bind(plan.id.to_string())
+                .bind(now.millis())
+                .execute(conn)
+                .await?;
+            Ok(Permit::Granted)
+        }
+    }
+}
+
+async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Permit, StoreError> {
+    query("UPDATE calls SET due = $3, owner = NULL, epoch = NULL WHERE account = $1 AND id = $2 AND state = 'queued'")
+        .bind(plan.account.as_str())
+        .bind(plan.id.to_string())
+        .bind(until.millis())
+        .execute(conn)
+        .await?;
+    Ok(Permit::Later(until))
+}
+
+/// The rules that count for a call, with its caller number locked: nobody else counts until this verdict is written.
+async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, StoreError> {
+    dialect::lock_row(conn, LOCK_NUMBER, &[plan.account.as_str(), plan.caller.dial()]).await?;
+    rules::rules_of(conn, &plan.account, &plan.agent_id).await
+}
+
+const fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
+    Case { rules, callee: &plan.callee, caller: &plan.caller, zone: None, at }
+}
+
+/// An opening after the deadline is none.
+fn before_deadline(placement: Placement, plan: &CallPlan) -> Result<Placement, Refusal> {
+    match plan.deadline {
+        Some(deadline) if placement.at > deadline && placement.at > plan.due => Err(Refusal::OutsideCallingHours),
+        _ => Ok(placement),
+    }
+}
+
+/// A refused request does not use its key up.
+async fn give_key_back(conn: &mut Conn, plan: &CallPlan, idempotency: &Idempotency) -> Result<(), StoreError> {
+    query("DELETE FROM idempotency_keys WHERE account = $1 AND key = $2 AND call = $3")
+        .bind(plan.account.as_str())
+        .bind(&idempotency.key)
+        .bind(plan.id.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Keeps the key for this request, or gives the answer of the earlier one that has it.
 async fn keep_key(
     conn: &mut Conn,
     request: &Admission,
@@ -106,43 +182,8 @@ async fn earlier(
     Ok(Some(Admitted::Replayed { call, response: known.read("response")? }))
 }
 
-async fn facts(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
-    let row = query(FACTS)
-        .bind(plan.account.as_str())
-        .bind(plan.caller.dial())
-        .bind(plan.trunk.as_str())
-        .fetch_optional(conn)
-        .await?;
-    let Some(row) = row else {
-        return Ok(Facts {
-            caller: CallerStanding::Foreign,
-            caller_active: 0,
-            caller_limit: 0,
-            account_active: 0,
-            account_limit: 0,
-            ..Facts::default()
-        });
-    };
-    let status = NumberStatus::of_word(row.read("status")?);
-    let caller = match (status, row.read::<Option<i64>>("trunk_enabled")?) {
-        (None, _) => return Err(StoreError::unreadable("number", "unknown status")),
-        (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
-        (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
-        (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
-    };
-    let account_limit: Option<i64> = row.read("account_limit")?;
-    Ok(Facts {
-        caller,
-        caller_active: unsigned("count", row.read("caller_active")?)?,
-        caller_limit: unsigned("limit", row.read("max_calls")?)?,
-        account_active: unsigned("count", row.read("account_active")?)?,
-        account_limit: account_limit.map_or(Ok(u32::MAX), |limit| unsigned("limit", limit))?,
-        ..Facts::default()
-    })
-}
-
 /// Writes the call and its first event; how many messages to endpoints came of it.
-async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<u64, StoreError> {
+async fn insert(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<u64, StoreError> {
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
     let row = query(INSERT_CALL)
         .bind(plan.account.as_str())
@@ -155,6 +196,7 @@ async fn insert(conn: &mut Conn, plan: &CallPlan) -> Result<u64, StoreError> {
         .bind(plan.due.millis())
         .bind(Stage::Queued.word())
         .bind(json(&timeline)?)
+        .bind(i64::from(plan.due <= now))
         .fetch_one(&mut *conn)
         .await?;
     let key = (plan.account.clone(), plan.id);

@@ -5,6 +5,7 @@ use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, campaign_of, day_of};
 use super::rows::{cause_word, json, parsed, unsigned};
 use super::{Conn, admission, dialect, query};
 use crate::calls::Key;
+use crate::calls::Answer;
 use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, StepOrder, Verdict};
 use crate::{AdmitError, NodeIdentity, StoreError};
 use callwright_domain::campaign::{
@@ -365,7 +366,10 @@ pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, n
     if taken != 1 {
         return Err(StoreError::NotOwner.into());
     }
-    admission::admit(conn, &order.admission, now).await?;
+    if let Answer::Refused(refusal) = admission::admit(conn, &order.admission, now).await?.done {
+        // The row keeps the reason; everything of this try is undone.
+        return Err(refusal.into());
+    }
     query("INSERT INTO campaign_attempts (account, campaign, place, attempt, call) VALUES ($1, $2, $3, $4, $5)")
         .bind(account)
         .bind(id)

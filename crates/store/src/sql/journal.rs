@@ -249,7 +249,8 @@ async fn write_record(
         .bind(json(timeline)?)
         .bind(i64::try_from(talked).unwrap_or(i64::MAX))
         .bind(ended.millis())
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-    Ok(())
+    let talked = i64::try_from(talked).unwrap_or(i64::MAX);
+    super::rules::use_up(conn, &standing.key.1.to_string(), ended, talked).await
 }

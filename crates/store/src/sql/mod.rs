@@ -31,6 +31,7 @@ pub(crate) mod outbox;
 mod query;
 pub(crate) mod reading;
 mod rows;
+pub(crate) mod rules;
 pub(crate) mod schema;
 pub(crate) mod webhooks;
 mod writer;

@@ -5,6 +5,9 @@ use crate::{Alias, Purged, StoreError};
 use callwright_domain::{KeyId, Moment};
 use std::time::Duration;
 
+/// How long it can be told why a call was placed or refused.
+const VERDICTS_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+
 /// [`crate::Store::use_nonce`]. A nonce past its time counts as never used.
 pub(crate) async fn use_nonce(
     conn: &mut Conn,
@@ -80,6 +83,8 @@ pub(crate) async fn replace_alias(conn: &mut Conn, alias: &Alias) -> Result<(), 
 /// [`crate::Store::purge`].
 pub(crate) async fn purge(conn: &mut Conn, now: Moment) -> Result<Purged, StoreError> {
     let keys = query("DELETE FROM idempotency_keys WHERE expires <= $1").bind(now.millis()).execute(&mut *conn).await?;
-    let nonces = query("DELETE FROM nonces WHERE expires <= $1").bind(now.millis()).execute(conn).await?;
+    let nonces = query("DELETE FROM nonces WHERE expires <= $1").bind(now.millis()).execute(&mut *conn).await?;
+    let kept = i64::try_from(VERDICTS_KEPT.as_millis()).unwrap_or(i64::MAX);
+    super::rules::purge_verdicts(conn, Moment(now.millis().saturating_sub(kept))).await?;
     Ok(Purged { idempotency_keys: keys, nonces })
 }

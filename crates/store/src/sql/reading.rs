@@ -326,7 +326,7 @@ pub(crate) async fn records(pool: &Pool, account: &AccountId, id: CallId) -> Res
 
 /// See [`crate::Reader::active_calls`].
 pub(crate) async fn active_calls(pool: &Pool, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
-    let row = query("SELECT COUNT(*) FROM calls WHERE account = $1 AND caller = $2 AND ended IS NULL")
+    let row = query("SELECT COUNT(*) FROM calls WHERE account = $1 AND caller = $2 AND ended IS NULL AND held = 1")
         .bind(account.as_str())
         .bind(caller.dial())
         .fetch_one(pool)

@@ -9,6 +9,7 @@ mod ids;
 mod openapi;
 mod profile;
 mod refusals;
+mod rules;
 mod told;
 mod webhooks;
 
@@ -77,6 +78,18 @@ enum Operation {
     ShowAttempts,
     ReplayDelivery,
     ReplayFailed,
+    ShowRules,
+    PutRules,
+    ShowAgentRules,
+    PutAgentRules,
+    ShowDenied,
+    Deny,
+    Allow,
+    ImportDenied,
+    ShowConsents,
+    PutConsent,
+    RevokeConsent,
+    Verdicts,
     Health,
     Ready,
     Metrics,
@@ -162,6 +175,18 @@ static ROUTES: &[Route] = &[
         Operation::ReplayDelivery,
         Some(Scope::ConfigWrite),
     ),
+    route(Method::GET, &["v1", "rules"], Operation::ShowRules, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "rules"], Operation::PutRules, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "agents", "*", "rules"], Operation::ShowAgentRules, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "agents", "*", "rules"], Operation::PutAgentRules, Some(Scope::ConfigWrite)),
+    route(Method::POST, &["v1", "denied"], Operation::ImportDenied, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "denied", "*"], Operation::ShowDenied, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "denied", "*"], Operation::Deny, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "denied", "*"], Operation::Allow, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "consents", "*"], Operation::ShowConsents, Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "consents", "*"], Operation::PutConsent, Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "consents", "*"], Operation::RevokeConsent, Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "calls", "*", "verdicts"], Operation::Verdicts, Some(Scope::CallsRead)),
     route(Method::GET, &["healthz"], Operation::Health, None),
     route(Method::GET, &["readyz"], Operation::Ready, None),
     route(Method::GET, &["metrics"], Operation::Metrics, None),
@@ -276,6 +301,18 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::ShowAttempts => webhooks::attempts(&asked).await,
         Operation::ReplayDelivery => webhooks::replay_one(&asked).await,
         Operation::ReplayFailed => webhooks::replay_failed(&asked).await,
+        Operation::ShowRules => rules::show(&asked).await,
+        Operation::PutRules => rules::put(&asked).await,
+        Operation::ShowAgentRules => rules::show_of_agent(&asked).await,
+        Operation::PutAgentRules => rules::put_of_agent(&asked).await,
+        Operation::ShowDenied => rules::show_denied(&asked).await,
+        Operation::Deny => rules::deny(&asked).await,
+        Operation::Allow => rules::allow(&asked).await,
+        Operation::ImportDenied => rules::import_denied(&asked).await,
+        Operation::ShowConsents => rules::show_consents(&asked).await,
+        Operation::PutConsent => rules::put_consent(&asked).await,
+        Operation::RevokeConsent => rules::revoke_consent(&asked).await,
+        Operation::Verdicts => rules::verdicts(&asked).await,
         Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
     }
 }
@@ -331,7 +368,19 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::ListDeliveries
         | Operation::ShowAttempts
         | Operation::ReplayDelivery
-        | Operation::ReplayFailed => Err(Fault::Internal),
+        | Operation::ReplayFailed
+        | Operation::ShowRules
+        | Operation::PutRules
+        | Operation::ShowAgentRules
+        | Operation::PutAgentRules
+        | Operation::ShowDenied
+        | Operation::Deny
+        | Operation::Allow
+        | Operation::ImportDenied
+        | Operation::ShowConsents
+        | Operation::PutConsent
+        | Operation::RevokeConsent
+        | Operation::Verdicts => Err(Fault::Internal),
     }
 }
 
@@ -376,7 +425,9 @@ fn methods(path: &[&str]) -> &'static str {
         ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
         ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
-        ["v1", "agents" | "numbers" | "trunks" | "webhooks", "*"] => "DELETE, GET, PUT",
+        ["v1", "rules"] | ["v1", "agents", "*", "rules"] => "GET, PUT",
+        ["v1", "denied"] => "POST",
+        ["v1", "agents" | "numbers" | "trunks" | "webhooks" | "denied" | "consents", "*"] => "DELETE, GET, PUT",
         ["v1", "keys", "*"] => "DELETE",
         ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",
         ["v1", "campaigns", "*"] => "DELETE, GET, PUT",

@@ -85,6 +85,26 @@ const fn about(operation: Operation) -> Words {
         Operation::ReplayFailed => {
             words("replayFailed", "Tell every failed delivery again", Some("ReplayFailed"), "202", Some("Replayed"))
         }
+        Operation::ShowRules => words("showRules", "Show the account's rules", None, "200", Some("RulesShown")),
+        Operation::PutRules => words("putRules", "Replace the rules", Some("Rules"), "200", Some("RulesShown")),
+        Operation::ShowAgentRules => words("showAgentRules", "Show an agent's rules", None, "200", Some("RulesShown")),
+        Operation::PutAgentRules => words(
+            "putAgentRules",
+            "Replace what an agent changes in the rules",
+            Some("Rules"),
+            "200",
+            Some("RulesShown"),
+        ),
+        Operation::ShowDenied => words("showDenied", "Show a number on the deny list", None, "200", Some("Denied")),
+        Operation::Deny => words("deny", "Put a number on the deny list", Some("Deny"), "200", Some("Denied")),
+        Operation::Allow => words("allow", "Take a number off the deny list", None, "204", None),
+        Operation::ImportDenied => {
+            words("importDenied", "Put the numbers of a text/csv body on the deny list", None, "200", Some("Imported"))
+        }
+        Operation::ShowConsents => words("showConsents", "Show a number's consents", None, "200", Some("Consents")),
+        Operation::PutConsent => words("putConsent", "Record a consent", Some("Consent"), "200", Some("Consent")),
+        Operation::RevokeConsent => words("revokeConsent", "Take a number's consents back", None, "204", None),
+        Operation::Verdicts => words("verdicts", "Why a call was placed or refused", None, "200", Some("Verdicts")),
         Operation::Health => words("health", "Whether the process answers", None, "200", None),
         Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
         Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
@@ -119,13 +139,20 @@ pub(super) fn document() -> &'static Value {
 
 /// The path with a name for each part: `/v1/calls/{id}`.
 fn template(route: &Route) -> String {
-    let name = if route.path.get(1) == Some(&"numbers") { "{number}" } else { "{id}" };
+    let name = if part_name(route) == "number" { "{number}" } else { "{id}" };
     let mut parts = [name, "{delivery}"].into_iter();
     let segment = |segment: &&'static str| match *segment {
         "*" => parts.next().unwrap_or("{id}"),
         fixed => fixed,
     };
     route.path.iter().map(segment).map(|segment| format!("/{segment}")).collect()
+}
+
+fn part_name(route: &Route) -> &'static str {
+    match route.path.get(1) {
+        Some(&("numbers" | "denied" | "consents")) => "number",
+        _ => "id",
+    }
 }
 
 fn operation(route: &Route) -> Value {
@@ -161,7 +188,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     let one = |name: &str, place: &str| json!({"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}});
     let mut all = Vec::new();
     if route.path.contains(&"*") {
-        all.push(one(if route.path.get(1) == Some(&"numbers") { "number" } else { "id" }, "path"));
+        all.push(one(part_name(route), "path"));
     }
     if route.path.iter().filter(|segment| **segment == "*").count() > 1 {
         all.push(one("delivery", "path"));
@@ -220,6 +247,22 @@ fn schemas() -> Value {
             "number": text, "trunk": text, "trunks": {"type": "array", "items": text, "description":
                 "Several trunks instead of one: the next is tried when one fails before anybody can have been rung"},
             "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
+        "Rules": shape(&serde_json::to_value(callwright_domain::policy::Rules::default()).unwrap_or_default()),
+        "RulesShown": object(&["rules", "effective"], json!({
+            "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
+        "Deny": object(&[], json!({"reason": text})),
+        "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
+        "Imported": object(&["read", "added", "invalid"], json!({
+            "read": whole, "added": whole, "invalid": whole,
+            "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
+        "Consent": object(&["scope", "source"], json!({
+            "number": text, "scope": text, "source": text, "wording": text, "given_at": time, "revoked_at": time})),
+        "Consents": object(&["consents"], json!({"consents": of("Consent")})),
+        "Verdicts": object(&["verdicts"], json!({"verdicts": {"type": "array", "items": object(
+            &["stage", "at", "evidence"],
+            json!({"stage": text, "at": time, "refusal": text, "evidence": {"type": "object"}}))}})),
+        "Number": object(&["trunk"], json!({
+            "number": text, "trunk": text, "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
         "Numbers": object(&["numbers"], json!({"numbers": of("Number")})),
         "Trunk": object(&["host"], json!({
             "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,

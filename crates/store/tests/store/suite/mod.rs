@@ -5,6 +5,7 @@ pub(crate) mod campaigns;
 pub(crate) mod configuration;
 pub(crate) mod life;
 pub(crate) mod outbox;
+pub(crate) mod rules;
 
 /// Every check as a test of its own, on stores that `$open` gives; none: this backend is switched off.
 #[macro_export]
@@ -40,6 +41,13 @@ macro_rules! conformance {
             outbox::endpoints_are_switched_off_and_announced,
             outbox::another_account_hears_and_sees_nothing,
             outbox::a_call_brings_its_own_endpoint_or_neither_exists,
+            rules::lists_are_asked_at_accept_and_at_dial,
+            rules::counts_are_exact_under_contention,
+            rules::an_agent_has_rules_of_its_own,
+            rules::consent_is_asked_when_it_is_required,
+            rules::what_is_due_later_holds_no_place,
+            rules::calls_out_of_hours_are_refused_or_put_off,
+            rules::quotas_are_used_up,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {

@@ -1,0 +1,224 @@
+//! Operations on what calls are judged by: rules of the account and of its agents, the deny list, consents, and the
+//! verdicts that were given.
+
+use super::decode::{Object, invalid, number};
+use super::{Asked, json_response, no_content};
+use crate::dialects::timestamp;
+use crate::fault::Fault;
+use crate::http::Response;
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::policy::rules::effective;
+use callwright_domain::{AgentId, CallId, PhoneNumber};
+use callwright_store::{Denial, Listed, StoreError, StoredConsent};
+use http::StatusCode;
+use serde_json::{Value, json};
+
+/// Longest text that says why or how.
+const MAX_WORDS: usize = 200;
+/// Bad lines of an import that are told one by one.
+const TOLD_LINES: usize = 100;
+
+pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
+    shown(asked, None).await
+}
+
+pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
+    stored(asked, None).await
+}
+
+pub(super) async fn show_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let agent = agent(asked).await?;
+    shown(asked, Some(&agent)).await
+}
+
+pub(super) async fn put_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let agent = agent(asked).await?;
+    stored(asked, Some(&agent)).await
+}
+
+/// What was set, and what counts with everything that was not.
+async fn shown(asked: &Asked<'_>, agent: Option<&AgentId>) -> Result<Response, Fault> {
+    let reader = asked.context.calls.reader();
+    let whole = reader.rules(&asked.account, None).await.map_err(|error| storage(&error))?;
+    let own = match agent {
+        None => None,
+        Some(agent) => reader.rules(&asked.account, Some(agent)).await.map_err(|error| storage(&error))?,
+    };
+    let set = if agent.is_none() { whole.clone() } else { own.clone() };
+    let body = json!({"rules": set.unwrap_or_default(), "effective": effective(whole, own)});
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+async fn stored(asked: &Asked<'_>, agent: Option<&AgentId>) -> Result<Response, Fault> {
+    let rules: RulesPatch = Object::of(asked.request)?.whole()?;
+    rules.check().map_err(|flaw| invalid(flaw.field, flaw.rule))?;
+    let configure = asked.context.calls.configure();
+    let put = configure.put_rules(&asked.account, agent, &rules, asked.request.received).await;
+    put.map_err(|error| storage(&error))?;
+    shown(asked, agent).await
+}
+
+async fn agent(asked: &Asked<'_>) -> Result<AgentId, Fault> {
+    let none = || Fault::NotFound { what: "agent" };
+    let id = AgentId::new(asked.part()).map_err(|_| none())?;
+    let found = asked.context.calls.reader().agent(&asked.account, &id).await.map_err(|error| storage(&error))?;
+    found.map(|_| id).ok_or_else(none)
+}
+
+pub(super) async fn show_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let list = Listed::Of(asked.account.clone());
+    let found = asked.context.calls.reader().denial(&list, &wanted).await.map_err(|error| storage(&error))?;
+    let (denial, added) = found.ok_or(Fault::NotFound { what: "number" })?;
+    let body = json!({"number": denial.number, "reason": denial.reason, "added_at": timestamp(added)});
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+pub(super) async fn deny(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let mut body = Object::of(asked.request)?;
+    let reason = body.text("reason", MAX_WORDS)?.unwrap_or_default();
+    body.end()?;
+    let denial = Denial { number: wanted, reason };
+    added(asked, vec![denial]).await?;
+    show_denied(asked).await
+}
+
+pub(super) async fn allow(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let gone = asked.context.calls.configure().allow(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
+    if gone { Ok(no_content()) } else { Err(Fault::NotFound { what: "number" }) }
+}
+
+/// A file of numbers, one a line, with a reason after a comma if there is one. What can be read is put on the list, and
+/// what cannot is told by its line: a number that should not be called must not be called because of its neighbour.
+pub(super) async fn import_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = "text/csv";
+    let kind = asked.request.header("content-type").unwrap_or_default();
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
+        return Err(Fault::MediaType { wanted });
+    }
+    let text = std::str::from_utf8(&asked.request.body)
+        .map_err(|_| Fault::Malformed { rule: String::from("the file must be UTF-8") })?;
+    let home = home(asked).await?;
+    let (mut good, mut bad, mut wrong) = (Vec::new(), Vec::new(), 0_u64);
+    for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let (first, rest) = line.split_once(',').unwrap_or((line, ""));
+        let first = first.trim().trim_matches('"');
+        if first.is_empty() && rest.is_empty() || place == 0 && first.eq_ignore_ascii_case("number") {
+            continue;
+        }
+        match read_line(first, rest, home) {
+            Ok(denial) => good.push(denial),
+            Err(rule) => {
+                wrong += 1;
+                if bad.len() < TOLD_LINES {
+                    bad.push(json!({"line": place + 1, "rule": rule}));
+                }
+            }
+        }
+    }
+    let read = good.len();
+    let new = if good.is_empty() { 0 } else { added(asked, good).await? };
+    let body = json!({"read": read, "added": new, "invalid": wrong, "errors": bad});
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+fn read_line(first: &str, rest: &str, home: Option<callwright_domain::number::Country>) -> Result<Denial, String> {
+    let number = PhoneNumber::parse(first).map_err(|why| why.to_string())?.at_home(home);
+    if number.international().is_none() {
+        return Err(String::from(NEEDS_COUNTRY));
+    }
+    let reason = rest.trim().trim_matches('"');
+    if reason.chars().count() > MAX_WORDS {
+        return Err(format!("the reason must be at most {MAX_WORDS} characters"));
+    }
+    Ok(Denial { number, reason: reason.to_owned() })
+}
+
+async fn added(asked: &Asked<'_>, denials: Vec<Denial>) -> Result<u64, Fault> {
+    let configure = asked.context.calls.configure();
+    configure.deny(&asked.account, denials, asked.request.received).await.map_err(|error| storage(&error))
+}
+
+pub(super) async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let found = asked.context.calls.reader().consents(&asked.account, &wanted).await;
+    let found = found.map_err(|error| storage(&error))?;
+    let consents: Vec<Value> = found.iter().map(consent_json).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "consents": consents })))
+}
+
+pub(super) async fn put_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let mut body = Object::of(asked.request)?;
+    let consent = StoredConsent {
+        number: wanted,
+        scope: body.needed_text("scope", 100)?,
+        source: body.needed_text("source", MAX_WORDS)?,
+        wording: body.text("wording", MAX_WORDS)?.unwrap_or_default(),
+        given: body.moment("given_at")?.unwrap_or(asked.request.received),
+        revoked: None,
+    };
+    body.end()?;
+    if consent.given > asked.request.received {
+        return Err(invalid("given_at", "must not be in the future"));
+    }
+    let put = asked.context.calls.configure().put_consent(&asked.account, &consent).await;
+    put.map_err(|error| storage(&error))?;
+    Ok(json_response(StatusCode::OK, &consent_json(&consent)))
+}
+
+pub(super) async fn revoke_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let configure = asked.context.calls.configure();
+    let revoked = configure.revoke_consent(&asked.account, &wanted, asked.request.received).await;
+    if revoked.map_err(|error| storage(&error))? > 0 {
+        Ok(no_content())
+    } else {
+        Err(Fault::NotFound { what: "consent" })
+    }
+}
+
+pub(super) async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let call: CallId = asked.part().parse().map_err(|_| Fault::NotFound { what: "call" })?;
+    let found = asked.context.calls.reader().verdicts(&asked.account, call).await.map_err(|error| storage(&error))?;
+    if found.is_empty() {
+        return Err(Fault::NotFound { what: "call" });
+    }
+    let verdicts: Vec<Value> = found
+        .iter()
+        .map(|one| {
+            json!({"stage": one.stage, "at": timestamp(one.at), "refusal": one.refusal, "evidence": one.evidence})
+        })
+        .collect();
+    Ok(json_response(StatusCode::OK, &json!({ "verdicts": verdicts })))
+}
+
+/// What a number on a list needs, because it is looked up as it is dialled.
+const NEEDS_COUNTRY: &str = "must begin with + and the country, unless the rules name a home country";
+
+async fn home(asked: &Asked<'_>) -> Result<Option<callwright_domain::number::Country>, Fault> {
+    let rules = asked.context.calls.reader().rules(&asked.account, None).await.map_err(|error| storage(&error))?;
+    Ok(effective(rules, None).home)
+}
+
+async fn whole_number(asked: &Asked<'_>, text: &str) -> Result<PhoneNumber, Fault> {
+    let given = number("number", text)?.at_home(home(asked).await?);
+    if given.international().is_some() { Ok(given) } else { Err(invalid("number", NEEDS_COUNTRY)) }
+}
+
+fn consent_json(consent: &StoredConsent) -> Value {
+    json!({
+        "number": consent.number,
+        "scope": consent.scope,
+        "source": consent.source,
+        "wording": consent.wording,
+        "given_at": timestamp(consent.given),
+        "revoked_at": consent.revoked.map(timestamp),
+    })
+}
+
+fn storage(error: &StoreError) -> Fault {
+    Fault::Storage(error.public())
+}

@@ -1,0 +1,213 @@
+//! Rules in the admitting transaction: lists, counts under contention, consents, quotas, places of calls that are due
+//! later, and the second judgement when a call is to be dialled.
+
+use crate::suite::{NOW, account, admission, answered, call, dialing, equip, later, number, plan};
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal};
+use callwright_store::{Admission, AdmitError, Denial, Ending, Listed, Opened, Permit, Store, StoredConsent};
+use futures_util::future::join_all;
+
+const CALLEE: &str = "+4915112345678";
+
+async fn rule(store: &Store, owner: &AccountId, json: &str) {
+    let rules: RulesPatch = serde_json::from_str(json).unwrap();
+    rules.check().unwrap();
+    store.put_rules(owner.clone(), None, rules, NOW).await.unwrap();
+}
+
+fn refusal(outcome: Result<callwright_store::Admitted, AdmitError>) -> Option<Refusal> {
+    match outcome {
+        Ok(_) => None,
+        Err(AdmitError::Refused(refusal)) => Some(refusal),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn denial() -> Denial {
+    Denial { number: number(CALLEE), reason: "asked".into() }
+}
+
+fn due(owner: &AccountId, id: u128, due: Moment) -> Admission {
+    let mut request = admission(owner, id);
+    request.plan.due = due;
+    request
+}
+
+/// The vector `dnc-during-queue`: accepted, put on the list, not dialled.
+pub(crate) async fn lists_are_asked_at_accept_and_at_dial(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for listed in [Listed::Of(acme.clone()), Listed::Everywhere] {
+        let id = if listed == Listed::Everywhere { 20 } else { 10 };
+        assert_eq!(refusal(store.admit(admission(&acme, id), NOW).await), None);
+        assert_eq!(store.deny(listed.clone(), vec![denial(), denial()], NOW).await.unwrap(), 1);
+        assert_eq!(store.deny(listed.clone(), vec![denial()], NOW).await.unwrap(), 0);
+        assert_eq!(reader.denial(&listed, &number(CALLEE)).await.unwrap(), Some((denial(), NOW)));
+        let claimed = store.claim_due(NOW, 10).await.unwrap();
+        let again = store.permit(claimed[0].clone(), NOW).await.unwrap();
+        assert_eq!(again, Permit::Refused(Refusal::CalleeBlocked));
+        let verdicts = reader.verdicts(&acme, call(id)).await.unwrap();
+        let told: Vec<_> = verdicts.iter().map(|one| (one.stage.as_str(), one.refusal.as_deref())).collect();
+        assert_eq!(told, [("accept", None), ("dial", Some("callee_blocked"))]);
+        store.finish(call(id), NOW, Ending::from(HangupCause::CalleeBlocked)).await.unwrap();
+        assert_eq!(refusal(store.admit(admission(&acme, id + 1), NOW).await), Some(Refusal::CalleeBlocked));
+        let refused = reader.verdicts(&acme, call(id + 1)).await.unwrap();
+        assert_eq!(refused[0].refusal.as_deref(), Some("callee_blocked"));
+        assert_eq!(refused[0].evidence["facts"]["callee"], if id == 10 { "denied" } else { "denied_everywhere" });
+        assert!(store.allow(listed.clone(), number(CALLEE)).await.unwrap());
+        assert!(!store.allow(listed, number(CALLEE)).await.unwrap());
+    }
+    // Another account's list is another list.
+    store.deny(Listed::Of(account("evil")), vec![denial()], NOW).await.unwrap();
+    assert_eq!(refusal(store.admit(admission(&acme, 30), NOW).await), None);
+}
+
+/// 64 at once to one callee of whom three are allowed, and an undialled call gives its count back.
+pub(crate) async fn counts_are_exact_under_contention(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    rule(&store, &acme, r#"{"callee":{"status":"on","at_most":[{"calls":3,"seconds":60}],"per_day":5}}"#).await;
+    for round in 0..10_u128 {
+        let at = later(i64::try_from(round).unwrap() * 86_400_000);
+        let tasks = (0..64_u128).map(|n| {
+            let (store, request) = (store.clone(), due(&acme, round * 100 + n + 1, at));
+            tokio::spawn(async move { (request.plan.id, refusal(store.admit(request, at).await)) })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, None) => accepted.push(id),
+                (_, Some(why)) => assert_eq!(why, Refusal::CalleeTooOften),
+            }
+        }
+        assert_eq!(accepted.len(), 3, "round {round}");
+        // One ends undialled and does not count; the two others were dialled and do.
+        for (place, id) in accepted.into_iter().enumerate() {
+            if place > 0 {
+                store.append(id, vec![(at, dialing(1))]).await.unwrap();
+            }
+            store.finish(id, at, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
+        let more = |n: u128| due(&acme, round * 100 + 80 + n, at);
+        assert_eq!(refusal(store.admit(more(0), at).await), None);
+        assert_eq!(refusal(store.admit(more(1), at).await), Some(Refusal::CalleeTooOften));
+        store.finish(more(0).plan.id, at, Ending::from(HangupCause::Cancelled)).await.unwrap();
+    }
+}
+
+pub(crate) async fn an_agent_has_rules_of_its_own(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let desk = AgentId::new("desk").unwrap();
+    let rules: RulesPatch = serde_json::from_str(r#"{"agent_calls":1}"#).unwrap();
+    store.put_rules(acme.clone(), Some(desk.clone()), rules.clone(), NOW).await.unwrap();
+    assert_eq!(reader.rules(&acme, Some(&desk)).await.unwrap(), Some(rules));
+    assert_eq!(reader.rules(&acme, None).await.unwrap(), None);
+    assert_eq!(reader.rules(&account("evil"), Some(&desk)).await.unwrap(), None);
+    assert_eq!(refusal(store.admit(admission(&acme, 1), NOW).await), None);
+    assert_eq!(refusal(store.admit(admission(&acme, 2), NOW).await), Some(Refusal::AgentBusy));
+    let other = Admission {
+        plan: callwright_domain::CallPlan { agent_id: AgentId::new("b").unwrap(), ..plan(&acme, 3) },
+        ..admission(&acme, 3)
+    };
+    assert_eq!(refusal(store.admit(other, NOW).await), None);
+    store.finish(call(1), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    assert_eq!(refusal(store.admit(admission(&acme, 4), NOW).await), None);
+}
+
+pub(crate) async fn consent_is_asked_when_it_is_required(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let consent = |scope: &str| StoredConsent {
+        number: number(CALLEE),
+        scope: scope.into(),
+        source: "form".into(),
+        wording: "w1".into(),
+        given: NOW,
+        revoked: None,
+    };
+    assert_eq!(refusal(store.admit(admission(&acme, 1), NOW).await), None);
+    rule(&store, &acme, r#"{"consent":{"status":"on","scope":"marketing"}}"#).await;
+    assert_eq!(refusal(store.admit(admission(&acme, 2), NOW).await), Some(Refusal::NoConsent));
+    store.put_consent(acme.clone(), consent("service")).await.unwrap();
+    assert_eq!(refusal(store.admit(admission(&acme, 3), NOW).await), Some(Refusal::NoConsent));
+    store.put_consent(acme.clone(), consent("marketing")).await.unwrap();
+    assert_eq!(refusal(store.admit(admission(&acme, 4), NOW).await), None);
+    assert_eq!(store.revoke_consent(acme.clone(), number(CALLEE), later(5)).await.unwrap(), 2);
+    assert_eq!(reader.consents(&acme, &number(CALLEE)).await.unwrap()[0].revoked, Some(later(5)));
+    assert_eq!(refusal(store.admit(admission(&acme, 5), NOW).await), Some(Refusal::NoConsent));
+    // What was taken back stays taken back when nobody asks for consent any more.
+    rule(&store, &acme, "{}").await;
+    assert_eq!(refusal(store.admit(admission(&acme, 6), NOW).await), Some(Refusal::NoConsent));
+}
+
+/// A hundred calls for tomorrow leave the fifteen places of today free, and take theirs when they are due.
+pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let tomorrow = later(86_400_000);
+    for id in 1..=100 {
+        assert_eq!(refusal(store.admit(due(&acme, id, tomorrow), NOW).await), None);
+    }
+    assert_eq!(reader.active_calls(&acme, &number(crate::suite::CALLER)).await.unwrap(), 0);
+    assert_eq!(refusal(store.admit(admission(&acme, 200), NOW).await), None);
+    store.finish(call(200), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    assert_eq!(store.claim_due(later(86_399_999), 100).await.unwrap(), vec![]);
+    let (mut granted, mut waiting) = (0, 0);
+    for claimed in store.claim_due(tomorrow, 100).await.unwrap() {
+        match store.permit(claimed, tomorrow).await.unwrap() {
+            Permit::Granted => granted += 1,
+            Permit::Later(until) => {
+                assert_eq!(until, Moment(tomorrow.millis() + 1000));
+                waiting += 1;
+            }
+            Permit::Refused(refusal) => panic!("{refusal}"),
+        }
+    }
+    assert_eq!((granted, waiting), (15, 85));
+    assert_eq!(store.claim_due(tomorrow, 100).await.unwrap(), vec![]);
+    assert_eq!(store.claim_due(Moment(tomorrow.millis() + 1000), 100).await.unwrap().len(), 85);
+}
+
+/// NOW is 2023-11-14 22:13:20 UTC, 23:13 in Berlin.
+pub(crate) async fn calls_out_of_hours_are_refused_or_put_off(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let hours = |otherwise: &str| {
+        format!(
+            r#"{{"hours":{{"status":"on","windows":[{{"from":"08:00","to":"21:00"}}],"otherwise":"{otherwise}"}}}}"#
+        )
+    };
+    rule(&store, &acme, &hours("refuse")).await;
+    assert_eq!(refusal(store.admit(admission(&acme, 1), NOW).await), Some(Refusal::OutsideCallingHours));
+    let clocks = &reader.verdicts(&acme, call(1)).await.unwrap()[0].evidence["clocks"];
+    assert_eq!(clocks[0][1], "Tue 2023-11-14 23:13:20");
+    rule(&store, &acme, &hours("reschedule")).await;
+    assert_eq!(refusal(store.admit(admission(&acme, 2), NOW).await), None);
+    let eight = Moment(1_700_031_600_000);
+    assert_eq!(reader.call(&acme, call(2)).await.unwrap().unwrap().plan.due, eight);
+    let mut hurried = admission(&acme, 3);
+    hurried.plan.deadline = Some(later(3_600_000));
+    assert_eq!(refusal(store.admit(hurried, NOW).await), Some(Refusal::OutsideCallingHours));
+    let claimed = store.claim_due(eight, 10).await.unwrap();
+    assert_eq!(store.permit(claimed[0].clone(), eight).await.unwrap(), Permit::Granted);
+}
+
+pub(crate) async fn quotas_are_used_up(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    rule(
+        &store,
+        &acme,
+        r#"{"quota":{"status":"on","cost_per_day":1,"rates":[{"prefix":"+49","micros_per_minute":600000}]}}"#,
+    )
+    .await;
+    for id in 1..=2 {
+        assert_eq!(refusal(store.admit(admission(&acme, id), NOW).await), None, "{id}");
+        store.append(call(id), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+        store.finish(call(id), later(60_000), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
+    }
+    assert_eq!(refusal(store.admit(admission(&acme, 3), later(60_000)).await), Some(Refusal::QuotaUsedUp));
+    let tomorrow = later(86_400_000);
+    assert_eq!(refusal(store.admit(due(&acme, 4, tomorrow), tomorrow).await), None);
+}
