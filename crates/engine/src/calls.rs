@@ -19,8 +19,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Denial, Idempotency, Listed, Number, NumberStatus, Reader, StoreError,
-    StoredConsent, Trunk,
+    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Denial, Idempotency, Listed, Number, NumberStatus,
+    Reader, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

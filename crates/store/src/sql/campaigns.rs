@@ -4,8 +4,8 @@
 use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, campaign_of, day_of};
 use super::rows::{cause_word, json, parsed, unsigned};
 use super::{Conn, admission, dialect, query};
-use crate::calls::Key;
 use crate::calls::Answer;
+use crate::calls::Key;
 use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, StepOrder, Verdict};
 use crate::{AdmitError, NodeIdentity, StoreError};
 use callwright_domain::campaign::{

@@ -239,7 +239,7 @@ async fn write_record(
 ) -> Result<(), StoreError> {
     let Some(ended) = timeline.ended else { return Ok(()) };
     let talked = timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
-    query(RECORD)
+    let written = query(RECORD)
         .bind(key.0.as_str())
         .bind(key.1.to_string())
         .bind(i64::from(attempt))
@@ -251,6 +251,8 @@ async fn write_record(
         .bind(ended.millis())
         .execute(&mut *conn)
         .await?;
-    let talked = i64::try_from(talked).unwrap_or(i64::MAX);
-    super::rules::use_up(conn, &standing.key.1.to_string(), ended, talked).await
+    if written == 0 {
+        return Ok(());
+    }
+    super::rules::use_up(conn, key, ended, i64::try_from(talked).unwrap_or(i64::MAX)).await
 }

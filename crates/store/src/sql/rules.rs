@@ -3,6 +3,7 @@
 
 use super::rows::{json, of_json, unsigned};
 use super::{Backend, Conn, Pool, Query, query};
+use crate::calls::Key;
 use crate::rules::{DENIED_EVERYWHERE, Denial, Listed, StoredConsent, StoredVerdict};
 use crate::{NumberStatus, StoreError};
 use callwright_domain::policy::rules::{effective, start_of_day};
@@ -210,11 +211,15 @@ fn day(at: Moment) -> i64 {
 }
 
 /// Adds a call's talk to what its account has used.
-pub(crate) async fn use_up(conn: &mut Conn, call: &str, ended: Moment, talked_ms: i64) -> Result<(), StoreError> {
+pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms: i64) -> Result<(), StoreError> {
     if talked_ms <= 0 {
         return Ok(());
     }
-    let row = query("SELECT plan FROM calls WHERE id = $1").bind(call).fetch_one(&mut *conn).await?;
+    let row = query("SELECT plan FROM calls WHERE account = $1 AND id = $2")
+        .bind(key.0.as_str())
+        .bind(key.1.to_string())
+        .fetch_one(&mut *conn)
+        .await?;
     let plan: CallPlan = of_json("call plan", row.read("plan")?)?;
     let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
     let digits = plan.callee.international().unwrap_or_default();

@@ -215,6 +215,31 @@ pub(super) fn object(required: &[&str], members: Value) -> Value {
     json!({"type": "object", "required": required, "properties": members})
 }
 
+/// Shapes of rules, deny lists, consents and verdicts.
+fn rules_schemas() -> Value {
+    let (text, whole, time) =
+        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
+    let consents = json!({"type": "array", "items": {"$ref": "#/components/schemas/Consent"}});
+    let verdict = object(
+        &["stage", "at", "evidence"],
+        json!({"stage": text, "at": time, "refusal": text, "evidence": {"type": "object"}}),
+    );
+    json!({
+        "Rules": shape(&serde_json::to_value(callwright_domain::policy::Rules::default()).unwrap_or_default()),
+        "RulesShown": object(&["rules", "effective"], json!({
+            "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
+        "Deny": object(&[], json!({"reason": text})),
+        "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
+        "Imported": object(&["read", "added", "invalid"], json!({
+            "read": whole, "added": whole, "invalid": whole,
+            "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
+        "Consent": object(&["scope", "source"], json!({
+            "number": text, "scope": text, "source": text, "wording": text, "given_at": time, "revoked_at": time})),
+        "Consents": object(&["consents"], json!({ "consents": consents })),
+        "Verdicts": object(&["verdicts"], json!({"verdicts": {"type": "array", "items": verdict}})),
+    })
+}
+
 fn schemas() -> Value {
     let (text, whole, time) =
         (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
@@ -247,22 +272,6 @@ fn schemas() -> Value {
             "number": text, "trunk": text, "trunks": {"type": "array", "items": text, "description":
                 "Several trunks instead of one: the next is tried when one fails before anybody can have been rung"},
             "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
-        "Rules": shape(&serde_json::to_value(callwright_domain::policy::Rules::default()).unwrap_or_default()),
-        "RulesShown": object(&["rules", "effective"], json!({
-            "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
-        "Deny": object(&[], json!({"reason": text})),
-        "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
-        "Imported": object(&["read", "added", "invalid"], json!({
-            "read": whole, "added": whole, "invalid": whole,
-            "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
-        "Consent": object(&["scope", "source"], json!({
-            "number": text, "scope": text, "source": text, "wording": text, "given_at": time, "revoked_at": time})),
-        "Consents": object(&["consents"], json!({"consents": of("Consent")})),
-        "Verdicts": object(&["verdicts"], json!({"verdicts": {"type": "array", "items": object(
-            &["stage", "at", "evidence"],
-            json!({"stage": text, "at": time, "refusal": text, "evidence": {"type": "object"}}))}})),
-        "Number": object(&["trunk"], json!({
-            "number": text, "trunk": text, "status": {"enum": ["active", "disabled"]}, "max_calls": whole})),
         "Numbers": object(&["numbers"], json!({"numbers": of("Number")})),
         "Trunk": object(&["host"], json!({
             "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,
@@ -294,6 +303,11 @@ fn schemas() -> Value {
     });
     for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})) {
         all[name] = schema;
+    }
+    if let Value::Object(rules) = rules_schemas() {
+        for (name, schema) in rules {
+            all[name] = schema;
+        }
     }
     all
 }
