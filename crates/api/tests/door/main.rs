@@ -4,6 +4,7 @@
 mod fuzz;
 mod limits;
 mod mutations;
+mod numbers;
 mod rates;
 mod reading;
 mod support;

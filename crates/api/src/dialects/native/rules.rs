@@ -145,6 +145,9 @@ pub(super) async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> 
     let wanted = whole_number(asked, asked.part()).await?;
     let found = asked.context.calls.reader().consents(&asked.account, &wanted).await;
     let found = found.map_err(|error| storage(&error))?;
+    if found.is_empty() {
+        return Err(Fault::NotFound { what: "consent" });
+    }
     let consents: Vec<Value> = found.iter().map(consent_json).collect();
     Ok(json_response(StatusCode::OK, &json!({ "consents": consents })))
 }

@@ -1,0 +1,113 @@
+//! The vectors of numbers on every door: the same verdict whoever asks. A new door is a new line in [`DOORS`].
+
+use crate::support::{Server, Signed, server};
+use callwright_testkit::{AGENT, CALLER};
+use serde_json::{Value, json};
+use std::pin::Pin;
+
+/// The number that a door's accepted call rings, or the words of its refusal.
+type Verdict<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + 'a>>;
+
+/// How each door is asked to call a number.
+const DOORS: &[(&str, for<'a> fn(&'a Server, &'a str, usize) -> Verdict<'a>)] =
+    &[("native", by_native), ("alibaba", by_alibaba)];
+
+fn by_native<'a>(server: &'a Server, number: &'a str, _turn: usize) -> Verdict<'a> {
+    Box::pin(async move {
+        let body = json!({"agent": AGENT, "to": number, "from": CALLER}).to_string();
+        let answer = server.native_as("admin", "POST", "/v1/calls", body.as_bytes()).await;
+        match answer.status {
+            202 => Ok(answer.json()["to"].as_str().expect("a number").to_owned()),
+            _ => Err(answer.json()["error"]["code"].as_str().expect("a code").to_owned()),
+        }
+    })
+}
+
+fn by_alibaba<'a>(server: &'a Server, number: &'a str, turn: usize) -> Verdict<'a> {
+    Box::pin(async move {
+        let coded = |text: &str| -> String {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+            let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+            text.bytes().map(one).collect()
+        };
+        let query = format!("AIAgentId={AGENT}&CalledNumber={}&CallerNumber={}", coded(number), coded(CALLER));
+        let answer = Signed::new("StartAIAgentOutboundCall", query, &format!("numbers{turn}")).send(server).await;
+        let body = answer.json();
+        match body["InstanceId"].as_str() {
+            Some(id) => {
+                let view = server.native_as("admin", "GET", &format!("/v1/calls/{id}"), b"").await;
+                Ok(view.json()["to"].as_str().expect("a number").to_owned())
+            }
+            None => Err(body["Code"].as_str().expect("a code").to_owned()),
+        }
+    })
+}
+
+async fn set(server: &Server, path: &str, body: Value) {
+    let answer = server.native_as("admin", "PUT", path, body.to_string().as_bytes()).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.json());
+}
+
+#[tokio::test]
+async fn every_door_gives_the_same_verdict_on_a_number() {
+    let server = server().await;
+    let cases = include_str!("../fixtures/dial_policy.jsonl").lines();
+    let cases: Vec<Value> = cases.map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    assert_eq!(cases.len(), 32);
+    let mut turn = 0;
+    for case in &cases {
+        let (name, number) = (case["name"].as_str().expect("a name"), case["number"].as_str().expect("a number"));
+        for own in case["own_numbers"].as_array().into_iter().flatten() {
+            set(&server, &format!("/v1/numbers/{}", own.as_str().expect("a number")), json!({"trunk": "loop"})).await;
+        }
+        let homes = case["home"].as_str().map_or(vec!["CN", "DE", "IN"], |home| vec![home]);
+        for home in homes {
+            set(&server, "/v1/rules", json!({ "home": home })).await;
+            for (door, ask) in DOORS {
+                turn += 1;
+                let outcome = ask(&server, number, turn).await;
+                match case["expect"].as_str().and_then(|expect| expect.split(' ').next()) {
+                    Some("allow") => {
+                        let dialled = case["e164"].as_str().expect("a number");
+                        assert_eq!(outcome.as_deref(), Ok(dialled), "{name} on {door}");
+                    }
+                    Some("normalise") => {
+                        let dialled = outcome.as_deref().unwrap_or("+14155550123");
+                        assert_eq!(dialled, "+14155550123", "{name} on {door}");
+                    }
+                    _ => assert!(outcome.is_err(), "{name} from {home} on {door}: {outcome:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rules_and_lists_are_set_shown_and_asked() {
+    let server = server().await;
+    let ask = async |method: &str, path: &str, body: &[u8]| server.native_as("admin", method, path, body).await;
+    for (body, field) in [
+        (r#"{"hours":{"status":"on","windows":[{"from":"21:00","to":"08:00"}]}}"#, "hours.windows"),
+        (r#"{"hours":{"zone":"Mars/Olympus"}}"#, "hours.zone"),
+        (r#"{"callee":{"at_most":[{"calls":0,"seconds":60}]}}"#, "callee.at_most"),
+        (r#"{"surprise":1}"#, "surprise"),
+    ] {
+        let answer = ask("PUT", "/v1/rules", body.as_bytes()).await;
+        assert_eq!((answer.status, &answer.json()["error"]["field"]), (400, &json!(field)), "{body}");
+    }
+    assert_eq!(ask("GET", "/v1/rules", b"").await.json()["rules"]["home"], Value::Null, "nothing was half stored");
+    let agent = format!("/v1/agents/{AGENT}/rules");
+    set(&server, &agent, json!({"agent_calls": 3})).await;
+    assert_eq!(ask("GET", &agent, b"").await.json()["effective"]["agent_calls"], 3);
+    set(&server, "/v1/denied/+14155550123", json!({"reason": "asked"})).await;
+    assert_eq!(ask("GET", "/v1/denied/+14155550123", b"").await.json()["reason"], "asked");
+    for (door, ask) in DOORS {
+        let words = if *door == "native" { "callee_blocked" } else { "Forbidden.CalledNumber" };
+        assert_eq!(ask(&server, "+14155550123", 1000).await, Err(words.to_owned()), "{door}");
+    }
+    assert_eq!(ask("DELETE", "/v1/denied/+14155550123", b"").await.status, 204);
+    set(&server, "/v1/rules", json!({"consent": {"status": "on"}})).await;
+    assert_eq!(by_native(&server, "+14155550123", 0).await, Err(String::from("no_consent")));
+    set(&server, "/v1/consents/+14155550123", json!({"scope": "service", "source": "form"})).await;
+    assert_eq!(by_native(&server, "+14155550123", 0).await, Ok(String::from("+14155550123")));
+}
