@@ -8,9 +8,11 @@ use std::pin::Pin;
 /// The number that a door's accepted call rings, or the words of its refusal.
 type Verdict<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + 'a>>;
 
-/// How each door is asked to call a number.
-const DOORS: &[(&str, for<'a> fn(&'a Server, &'a str, usize) -> Verdict<'a>)] =
-    &[("native", by_native), ("alibaba", by_alibaba)];
+/// Asks a door to call a number; the turn makes the request different from the others.
+type Ask = for<'a> fn(&'a Server, &'a str, usize) -> Verdict<'a>;
+
+/// How each door is asked.
+const DOORS: &[(&str, Ask)] = &[("native", by_native), ("alibaba", by_alibaba)];
 
 fn by_native<'a>(server: &'a Server, number: &'a str, _turn: usize) -> Verdict<'a> {
     Box::pin(async move {

@@ -67,6 +67,7 @@ enum Operation {
     MakeKey,
     DeleteKey,
     Campaign(campaigns::Action),
+    Rules(rules::Action),
     ListWebhooks,
     MakeWebhook,
     ShowWebhook,
@@ -78,18 +79,6 @@ enum Operation {
     ShowAttempts,
     ReplayDelivery,
     ReplayFailed,
-    ShowRules,
-    PutRules,
-    ShowAgentRules,
-    PutAgentRules,
-    ShowDenied,
-    Deny,
-    Allow,
-    ImportDenied,
-    ShowConsents,
-    PutConsent,
-    RevokeConsent,
-    Verdicts,
     Health,
     Ready,
     Metrics,
@@ -175,18 +164,43 @@ static ROUTES: &[Route] = &[
         Operation::ReplayDelivery,
         Some(Scope::ConfigWrite),
     ),
-    route(Method::GET, &["v1", "rules"], Operation::ShowRules, Some(Scope::ConfigRead)),
-    route(Method::PUT, &["v1", "rules"], Operation::PutRules, Some(Scope::ConfigWrite)),
-    route(Method::GET, &["v1", "agents", "*", "rules"], Operation::ShowAgentRules, Some(Scope::ConfigRead)),
-    route(Method::PUT, &["v1", "agents", "*", "rules"], Operation::PutAgentRules, Some(Scope::ConfigWrite)),
-    route(Method::POST, &["v1", "denied"], Operation::ImportDenied, Some(Scope::ConfigWrite)),
-    route(Method::GET, &["v1", "denied", "*"], Operation::ShowDenied, Some(Scope::ConfigRead)),
-    route(Method::PUT, &["v1", "denied", "*"], Operation::Deny, Some(Scope::ConfigWrite)),
-    route(Method::DELETE, &["v1", "denied", "*"], Operation::Allow, Some(Scope::ConfigWrite)),
-    route(Method::GET, &["v1", "consents", "*"], Operation::ShowConsents, Some(Scope::ConfigRead)),
-    route(Method::PUT, &["v1", "consents", "*"], Operation::PutConsent, Some(Scope::ConfigWrite)),
-    route(Method::DELETE, &["v1", "consents", "*"], Operation::RevokeConsent, Some(Scope::ConfigWrite)),
-    route(Method::GET, &["v1", "calls", "*", "verdicts"], Operation::Verdicts, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "rules"], Operation::Rules(rules::Action::ShowRules), Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "rules"], Operation::Rules(rules::Action::PutRules), Some(Scope::ConfigWrite)),
+    route(
+        Method::GET,
+        &["v1", "agents", "*", "rules"],
+        Operation::Rules(rules::Action::ShowAgentRules),
+        Some(Scope::ConfigRead),
+    ),
+    route(
+        Method::PUT,
+        &["v1", "agents", "*", "rules"],
+        Operation::Rules(rules::Action::PutAgentRules),
+        Some(Scope::ConfigWrite),
+    ),
+    route(Method::POST, &["v1", "denied"], Operation::Rules(rules::Action::ImportDenied), Some(Scope::ConfigWrite)),
+    route(Method::GET, &["v1", "denied", "*"], Operation::Rules(rules::Action::ShowDenied), Some(Scope::ConfigRead)),
+    route(Method::PUT, &["v1", "denied", "*"], Operation::Rules(rules::Action::Deny), Some(Scope::ConfigWrite)),
+    route(Method::DELETE, &["v1", "denied", "*"], Operation::Rules(rules::Action::Allow), Some(Scope::ConfigWrite)),
+    route(
+        Method::GET,
+        &["v1", "consents", "*"],
+        Operation::Rules(rules::Action::ShowConsents),
+        Some(Scope::ConfigRead),
+    ),
+    route(Method::PUT, &["v1", "consents", "*"], Operation::Rules(rules::Action::PutConsent), Some(Scope::ConfigWrite)),
+    route(
+        Method::DELETE,
+        &["v1", "consents", "*"],
+        Operation::Rules(rules::Action::RevokeConsent),
+        Some(Scope::ConfigWrite),
+    ),
+    route(
+        Method::GET,
+        &["v1", "calls", "*", "verdicts"],
+        Operation::Rules(rules::Action::Verdicts),
+        Some(Scope::CallsRead),
+    ),
     route(Method::GET, &["healthz"], Operation::Health, None),
     route(Method::GET, &["readyz"], Operation::Ready, None),
     route(Method::GET, &["metrics"], Operation::Metrics, None),
@@ -290,6 +304,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::MakeKey => configuration::make_key(&asked).await,
         Operation::DeleteKey => configuration::delete_key(&asked).await,
         Operation::Campaign(action) => campaigns::serve(action, &asked).await,
+        Operation::Rules(action) => rules::serve(action, &asked).await,
         Operation::ListWebhooks => webhooks::list(&asked).await,
         Operation::MakeWebhook => webhooks::make(&asked).await,
         Operation::ShowWebhook => webhooks::show(&asked).await,
@@ -301,18 +316,6 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::ShowAttempts => webhooks::attempts(&asked).await,
         Operation::ReplayDelivery => webhooks::replay_one(&asked).await,
         Operation::ReplayFailed => webhooks::replay_failed(&asked).await,
-        Operation::ShowRules => rules::show(&asked).await,
-        Operation::PutRules => rules::put(&asked).await,
-        Operation::ShowAgentRules => rules::show_of_agent(&asked).await,
-        Operation::PutAgentRules => rules::put_of_agent(&asked).await,
-        Operation::ShowDenied => rules::show_denied(&asked).await,
-        Operation::Deny => rules::deny(&asked).await,
-        Operation::Allow => rules::allow(&asked).await,
-        Operation::ImportDenied => rules::import_denied(&asked).await,
-        Operation::ShowConsents => rules::show_consents(&asked).await,
-        Operation::PutConsent => rules::put_consent(&asked).await,
-        Operation::RevokeConsent => rules::revoke_consent(&asked).await,
-        Operation::Verdicts => rules::verdicts(&asked).await,
         Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
     }
 }
@@ -369,18 +372,7 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::ShowAttempts
         | Operation::ReplayDelivery
         | Operation::ReplayFailed
-        | Operation::ShowRules
-        | Operation::PutRules
-        | Operation::ShowAgentRules
-        | Operation::PutAgentRules
-        | Operation::ShowDenied
-        | Operation::Deny
-        | Operation::Allow
-        | Operation::ImportDenied
-        | Operation::ShowConsents
-        | Operation::PutConsent
-        | Operation::RevokeConsent
-        | Operation::Verdicts => Err(Fault::Internal),
+        | Operation::Rules(_) => Err(Fault::Internal),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the route table and what is said here about each operation. Says nothing that the
 //! code does not do: a test holds it against the table.
 
-use super::{Operation, ROUTES, Route, campaigns};
+use super::{Operation, ROUTES, Route, campaigns, rules};
 use serde_json::{Map, Value, json};
 
 /// What is said about one operation.
@@ -85,26 +85,7 @@ const fn about(operation: Operation) -> Words {
         Operation::ReplayFailed => {
             words("replayFailed", "Tell every failed delivery again", Some("ReplayFailed"), "202", Some("Replayed"))
         }
-        Operation::ShowRules => words("showRules", "Show the account's rules", None, "200", Some("RulesShown")),
-        Operation::PutRules => words("putRules", "Replace the rules", Some("Rules"), "200", Some("RulesShown")),
-        Operation::ShowAgentRules => words("showAgentRules", "Show an agent's rules", None, "200", Some("RulesShown")),
-        Operation::PutAgentRules => words(
-            "putAgentRules",
-            "Replace what an agent changes in the rules",
-            Some("Rules"),
-            "200",
-            Some("RulesShown"),
-        ),
-        Operation::ShowDenied => words("showDenied", "Show a number on the deny list", None, "200", Some("Denied")),
-        Operation::Deny => words("deny", "Put a number on the deny list", Some("Deny"), "200", Some("Denied")),
-        Operation::Allow => words("allow", "Take a number off the deny list", None, "204", None),
-        Operation::ImportDenied => {
-            words("importDenied", "Put the numbers of a text/csv body on the deny list", None, "200", Some("Imported"))
-        }
-        Operation::ShowConsents => words("showConsents", "Show a number's consents", None, "200", Some("Consents")),
-        Operation::PutConsent => words("putConsent", "Record a consent", Some("Consent"), "200", Some("Consent")),
-        Operation::RevokeConsent => words("revokeConsent", "Take a number's consents back", None, "204", None),
-        Operation::Verdicts => words("verdicts", "Why a call was placed or refused", None, "200", Some("Verdicts")),
+        Operation::Rules(action) => rules::about(action),
         Operation::Health => words("health", "Whether the process answers", None, "200", None),
         Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
         Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
@@ -215,31 +196,6 @@ pub(super) fn object(required: &[&str], members: Value) -> Value {
     json!({"type": "object", "required": required, "properties": members})
 }
 
-/// Shapes of rules, deny lists, consents and verdicts.
-fn rules_schemas() -> Value {
-    let (text, whole, time) =
-        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
-    let consents = json!({"type": "array", "items": {"$ref": "#/components/schemas/Consent"}});
-    let verdict = object(
-        &["stage", "at", "evidence"],
-        json!({"stage": text, "at": time, "refusal": text, "evidence": {"type": "object"}}),
-    );
-    json!({
-        "Rules": shape(&serde_json::to_value(callwright_domain::policy::Rules::default()).unwrap_or_default()),
-        "RulesShown": object(&["rules", "effective"], json!({
-            "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
-        "Deny": object(&[], json!({"reason": text})),
-        "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
-        "Imported": object(&["read", "added", "invalid"], json!({
-            "read": whole, "added": whole, "invalid": whole,
-            "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
-        "Consent": object(&["scope", "source"], json!({
-            "number": text, "scope": text, "source": text, "wording": text, "given_at": time, "revoked_at": time})),
-        "Consents": object(&["consents"], json!({ "consents": consents })),
-        "Verdicts": object(&["verdicts"], json!({"verdicts": {"type": "array", "items": verdict}})),
-    })
-}
-
 fn schemas() -> Value {
     let (text, whole, time) =
         (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
@@ -301,13 +257,8 @@ fn schemas() -> Value {
         "ReplayFailed": object(&["since"], json!({"since": time})),
         "Replayed": object(&["replayed"], json!({"replayed": whole})),
     });
-    for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})) {
+    for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})).into_iter().chain(rules::schemas()) {
         all[name] = schema;
-    }
-    if let Value::Object(rules) = rules_schemas() {
-        for (name, schema) in rules {
-            all[name] = schema;
-        }
     }
     all
 }
@@ -380,7 +331,7 @@ fn causes() -> Vec<Value> {
 }
 
 /// The schema of a value's shape: what its members are, by example of the default.
-fn shape(value: &Value) -> Value {
+pub(super) fn shape(value: &Value) -> Value {
     match value {
         Value::Object(members) => {
             let shapes: Map<_, _> = members.iter().map(|(name, value)| (name.clone(), shape(value))).collect();

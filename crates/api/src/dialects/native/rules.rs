@@ -2,6 +2,7 @@
 //! verdicts that were given.
 
 use super::decode::{Object, invalid, number};
+use super::openapi::{Words, object, shape, words};
 use super::{Asked, json_response, no_content};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
@@ -11,27 +12,88 @@ use callwright_domain::policy::rules::effective;
 use callwright_domain::{AgentId, CallId, PhoneNumber};
 use callwright_store::{Denial, Listed, StoreError, StoredConsent};
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Longest text that says why or how.
 const MAX_WORDS: usize = 200;
 /// Bad lines of an import that are told one by one.
 const TOLD_LINES: usize = 100;
 
-pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
+/// An operation of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    ShowRules,
+    PutRules,
+    ShowAgentRules,
+    PutAgentRules,
+    ShowDenied,
+    Deny,
+    Allow,
+    ImportDenied,
+    ShowConsents,
+    PutConsent,
+    RevokeConsent,
+    Verdicts,
+}
+
+/// Carries an operation out.
+pub(super) async fn serve(action: Action, asked: &Asked<'_>) -> Result<Response, Fault> {
+    match action {
+        Action::ShowRules => show(asked).await,
+        Action::PutRules => put(asked).await,
+        Action::ShowAgentRules => show_of_agent(asked).await,
+        Action::PutAgentRules => put_of_agent(asked).await,
+        Action::ShowDenied => show_denied(asked).await,
+        Action::Deny => deny(asked).await,
+        Action::Allow => allow(asked).await,
+        Action::ImportDenied => import_denied(asked).await,
+        Action::ShowConsents => show_consents(asked).await,
+        Action::PutConsent => put_consent(asked).await,
+        Action::RevokeConsent => revoke_consent(asked).await,
+        Action::Verdicts => verdicts(asked).await,
+    }
+}
+
+/// What is said about an operation.
+pub(super) const fn about(action: Action) -> Words {
+    match action {
+        Action::ShowRules => words("showRules", "Show the account's rules", None, "200", Some("RulesShown")),
+        Action::PutRules => words("putRules", "Replace the rules", Some("Rules"), "200", Some("RulesShown")),
+        Action::ShowAgentRules => words("showAgentRules", "Show an agent's rules", None, "200", Some("RulesShown")),
+        Action::PutAgentRules => words(
+            "putAgentRules",
+            "Replace what an agent changes in the rules",
+            Some("Rules"),
+            "200",
+            Some("RulesShown"),
+        ),
+        Action::ShowDenied => words("showDenied", "Show a number on the deny list", None, "200", Some("Denied")),
+        Action::Deny => words("deny", "Put a number on the deny list", Some("Deny"), "200", Some("Denied")),
+        Action::Allow => words("allow", "Take a number off the deny list", None, "204", None),
+        Action::ImportDenied => {
+            words("importDenied", "Put the numbers of a text/csv body on the deny list", None, "200", Some("Imported"))
+        }
+        Action::ShowConsents => words("showConsents", "Show a number's consents", None, "200", Some("Consents")),
+        Action::PutConsent => words("putConsent", "Record a consent", Some("Consent"), "200", Some("Consent")),
+        Action::RevokeConsent => words("revokeConsent", "Take a number's consents back", None, "204", None),
+        Action::Verdicts => words("verdicts", "Why a call was placed or refused", None, "200", Some("Verdicts")),
+    }
+}
+
+async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
     shown(asked, None).await
 }
 
-pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
     stored(asked, None).await
 }
 
-pub(super) async fn show_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn show_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let agent = agent(asked).await?;
     shown(asked, Some(&agent)).await
 }
 
-pub(super) async fn put_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn put_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let agent = agent(asked).await?;
     stored(asked, Some(&agent)).await
 }
@@ -65,7 +127,7 @@ async fn agent(asked: &Asked<'_>) -> Result<AgentId, Fault> {
     found.map(|_| id).ok_or_else(none)
 }
 
-pub(super) async fn show_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn show_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let list = Listed::Of(asked.account.clone());
     let found = asked.context.calls.reader().denial(&list, &wanted).await.map_err(|error| storage(&error))?;
@@ -74,7 +136,7 @@ pub(super) async fn show_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
     Ok(json_response(StatusCode::OK, &body))
 }
 
-pub(super) async fn deny(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn deny(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let mut body = Object::of(asked.request)?;
     let reason = body.text("reason", MAX_WORDS)?.unwrap_or_default();
@@ -84,7 +146,7 @@ pub(super) async fn deny(asked: &Asked<'_>) -> Result<Response, Fault> {
     show_denied(asked).await
 }
 
-pub(super) async fn allow(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn allow(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let gone = asked.context.calls.configure().allow(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
     if gone { Ok(no_content()) } else { Err(Fault::NotFound { what: "number" }) }
@@ -92,7 +154,7 @@ pub(super) async fn allow(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 /// A file of numbers, one a line, with a reason after a comma if there is one. What can be read is put on the list, and
 /// what cannot is told by its line: a number that should not be called must not be called because of its neighbour.
-pub(super) async fn import_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn import_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = "text/csv";
     let kind = asked.request.header("content-type").unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
@@ -141,7 +203,7 @@ async fn added(asked: &Asked<'_>, denials: Vec<Denial>) -> Result<u64, Fault> {
     configure.deny(&asked.account, denials, asked.request.received).await.map_err(|error| storage(&error))
 }
 
-pub(super) async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let found = asked.context.calls.reader().consents(&asked.account, &wanted).await;
     let found = found.map_err(|error| storage(&error))?;
@@ -152,7 +214,7 @@ pub(super) async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> 
     Ok(json_response(StatusCode::OK, &json!({ "consents": consents })))
 }
 
-pub(super) async fn put_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn put_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let mut body = Object::of(asked.request)?;
     let consent = StoredConsent {
@@ -172,7 +234,7 @@ pub(super) async fn put_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
     Ok(json_response(StatusCode::OK, &consent_json(&consent)))
 }
 
-pub(super) async fn revoke_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn revoke_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let configure = asked.context.calls.configure();
     let revoked = configure.revoke_consent(&asked.account, &wanted, asked.request.received).await;
@@ -183,7 +245,7 @@ pub(super) async fn revoke_consent(asked: &Asked<'_>) -> Result<Response, Fault>
     }
 }
 
-pub(super) async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
+async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
     let call: CallId = asked.part().parse().map_err(|_| Fault::NotFound { what: "call" })?;
     let found = asked.context.calls.reader().verdicts(&asked.account, call).await.map_err(|error| storage(&error))?;
     if found.is_empty() {
@@ -196,6 +258,32 @@ pub(super) async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
         })
         .collect();
     Ok(json_response(StatusCode::OK, &json!({ "verdicts": verdicts })))
+}
+
+/// Shapes of rules, deny lists, consents and verdicts.
+pub(super) fn schemas() -> Map<String, Value> {
+    let (text, whole, time) =
+        (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "string", "format": "date-time"}));
+    let consents = json!({"type": "array", "items": {"$ref": "#/components/schemas/Consent"}});
+    let verdict = object(
+        &["stage", "at", "evidence"],
+        json!({"stage": text, "at": time, "refusal": text, "evidence": {"type": "object"}}),
+    );
+    let all = json!({
+        "Rules": shape(&serde_json::to_value(callwright_domain::policy::Rules::default()).unwrap_or_default()),
+        "RulesShown": object(&["rules", "effective"], json!({
+            "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
+        "Deny": object(&[], json!({"reason": text})),
+        "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
+        "Imported": object(&["read", "added", "invalid"], json!({
+            "read": whole, "added": whole, "invalid": whole,
+            "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
+        "Consent": object(&["scope", "source"], json!({
+            "number": text, "scope": text, "source": text, "wording": text, "given_at": time, "revoked_at": time})),
+        "Consents": object(&["consents"], json!({ "consents": consents })),
+        "Verdicts": object(&["verdicts"], json!({"verdicts": {"type": "array", "items": verdict}})),
+    });
+    if let Value::Object(all) = all { all } else { Map::new() }
 }
 
 /// What a number on a list needs, because it is looked up as it is dialled.
