@@ -14,6 +14,8 @@ pub enum AliasKind {
     Application,
     /// Calls to many callees.
     Task,
+    /// A caller number: its inner id is the number as it is dialled.
+    Number,
 }
 
 impl AliasKind {
@@ -24,6 +26,7 @@ impl AliasKind {
             Self::Agent => "agent",
             Self::Application => "application",
             Self::Task => "task",
+            Self::Number => "number",
         }
     }
 }

@@ -57,6 +57,7 @@ macro_rules! dialects {
 dialects! { // order = order of asking `claims`; the last one claims everything
     alibaba,
     tencent,
+    happyrobot,
     native,
 }
 

@@ -2,6 +2,7 @@
 //! secrets, and what is read back.
 
 mod fuzz;
+mod happyrobot;
 mod limits;
 mod mutations;
 mod numbers;

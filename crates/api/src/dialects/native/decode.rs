@@ -21,18 +21,9 @@ pub(super) struct Object {
 impl Object {
     /// Reads the body of a request. An empty body is an object without members.
     pub(super) fn of(request: &Request) -> Result<Self, Fault> {
-        let content_type = request.header("content-type").unwrap_or("application/json");
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::MediaType { wanted: "application/json" });
-        }
-        if request.body.iter().all(u8::is_ascii_whitespace) {
+        let Some(value) = json_body(request)? else {
             return Ok(Self { members: Map::new(), taken: Vec::new() });
-        }
-        check_depth(&request.body)?;
-        let value: Value = serde_json::from_slice(&request.body).map_err(|error| Fault::Malformed {
-            rule: format!("the body is not valid JSON: line {}, column {}", error.line(), error.column()),
-        })?;
+        };
         match value {
             Value::Object(members) => Ok(Self { members, taken: Vec::new() }),
             _ => Err(Fault::Malformed { rule: String::from("the body must be a JSON object") }),
@@ -142,8 +133,25 @@ impl Object {
     }
 }
 
+/// The body of a request as JSON; none: there is no body.
+pub(in crate::dialects) fn json_body(request: &Request) -> Result<Option<Value>, Fault> {
+    let content_type = request.header("content-type").unwrap_or("application/json");
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Fault::MediaType { wanted: "application/json" });
+    }
+    if request.body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(None);
+    }
+    check_depth(&request.body)?;
+    let value = serde_json::from_slice(&request.body).map_err(|error| Fault::Malformed {
+        rule: format!("the body is not valid JSON: line {}, column {}", error.line(), error.column()),
+    })?;
+    Ok(Some(value))
+}
+
 /// A fault of one field.
-pub(super) fn invalid(field: &str, rule: &str) -> Fault {
+pub(in crate::dialects) fn invalid(field: &str, rule: &str) -> Fault {
     Fault::Invalid { field: field.to_owned(), rule: rule.to_owned() }
 }
 
@@ -153,7 +161,7 @@ pub(super) fn number(field: &str, text: &str) -> Result<PhoneNumber, Fault> {
 }
 
 /// A moment of a field.
-pub(super) fn moment(field: &str, text: &str) -> Result<Moment, Fault> {
+pub(in crate::dialects) fn moment(field: &str, text: &str) -> Result<Moment, Fault> {
     let parsed: Result<jiff::Timestamp, _> = text.parse();
     parsed
         .map(|timestamp| Moment(timestamp.as_millisecond()))

@@ -6,7 +6,7 @@ use super::{Asked, json_response};
 use crate::dialects;
 use crate::fault::Fault;
 use crate::http::Response;
-use callwright_domain::AgentId;
+use callwright_domain::{AgentId, PhoneNumber};
 use callwright_store::{Alias, AliasKind, StoreError};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -48,8 +48,9 @@ pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
     body.end()?;
     let found = dialects::all().iter().find(|known| known.name() == dialect);
     let found = found.ok_or_else(|| invalid("dialect", "must be one of this server's dialects"))?;
-    let kind = [AliasKind::Agent, AliasKind::Application].into_iter().find(|known| known.word() == kind);
-    let kind = kind.ok_or_else(|| invalid("kind", "must be agent or application"))?;
+    let kind =
+        [AliasKind::Agent, AliasKind::Application, AliasKind::Number].into_iter().find(|known| known.word() == kind);
+    let kind = kind.ok_or_else(|| invalid("kind", "must be agent, application or number"))?;
     found.id_rule(kind, &outer).map_err(|rule| invalid("id", rule))?;
     match kind {
         AliasKind::Application if inner != asked.account.as_str() => {
@@ -59,6 +60,14 @@ pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
             let agent = AgentId::new(inner.as_str()).map_err(|why| invalid("names", &why.to_string()))?;
             let stored = asked.context.calls.reader().agent(&asked.account, &agent).await;
             stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "agent" })?;
+        }
+        AliasKind::Number => {
+            let number = PhoneNumber::parse(&inner).map_err(|why| invalid("names", &why.to_string()))?;
+            if number.dial() != inner {
+                return Err(invalid("names", "must be the number as GET /v1/numbers shows it"));
+            }
+            let stored = asked.context.calls.reader().number(&asked.account, &number).await;
+            stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "number" })?;
         }
         AliasKind::Application | AliasKind::Call | AliasKind::Task => {}
     }

@@ -14,7 +14,7 @@ mod told;
 mod webhooks;
 
 pub(super) use calls::recording_of;
-pub(super) use decode::scope_word;
+pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
 
 use super::Dialect;
@@ -429,7 +429,7 @@ fn methods(path: &[&str]) -> &'static str {
 }
 
 /// The request's bearer key, when it is honoured and may do this. Which of its parts was wrong is not told.
-async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Result<ApiKey, Fault> {
+pub(super) async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Result<ApiKey, Fault> {
     let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
     let (id, secret) = token.and_then(|token| token.rsplit_once('.')).ok_or(Fault::Unauthenticated)?;
     let id = KeyId::new(id).map_err(|_| Fault::Unauthenticated)?;
@@ -445,7 +445,7 @@ async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Res
     Ok(key)
 }
 
-fn json_response(status: StatusCode, body: &Value) -> Response {
+pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

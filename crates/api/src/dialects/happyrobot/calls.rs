@@ -1,0 +1,262 @@
+//! Operations on calls: show, list, stop, cancel, transcript, recording.
+
+use super::Asked;
+use super::ids::{self, find_call, storage};
+use super::view::{self, STATUSES};
+use super::words::Complaint;
+use crate::dialects::native::{self, invalid, moment};
+use crate::fault::Fault;
+use crate::http::{Context, Request, Response};
+use crate::sign;
+use callwright_domain::access::KeyStatus;
+use callwright_domain::{KeyId, Moment, Scope};
+use callwright_engine::HangUp;
+use callwright_store::{CallFilter, CallView, Stage};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Calls on a page unless asked otherwise, and at most.
+const PAGE: (u32, u32) = (50, 200);
+/// Most calls that are looked through for filters that the database does not know.
+const MAX_SCANNED: usize = 10_000;
+/// How long a link to a recording holds.
+const LIFE: Duration = Duration::from_secs(60 * 60);
+/// Where recordings are fetched from.
+pub(super) const RECORDINGS: &str = "/api/v1/recordings/";
+/// Filters over what calls here never have.
+const NOT_FILTERED: [&str; 4] = ["tags", "models", "ratings", "transfer_contact_email"];
+
+async fn find(asked: &Asked<'_>, id: &str) -> Result<CallView, Fault> {
+    find_call(asked.context, &asked.key.account, id).await
+}
+
+fn shown(asked: &Asked<'_>, call: &CallView) -> Value {
+    view::call(call, &asked.book, asked.request.received)
+}
+
+/// GET /calls/{id}.
+pub(super) async fn show(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    Ok(shown(asked, &find(asked, id).await?))
+}
+
+/// POST /calls/{id}/stop.
+pub(super) async fn stop(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    let found = find(asked, id).await?;
+    asked.context.calls.hang_up(&asked.key.account, found.plan.id, HangUp::Now).await?;
+    show(asked, id).await
+}
+
+/// POST /calls/{id}/cancel: only before it is dialled.
+pub(super) async fn cancel(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    match Stage::from(find(asked, id).await?.state) {
+        Stage::Queued | Stage::Ended => stop(asked, id).await,
+        Stage::Dialing | Stage::Ringing | Stage::Talking | Stage::Transferring => {
+            Err(Complaint::bad("the call has begun; POST /calls/{id}/stop ends it"))
+        }
+    }
+}
+
+/// GET /calls/{id}/transcript.
+pub(super) async fn transcript(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    let found = find(asked, id).await?;
+    let journal = asked.context.calls.reader().journal(&asked.key.account, found.plan.id, 0, u32::MAX).await;
+    let journal = journal.map_err(|error| storage(&error))?;
+    Ok(json!({
+        "id": ids::made(&asked.key.account, "transcript", &found.plan.id.to_string()),
+        "organization_id": asked.book.organization(),
+        "call_id": asked.book.call(found.plan.id),
+        "start_time": view::beginning(&found).millis().div_euclid(1000),
+        "messages": view::messages(&found, &journal),
+    }))
+}
+
+/// GET /calls/{id}/recording: a link that needs no key.
+pub(super) async fn recording(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    let found = find(asked, id).await?;
+    if found.recording.is_none() {
+        return Err(Fault::NotFound { what: "recording" }.into());
+    }
+    let path = format!("{RECORDINGS}{id}");
+    let until = asked.request.received.after(LIFE).millis() / 1000;
+    let signature = sign::hmac_sha256_hex(asked.key.secret.expose(), &signed(&path, until));
+    let host = asked.request.header("host").unwrap_or_default();
+    let scheme = if asked.request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    Ok(json!({"url": format!("{scheme}://{host}{path}?key={}&until={until}&signature={signature}", asked.key.id)}))
+}
+
+fn signed(path: &str, until: i64) -> String {
+    format!("happyrobot\nGET\n{path}\n{until}")
+}
+
+/// Answers such a link. Taking the key away takes its links away.
+pub(super) async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> {
+    let part = |name: &str| {
+        let found = form_urlencoded::parse(request.query.as_bytes()).find(|(given, _)| given == name);
+        found.map(|(_, value)| value.into_owned()).ok_or(Fault::Unauthenticated)
+    };
+    let id = KeyId::new(part("key")?).map_err(|_| Fault::Unauthenticated)?;
+    let until: i64 = part("until")?.parse().map_err(|_| Fault::Unauthenticated)?;
+    let found = context.calls.reader().key(&id).await.map_err(|error| storage(&error))?;
+    let key = found.filter(|key| key.status == KeyStatus::Active).ok_or(Fault::Unauthenticated)?;
+    let ours = sign::hmac_sha256_hex(key.secret.expose(), &signed(&request.path, until));
+    if !sign::same(&ours, &part("signature")?) || request.received > Moment(until.saturating_mul(1000)) {
+        return Err(Fault::Unauthenticated);
+    }
+    if !key.permits(Scope::CallsRead) {
+        return Err(Fault::Forbidden { scope: native::scope_word(Scope::CallsRead) });
+    }
+    let outer = request.path.strip_prefix(RECORDINGS).unwrap_or_default();
+    native::recording_of(request, context, &find_call(context, &key.account, outer).await?)
+}
+
+/// What a list is asked for.
+struct Wanted {
+    filter: CallFilter,
+    statuses: Vec<String>,
+    campaigns: Vec<String>,
+    use_cases: Vec<String>,
+    search: Option<String>,
+    outbound: bool,
+    oldest_first: bool,
+    skip: usize,
+    limit: u32,
+}
+
+/// GET /calls.
+pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Complaint> {
+    let wanted = wanted(asked)?;
+    let (calls, count) = match (wanted.outbound, wanted.is_plain()) {
+        (false, _) => (Vec::new(), 0),
+        (true, true) => counted(asked, &wanted).await?,
+        (true, false) => scanned(asked, &wanted).await?,
+    };
+    ids::keep(asked.context, &asked.book, &calls).await?;
+    let page = wanted.skip / wanted.limit as usize + 1;
+    let calls: Vec<Value> = calls.iter().map(|call| shown(asked, call)).collect();
+    Ok(json!({"calls": calls, "count": count, "currentPage": page}))
+}
+
+impl Wanted {
+    /// Whether the database can answer alone.
+    const fn is_plain(&self) -> bool {
+        self.statuses.is_empty() && self.campaigns.is_empty() && self.use_cases.is_empty() && self.search.is_none()
+    }
+
+    fn takes(&self, asked: &Asked<'_>, call: &CallView) -> bool {
+        let among = |list: &[String], word: &str| list.is_empty() || list.iter().any(|known| known == word);
+        let campaign = || view::memo(call)["campaign_id"].as_str().unwrap_or_default().to_owned();
+        let found = |text: &String| [&call.plan.callee, &call.plan.caller].iter().any(|n| n.dial().contains(text));
+        among(&self.statuses, view::status(call, asked.request.received))
+            && among(&self.use_cases, &asked.book.agent(&call.plan.agent_id))
+            && (self.campaigns.is_empty() || among(&self.campaigns, &campaign()))
+            && self.search.as_ref().is_none_or(found)
+    }
+}
+
+fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
+    let given: Vec<(String, String)> = form_urlencoded::parse(asked.request.query.as_bytes()).into_owned().collect();
+    let part = |name: &str| {
+        let found = given.iter().find(|(given, value)| given == name && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
+    };
+    if let Some(name) = NOT_FILTERED.into_iter().find(|name| part(name).is_some()) {
+        return Err(Complaint::unsupported(&format!("the filter {name}")));
+    }
+    let words = |name: &str| -> Vec<String> {
+        part(name).into_iter().flat_map(|list| list.split(',')).map(|word| word.trim().to_owned()).collect()
+    };
+    let statuses = words("statuses");
+    if !statuses.iter().all(|status| STATUSES.contains(&status.as_str())) {
+        return Err(invalid("statuses", &format!("must be among {}", STATUSES.join(", "))).into());
+    }
+    let word = |name: &str, known: [&str; 2]| match part(name) {
+        None => Ok(None),
+        Some(word) if known.contains(&word) => Ok(Some(word == known[0])),
+        Some(_) => Err(invalid(name, &format!("must be {} or {}", known[0], known[1]))),
+    };
+    let number = |name: &str, or: u32, most: u32| match part(name) {
+        None => Ok(or),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|n| *n <= most)
+            .ok_or_else(|| invalid(name, &format!("must be a whole number of at most {most}"))),
+    };
+    let limit = number("limit", PAGE.0, PAGE.1)?.max(1);
+    let skip = number("skip", 0, 1_000_000)? as usize;
+    let since = part("from").map(|text| day("from", text, false)).transpose()?;
+    let until = part("to").map(|text| day("to", text, true)).transpose()?;
+    let search = part("search").map(|text| text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect());
+    if search.as_ref().is_some_and(String::is_empty) {
+        return Err(
+            invalid("search", "must be a telephone number or a part of one: calls here have no extraction").into()
+        );
+    }
+    Ok(Wanted {
+        filter: CallFilter { since, until, ..CallFilter::default() },
+        statuses,
+        campaigns: words("campaigns"),
+        use_cases: words("use_cases"),
+        search,
+        outbound: word("type", ["Outbound", "Inbound"])?.unwrap_or(true),
+        oldest_first: word("sort", ["asc", "desc"])?.unwrap_or(false),
+        skip,
+        limit,
+    })
+}
+
+/// A day or a moment; the end of a day is the next one's beginning.
+fn day(name: &str, text: &str, ends: bool) -> Result<Moment, Fault> {
+    let Ok(day) = text.parse::<jiff::civil::Date>() else { return moment(name, text) };
+    if text.contains('T') {
+        return moment(name, text);
+    }
+    let rule = "must be a date such as 2024-01-01, or a time such as 2024-01-01T01:01:01Z";
+    let day = if ends { day.tomorrow() } else { Ok(day) };
+    let begin = day.and_then(|day| day.in_tz("UTC")).map_err(|_| invalid(name, rule))?;
+    Ok(Moment(begin.timestamp().as_millisecond()))
+}
+
+/// A page that the database finds.
+async fn counted(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, usize), Fault> {
+    let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
+    let count = reader.count_calls(account, &wanted.filter).await.map_err(|error| storage(&error))?;
+    let (skip, limit) = (wanted.skip as u64, u64::from(wanted.limit));
+    let (offset, size) = match wanted.oldest_first {
+        false => (skip, limit),
+        true => (count.saturating_sub(skip + limit), limit.min(count.saturating_sub(skip))),
+    };
+    let mut calls = Vec::new();
+    if size > 0 {
+        let size = u32::try_from(size).unwrap_or(wanted.limit);
+        calls = reader.calls_at(account, &wanted.filter, offset, size).await.map_err(|error| storage(&error))?;
+    }
+    if wanted.oldest_first {
+        calls.reverse();
+    }
+    Ok((calls, usize::try_from(count).unwrap_or(usize::MAX)))
+}
+
+/// A page of what is found by looking at each call.
+async fn scanned(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, usize), Complaint> {
+    let (mut found, mut seen, mut after) = (Vec::new(), 0, None::<String>);
+    loop {
+        let reader = asked.context.calls.reader();
+        let page = reader.calls(&asked.key.account, &wanted.filter, after.as_deref(), PAGE.1).await;
+        let page = page.map_err(|error| storage(&error))?;
+        seen += page.items.len();
+        found.extend(page.items.into_iter().filter(|call| wanted.takes(asked, call)));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+        if seen >= MAX_SCANNED {
+            return Err(Complaint::bad("too many calls to look through; narrow them with from and to"));
+        }
+    }
+    if wanted.oldest_first {
+        found.reverse();
+    }
+    let count = found.len();
+    Ok((found.into_iter().skip(wanted.skip).take(wanted.limit as usize).collect(), count))
+}

@@ -1,0 +1,283 @@
+//! HappyRobot's dialect over a real socket: the listed attacks on it, and what its users read back.
+
+use crate::support::{Answer, OTHER_AGENT, OTHER_NUMBER, SECRET, Server, key_with, server};
+use callwright_domain::Scope;
+use callwright_testkit::{AGENT, CALLER};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const CALLEE: &str = "+15550123";
+
+async fn ask(server: &Server, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let headers = format!("authorization: Bearer admin.{SECRET}\r\nContent-Type: application/json\r\n{headers}");
+    server.send(method, &format!("/api/v1/{path}"), &headers, body.as_bytes()).await
+}
+
+async fn get(server: &Server, path: &str) -> Value {
+    let answer = ask(server, "GET", path, "", &Value::Null).await;
+    assert_eq!(answer.status, 200, "{path}: {}", answer.json());
+    answer.json()
+}
+
+fn message(answer: &Answer) -> String {
+    let json = answer.json();
+    assert_eq!(json.as_object().map(serde_json::Map::len), Some(1), "{json}");
+    json["message"].as_str().expect("the vendor's envelope").to_owned()
+}
+
+/// The id under which the account's own thing is called, as `GET /v1/ids` prints it.
+async fn id_as(server: &Server, key: &str, names: &str) -> String {
+    let ids = server.native_as(key, "GET", "/v1/ids", b"").await.json();
+    let all = ids["ids"].as_array().expect("ids").clone();
+    let found = all.iter().find(|id| id["dialect"] == "happyrobot" && id["names"] == names);
+    found.and_then(|id| id["id"].as_str()).unwrap_or_else(|| panic!("{names}: {ids}")).to_owned()
+}
+
+async fn request(server: &Server) -> Value {
+    json!({
+        "number_id": id_as(server, "admin", CALLER).await,
+        "phone_number": CALLEE,
+        "use_case_id": id_as(server, "admin", AGENT).await,
+    })
+}
+
+/// Whether there is such a case; panics when it fails.
+pub(crate) async fn case(name: &str, server: &Server) -> bool {
+    let body = request(server).await;
+    let text = body.to_string();
+    let with = |authorization: &str| format!("Authorization: {authorization}\r\n");
+    let dial = |headers: String| {
+        let text = text.clone();
+        async move { server.send("POST", "/api/v1/dial/outbound", &headers, text.as_bytes()).await }
+    };
+    match name {
+        "bearer-empty" => {
+            for empty in ["Bearer", "Bearer ", "", "Basic YTpi"] {
+                let answer = dial(with(empty)).await;
+                assert_eq!((answer.status, message(&answer).is_empty()), (401, false), "{empty}");
+            }
+            assert_eq!(dial(String::new()).await.status, 401);
+        }
+        "bearer-prefix-of-key" => {
+            let whole = format!("admin.{SECRET}");
+            for length in [whole.len() - 1, whole.len() - 2, 6] {
+                assert_eq!(dial(with(&format!("Bearer {}", &whole[..length]))).await.status, 401);
+            }
+        }
+        "bearer-in-query" => {
+            let target = format!("/api/v1/dial/outbound?api_key=admin.{SECRET}");
+            assert_eq!(server.send("POST", &target, "", text.as_bytes()).await.status, 401);
+        }
+        "idempotency-same-key-same-body" => {
+            let key = "Idempotency-Key: happy-same\r\n";
+            let first = ask(server, "POST", "dial/outbound", key, &body).await.json();
+            let again = ask(server, "POST", "dial/outbound", key, &body).await.json();
+            assert_eq!((&first["id"], first["id"].as_str().map(str::len)), (&again["id"], Some(24)));
+        }
+        "idempotency-same-key-other-body" => {
+            let key = "Idempotency-Key: happy-other\r\n";
+            assert_eq!(ask(server, "POST", "dial/outbound", key, &body).await.status, 200);
+            let mut other = body.clone();
+            other["phone_number"] = json!("+15550199");
+            assert_eq!(ask(server, "POST", "dial/outbound", key, &other).await.status, 409);
+            let found = get(server, "calls?search=15550199").await;
+            assert_eq!(found["count"], 0);
+        }
+        "idempotency-concurrent-50" => {
+            let key = "Idempotency-Key: happy-fifty\r\n";
+            let all = (0..50).map(|_| ask(server, "POST", "dial/outbound", key, &body));
+            let answers = futures_util::future::join_all(all).await;
+            let ids: BTreeSet<String> = answers.iter().map(|answer| answer.json()["id"].to_string()).collect();
+            assert_eq!(ids.len(), 1, "{ids:?}");
+        }
+        "idempotency-key-256" => {
+            let key = |length| format!("Idempotency-Key: {}\r\n", "k".repeat(length));
+            assert_eq!(ask(server, "POST", "dial/outbound", &key(256), &body).await.status, 400);
+            assert_eq!(ask(server, "POST", "dial/outbound", &key(255), &body).await.status, 200);
+        }
+        "happyrobot-foreign-agent-id" => {
+            let theirs = id_as(server, crate::support::OTHER_KEY, OTHER_AGENT).await;
+            for name in ["use_case_id", "agent_id", "prompt_id", "model_id"] {
+                let with = |id: &str| {
+                    let mut body = body.clone();
+                    body[name] = json!(id);
+                    body
+                };
+                let foreign = ask(server, "POST", "dial/outbound", "", &with(&theirs)).await;
+                let random = ask(server, "POST", "dial/outbound", "", &with("65f000000000000000000000")).await;
+                assert_eq!((foreign.status, &foreign.body), (404, &random.body), "{name}");
+            }
+        }
+        "happyrobot-foreign-caller-number" => {
+            let mut foreign = body.clone();
+            foreign["number_id"] = json!(id_as(server, crate::support::OTHER_KEY, OTHER_NUMBER).await);
+            let answer = ask(server, "POST", "dial/outbound", "", &foreign).await;
+            assert_eq!((answer.status, message(&answer).as_str()), (404, "no number with this id exists"));
+        }
+        _ => return false,
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_call_comes_back_as_it_was_asked_for() {
+    let server = server().await;
+    let mut body = request(&server).await;
+    let more = json!({
+        "metadata": {"clientId": "123", "deep": {"list": [1, null]}}, "params": {"name": "Ann", "age": 7},
+        "campaign_id": "spring sale", "language": "es-MX", "max_duration_mins": 3, "model": "Fast",
+        "agent_id": body["use_case_id"], "prompt_id": body["use_case_id"], "model_id": body["use_case_id"],
+        "voice_id": body["use_case_id"], "scheduled_for": "2099-01-01T01:01:01Z", "no such member": 1,
+    });
+    body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+    let answer = ask(&server, "POST", "dial/outbound", "", &body).await;
+    let call = answer.json();
+    assert_eq!(answer.status, 200, "{call}");
+    for name in ["id", "organization_id"] {
+        assert_eq!(call[name].as_str().map(str::len), Some(24), "{name}");
+    }
+    assert_eq!(call["metadata"]["custom"], body["metadata"]);
+    assert_eq!((&call["metadata"]["from"], &call["metadata"]["to"]), (&json!(CALLER), &json!(CALLEE)));
+    assert_eq!((&call["params"], &call["campaign_id"]), (&body["params"], &body["campaign_id"]));
+    assert_eq!((&call["language"], &call["use_case"]["id"]), (&json!("es-MX"), &body["use_case_id"]));
+    assert_eq!((&call["max_duration_mins"], &call["status"]), (&json!(3), &json!("Scheduled")));
+    assert_eq!((&call["type"], &call["provider"]), (&json!("Outbound"), &json!("Twilio")));
+    let id = call["id"].as_str().expect("an id");
+    assert_eq!(get(&server, &format!("calls/{id}")).await, call);
+    // Every parameter reached the call that will be made.
+    let kept = server.native("GET", "/v1/calls", &Value::Null).await.json()["calls"][0]["id"].clone();
+    let kept = kept.as_str().expect("an id").parse().expect("ours");
+    let view = server.node.calls().reader().call(&server.node.account(), kept).await.expect("read").expect("there");
+    assert_eq!((view.plan.agent.limits.max_duration_s, view.plan.agent.language.as_str()), (180, "es-MX"));
+    assert_eq!(view.plan.variables["age"], "7");
+    assert_eq!(view.plan.due.millis(), 4_070_912_461_000);
+    let transcript = get(&server, &format!("calls/{id}/transcript")).await;
+    assert_eq!((&transcript["call_id"], &transcript["messages"]), (&call["id"], &json!([])));
+    assert_eq!(ask(&server, "GET", &format!("calls/{id}/recording"), "", &Value::Null).await.status, 404);
+    let cancelled = ask(&server, "POST", &format!("calls/{id}/cancel"), "", &Value::Null).await;
+    assert_eq!(cancelled.status, 200);
+    assert_eq!(get(&server, &format!("calls/{id}")).await["status"], "Canceled");
+    assert_eq!(ask(&server, "POST", &format!("calls/{id}/stop"), "", &Value::Null).await.status, 400);
+}
+
+#[tokio::test]
+async fn mistakes_are_named_in_the_vendors_envelope() {
+    let server = server().await;
+    let good = request(&server).await;
+    for (name, value, status, words) in [
+        ("number_id", Value::Null, 400, "number_id is missing"),
+        ("number_id", json!(7), 400, "number_id is not valid"),
+        ("phone_number", Value::Null, 400, "phone_number is missing"),
+        ("phone_number", json!("sip:x@y"), 400, "phone_number is not valid"),
+        ("use_case_id", json!("x"), 404, "no use case"),
+        ("assistant_id", json!(7), 400, "assistant_id"),
+        ("voice_id", json!("nobody"), 404, "no voice"),
+        ("language", json!("tlh"), 400, "language"),
+        ("model", json!("Slow"), 400, "model"),
+        ("metadata", json!("x"), 400, "metadata"),
+        ("scheduled_for", json!("tomorrow"), 400, "scheduled_for"),
+        ("max_duration_mins", json!(0), 400, "max_duration_mins"),
+        ("campaign_id", json!(1), 400, "campaign_id"),
+    ] {
+        let mut body = good.clone();
+        body[name] = value;
+        let answer = ask(&server, "POST", "dial/outbound", "", &body).await;
+        let said = message(&answer);
+        assert!(answer.status == status && said.contains(words), "{name}: {} {said}", answer.status);
+        let batch = ask(&server, "POST", "dial/outbound-batched", "", &json!([good, body])).await;
+        assert!(message(&batch).starts_with("[1]: "), "{name}");
+    }
+    assert_eq!(get(&server, "calls").await["count"], 0, "no call was made");
+    for (method, path, status) in [
+        ("POST", "tools", 501),
+        ("POST", "calls/65f000000000000000000000/notes", 501),
+        ("GET", "calls?tags=x", 501),
+        ("GET", "calls?statuses=Sleeping", 400),
+        ("GET", "nothing", 404),
+        ("GET", "calls/65f000000000000000000000", 404),
+        ("POST", "dial/outbound", 400),
+    ] {
+        let answer = ask(&server, method, path, "", &Value::Null).await;
+        assert_eq!(answer.status, status, "{path}: {}", message(&answer));
+    }
+    let headers = format!("Authorization: Bearer {}.{SECRET}\r\n", key_with(Scope::CallsRead));
+    let answer = server.send("POST", "/api/v1/dial/outbound", &headers, b"{}").await;
+    assert_eq!((answer.status, message(&answer).is_empty()), (403, false));
+}
+
+#[tokio::test]
+async fn many_calls_are_made_together_and_found_by_every_filter() {
+    let server = server().await;
+    let good = request(&server).await;
+    let element = |number: &str, campaign: &str| {
+        let mut body = good.clone();
+        body["phone_number"] = json!(number);
+        body["campaign_id"] = json!(campaign);
+        body["scheduled_for"] = json!("2099-01-01T00:00:00Z");
+        body
+    };
+    let batch = json!([element("+15550001", "a"), element("+15550002", "b")]);
+    let made = ask(&server, "POST", "dial/outbound-batched", "", &batch).await;
+    assert_eq!(made.status, 200, "{}", made.json());
+    let to = |call: &Value| call["metadata"]["to"].clone();
+    assert_eq!(made.json().as_array().expect("a list").iter().map(to).collect::<Vec<_>>(), ["+15550001", "+15550002"]);
+    let mut body = good.clone();
+    body["calls"] = json!([[
+        {"phone_number": "+15550003", "scheduled_date": "2099-01-01", "scheduled_time": "01:01:01", "timezone": "UTC", "fruit": "fig"},
+        {"phone_number": "+15550004", "max_duration_mins": 2},
+    ]]);
+    body["campaign_name"] = json!("c");
+    body["staggered_interval_minutes"] = json!(60);
+    let made = ask(&server, "POST", "dial/scheduled", "", &body).await.json();
+    let calls = made["createdCalls"].as_array().unwrap_or_else(|| panic!("{made}")).clone();
+    assert_eq!(
+        (&calls[0]["scheduled_for"], &calls[0]["params"]["fruit"]),
+        (&json!("2099-01-01T01:01:01Z"), &json!("fig"))
+    );
+    assert_eq!((&calls[1]["max_duration_mins"], &calls[1]["status"]), (&json!(2), &json!("Scheduled")));
+    body["csv_file"] = json!("eA==");
+    assert_eq!(ask(&server, "POST", "dial/scheduled", "", &body).await.status, 501);
+    let id = good["use_case_id"].as_str().expect("an id");
+    for (query, count, shown) in [
+        (String::from("limit=2"), 4, 2),
+        (String::from("limit=3&skip=3"), 4, 1),
+        (String::from("type=Inbound"), 0, 0),
+        (String::from("type=Outbound&sort=asc"), 4, 4),
+        (String::from("statuses=Scheduled,In%20progress"), 4, 4),
+        (String::from("statuses=No%20answer"), 0, 0),
+        (String::from("campaigns=a,c"), 3, 3),
+        (String::from("search=5550002"), 1, 1),
+        (format!("use_cases={id}&limit=1"), 4, 1),
+        (String::from("from=2026-11-21&to=2026-11-21"), 4, 4),
+        (String::from("to=2026-11-20"), 0, 0),
+    ] {
+        let list = get(&server, &format!("calls?{query}")).await;
+        assert_eq!((&list["count"], list["calls"].as_array().map(Vec::len)), (&json!(count), Some(shown)), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn ids_are_found_and_given() {
+    let server = server().await;
+    let number = id_as(&server, "admin", CALLER).await;
+    let numbers = get(&server, "numbers").await;
+    assert_eq!((&numbers[0]["id"], &numbers[0]["number"]), (&json!(number), &json!(CALLER)));
+    assert_eq!(get(&server, &format!("numbers/{number}")).await, numbers[0]);
+    let case = id_as(&server, "admin", AGENT).await;
+    assert_eq!(get(&server, "use-cases").await[0]["id"], json!(case));
+    assert_eq!(get(&server, "agents").await[0]["id"], json!(case));
+    // The id that some code has already takes the made one's place.
+    let mine = "65f0a1b2c3d4e5f60718293a";
+    for (kind, names) in [("agent", AGENT), ("number", CALLER)] {
+        let body = json!({"dialect": "happyrobot", "kind": kind, "id": mine, "names": names});
+        assert_eq!(server.native("PUT", "/v1/ids", &body).await.status, 200, "{kind}");
+    }
+    let body = json!({"number_id": mine, "phone_number": CALLEE, "use_case_id": mine});
+    assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.json()["use_case"]["id"], mine);
+    let body = json!({"number_id": number, "phone_number": CALLEE});
+    assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.status, 404);
+    // Without a use case, the account's only one is meant.
+    let body = json!({"number_id": mine, "phone_number": CALLEE});
+    assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.json()["use_case"]["id"], mine);
+}
