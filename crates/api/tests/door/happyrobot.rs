@@ -235,7 +235,8 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
         (&calls[0]["scheduled_for"], &calls[0]["params"]["fruit"]),
         (&json!("2099-01-01T01:01:01Z"), &json!("fig"))
     );
-    assert_eq!((&calls[1]["max_duration_mins"], &calls[1]["status"]), (&json!(2), &json!("Scheduled")));
+    assert_eq!((&calls[0]["status"], &calls[1]["max_duration_mins"]), (&json!("Scheduled"), &json!(2)));
+    assert_eq!(calls[1]["scheduled_for"], "2026-11-21T03:29:27Z", "an hour after the first");
     body["csv_file"] = json!("eA==");
     assert_eq!(ask(&server, "POST", "dial/scheduled", "", &body).await.status, 501);
     let id = good["use_case_id"].as_str().expect("an id");
@@ -244,7 +245,7 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
         (String::from("limit=3&skip=3"), 4, 1),
         (String::from("type=Inbound"), 0, 0),
         (String::from("type=Outbound&sort=asc"), 4, 4),
-        (String::from("statuses=Scheduled,In%20progress"), 4, 4),
+        (String::from("statuses=Scheduled,Transferred&campaigns=a,b"), 2, 2),
         (String::from("statuses=No%20answer"), 0, 0),
         (String::from("campaigns=a,c"), 3, 3),
         (String::from("search=5550002"), 1, 1),

@@ -1,0 +1,87 @@
+"""Code written for HappyRobot's dial API, as plain HTTP: a real call to a SIPp callee, its hooks, transcript and recording."""
+
+import http.server
+import json
+import threading
+import unittest
+import urllib.request
+
+import harness
+
+LOOSE = '[webhooks]\nplain_http = "on"\nallow_private = "on"\n'
+CALLER, CALLEE = "+15550100", "+15550123"
+
+
+class Receiver:
+    """Keeps what the hooks of a use case tell."""
+
+    def __enter__(self):
+        told = self.told = []
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                told.append((self.headers["X-Hook-Key"], body))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class HappyRobot(unittest.TestCase):
+    def ask(self, server, method, path, body=None):
+        return server.must(method, f"/api/v1/{path}", body)
+
+    def test_a_call_from_the_request_to_its_hooks(self):
+        with harness.server(LOOSE) as server, Receiver() as receiver, \
+                harness.Sipp("ok-answer-wait-bye.xml") as trunk:
+            server.trunk("sipp", trunk.port)
+            server.number(CALLER, "sipp")
+            server.agent()
+            number = self.ask(server, "GET", "numbers")[0]
+            case = self.ask(server, "GET", "use-cases")[0]
+            hook = {"url": receiver.url, "headers": [{"key": "X-Hook-Key", "value": "mine"}]}
+            self.ask(server, "PATCH", f"use-cases/{case['id']}", {"hooks": [hook]})
+            call = self.ask(server, "POST", "dial/outbound", {
+                "number_id": number["id"], "phone_number": CALLEE, "use_case_id": case["id"],
+                "metadata": {"clientId": "123"}, "params": None})
+            self.assertEqual(call["metadata"]["custom"], {"clientId": "123"})
+            seen = {call["status"]}
+
+            def over():
+                view = self.ask(server, "GET", f"calls/{call['id']}")
+                seen.add(view["status"])
+                return view if view["status"] == "Completed" else None
+
+            ended = harness.wait_for("end of the call", over, 30)
+            self.assertIn("In progress", seen)
+            self.assertGreater(ended["duration"], 0)
+            messages = self.ask(server, "GET", f"calls/{call['id']}/transcript")["messages"]
+            self.assertIn("front desk", messages[0]["content"])
+            link = lambda: server.api("GET", f"/api/v1/calls/{call['id']}/recording")
+            harness.wait_for("recording", lambda: link()[0] == 200)
+            with urllib.request.urlopen(link()[1]["url"], timeout=10) as answer:
+                self.assertEqual(answer.read(4), b"RIFF")
+            harness.wait_for("both events", lambda: len(receiver.told) == 2)
+            self.assertEqual([(key, body["type"]) for key, body in receiver.told], [("mine", "start"), ("mine", "end")])
+            for _, body in receiver.told:
+                self.assertEqual((body["call"]["id"], body["call"]["use_case"]["id"]), (call["id"], case["id"]))
+                self.assertEqual((body["call"]["metadata"]["from"], body["call"]["metadata"]["to"]), (CALLER, CALLEE))
+            end = receiver.told[1][1]
+            self.assertEqual((end["call"]["status"], end["content"]["messages"]), ("Completed", messages))
+            self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
