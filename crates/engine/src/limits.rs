@@ -65,6 +65,8 @@ pub const BYE_GRACE: Duration = Duration::from_millis(200);
 /// Pieces of a greeting that is made while the telephone rings. *Wait*: a piece is 20 to 200 ms, and the first phrase is
 /// short.
 pub const GREETING_PIECES: usize = 256;
+/// Pause before a voice that had too much to do is asked for the greeting again, while it rings.
+pub const GREETING_AGAIN: Duration = Duration::from_millis(300);
 /// Wait for a phrase's first sound, all vendors of a chain together; then the phrase has failed. People ask "hello?"
 /// after four seconds, and three such phrases with the apology must fit in fifteen.
 pub const VOICE_FIRST_SOUND: Duration = Duration::from_secs(3);

@@ -102,15 +102,15 @@ impl Breaker {
     /// It failed.
     pub fn failed(&self, error: &ProviderError, now: Instant) {
         self.with(|inner| match error.kind {
-            // The next question may be a better one.
-            ErrorKind::Rejected => {}
+            // The next question may be a better one; and who has too much to do is well.
+            ErrorKind::Rejected | ErrorKind::Saturated => {}
             ErrorKind::RateLimited => {
                 let until = now + error.retry_after.unwrap_or(SHORTEST_REST);
                 inner.state = State::Resting { until, wished: true };
             }
             // Asking again at once cannot help.
             ErrorKind::Unauthorised | ErrorKind::Missing | ErrorKind::Protocol => inner.open(now),
-            ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Internal | ErrorKind::Saturated => {
+            ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Internal => {
                 inner.failures.push_back(now);
                 inner.failures.retain(|failure| now.duration_since(*failure) <= WINDOW);
                 let probing = matches!(inner.state, State::Probing { .. });
