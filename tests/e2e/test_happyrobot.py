@@ -48,7 +48,7 @@ class HappyRobot(unittest.TestCase):
                 harness.Sipp("ok-answer-wait-bye.xml") as trunk:
             server.trunk("sipp", trunk.port)
             server.number(CALLER, "sipp")
-            server.agent()
+            server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 4})
             number = self.ask(server, "GET", "numbers")[0]
             case = self.ask(server, "GET", "use-cases")[0]
             hook = {"url": receiver.url, "headers": [{"key": "X-Hook-Key", "value": "mine"}]}
@@ -57,18 +57,14 @@ class HappyRobot(unittest.TestCase):
                 "number_id": number["id"], "phone_number": CALLEE, "use_case_id": case["id"],
                 "metadata": {"clientId": "123"}, "params": None})
             self.assertEqual(call["metadata"]["custom"], {"clientId": "123"})
-            seen = {call["status"]}
-
-            def over():
-                view = self.ask(server, "GET", f"calls/{call['id']}")
-                seen.add(view["status"])
-                return view if view["status"] == "Completed" else None
-
-            ended = harness.wait_for("end of the call", over, 30)
-            self.assertIn("In progress", seen)
+            show = lambda: self.ask(server, "GET", f"calls/{call['id']}")
+            said = lambda: self.ask(server, "GET", f"calls/{call['id']}/transcript")["messages"]
+            harness.wait_for("the greeting", lambda: any("How can I help" in line["content"] for line in said()))
+            self.assertEqual(show()["status"], "In progress")
+            self.ask(server, "POST", f"calls/{call['id']}/stop")
+            ended = harness.wait_for("end of the call", lambda: (view := show())["status"] == "Completed" and view)
             self.assertGreater(ended["duration"], 0)
-            messages = self.ask(server, "GET", f"calls/{call['id']}/transcript")["messages"]
-            self.assertIn("front desk", messages[0]["content"])
+            messages = said()
             link = lambda: server.api("GET", f"/api/v1/calls/{call['id']}/recording")
             harness.wait_for("recording", lambda: link()[0] == 200)
             with urllib.request.urlopen(link()[1]["url"], timeout=10) as answer:
