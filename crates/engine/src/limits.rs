@@ -70,6 +70,8 @@ pub const GREETING_AGAIN: Duration = Duration::from_millis(300);
 /// Wait for a phrase's first sound, all vendors of a chain together; then the phrase has failed. People ask "hello?"
 /// after four seconds, and three such phrases with the apology must fit in fifteen.
 pub const VOICE_FIRST_SOUND: Duration = Duration::from_secs(3);
+/// Pause before a voice that had too much to do is asked for the same phrase again, within [`VOICE_FIRST_SOUND`].
+pub const VOICE_AGAIN: Duration = Duration::from_millis(100);
 /// Longest pause in the middle of a phrase's sound; a little more than the vendors' own and their chain's.
 pub const VOICE_STALL: Duration = Duration::from_secs(3);
 /// Due calls that may wait on this node for a trunk's pace or channel. *Leave in the store*: the rest is claimed as these go.

@@ -15,6 +15,8 @@ use tokio::time::sleep;
 pub enum VoiceFault {
     /// An error instead of sound.
     Fail,
+    /// It says that it has too much to do.
+    Busy,
     /// Neither sound nor error.
     Hang,
     /// The task behind the phrase panics.
@@ -111,6 +113,7 @@ async fn hum(
     let last = match fault {
         VoiceFault::None => Ok(TtsEvent::Done),
         VoiceFault::Fail => Err(ProviderError::new("tone voice", ErrorKind::Internal, "failed as told")),
+        VoiceFault::Busy => Err(ProviderError::new("tone voice", ErrorKind::Saturated, "busy as told")),
         VoiceFault::Hang => std::future::pending().await,
         VoiceFault::Panic => panic!("the synthesiser's task panics, as it was told to"),
     };

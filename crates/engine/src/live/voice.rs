@@ -2,7 +2,7 @@
 //! next one being synthesised while the last is still playing. A task of its own, so that a full playout queue holds up
 //! the voice and nobody else; dropping the [`Voice`] silences it at once.
 
-use crate::limits::{VOICE_FIRST_SOUND, VOICE_PHRASES, VOICE_REPORTS, VOICE_STALL};
+use crate::limits::{VOICE_AGAIN, VOICE_FIRST_SOUND, VOICE_PHRASES, VOICE_REPORTS, VOICE_STALL};
 use crate::tasks::Tasks;
 use callwright_conversation::PhraseId;
 use callwright_conversation::vocabulary::TtsEvent;
@@ -13,7 +13,7 @@ use callwright_providers::{ErrorKind, ProviderError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What came from the voice.
@@ -153,18 +153,15 @@ impl Speaker {
 
     async fn speak(&self, phrase: Phrase) -> Result<(), ProviderError> {
         let line = &self.line;
-        let mut stream = match phrase.made {
-            Some(made) => made,
-            None => line.synthesiser.speak(line.request(phrase.text)),
-        };
         let gone = || ProviderError::new("playout", ErrorKind::Unreachable, "the leg is closed");
+        let hangs = || {
+            let detail = "the synthesiser gave no sign of life";
+            ProviderError::new(line.synthesiser.name(), ErrorKind::Timeout, detail)
+        };
+        let begun = timeout(VOICE_FIRST_SOUND, self.begin(phrase.text, phrase.made));
+        let (mut stream, mut event) = begun.await.map_err(|_| hangs())?;
         let mut sounded = false;
         loop {
-            let patience = if sounded { VOICE_STALL } else { VOICE_FIRST_SOUND };
-            let Ok(event) = timeout(patience, stream.events.recv()).await else {
-                let hangs = "the synthesiser gave no sign of life";
-                return Err(ProviderError::new(line.synthesiser.name(), ErrorKind::Timeout, hangs));
-            };
             match event {
                 Some(Ok(TtsEvent::Audio(mut pcm))) => {
                     amplify(&mut pcm, line.settings.volume);
@@ -183,10 +180,29 @@ impl Speaker {
                     return Err(ProviderError::new(line.synthesiser.name(), ErrorKind::Protocol, silent));
                 }
             }
+            event = timeout(VOICE_STALL, stream.events.recv()).await.map_err(|_| hangs())?;
         }
         match phrase.id {
             Some(id) => line.leg.mark(id.number()).await.map_err(|_| gone()),
             None => Ok(()),
+        }
+    }
+
+    /// The phrase's stream and its first event. A voice that has too much to do is asked again: it is late, not broken.
+    async fn begin(
+        &self,
+        text: String,
+        made: Option<TtsStream>,
+    ) -> (TtsStream, Option<Result<TtsEvent, ProviderError>>) {
+        let request = self.line.request(text);
+        let mut stream = made.unwrap_or_else(|| self.line.synthesiser.speak(request.clone()));
+        loop {
+            let first = stream.events.recv().await;
+            if !matches!(&first, Some(Err(error)) if error.kind == ErrorKind::Saturated) {
+                return (stream, first);
+            }
+            sleep(VOICE_AGAIN).await;
+            stream = self.line.synthesiser.speak(request.clone());
         }
     }
 }

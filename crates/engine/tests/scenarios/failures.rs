@@ -62,6 +62,22 @@ async fn ears_whose_task_panics_are_replaced() {
 }
 
 #[tokio::test]
+async fn a_voice_that_has_too_much_to_do_is_late_not_broken() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["hi there agent"]);
+    let brain = ScriptedBrain::new().on("hi", [Reply::say("Fine.")]);
+    // More refusals than a call survives failures, first while it rings and then in the conversation.
+    let busy = [VoiceFault::Busy; 4];
+    let voice = ToneVoice::new(ms(10)).with_faults([&busy[..], &[VoiceFault::None], &busy].concat());
+    let node = NodeBuilder::to(&callee).ears(&ears).brain(&brain).voice(&voice).start().await;
+    let (call, _line) = greeted(&node, &mut callee).await;
+    node.wait_for(call, "the answer", said("Fine.")).await;
+    let events = node.events(call).await;
+    assert_eq!(count(&events, trouble("voice")), 0, "{events:?}");
+    assert_eq!(voice.spoken().iter().filter(|text| *text == "Fine.").count(), 5);
+}
+
+#[tokio::test]
 async fn a_model_that_fails_once_is_asked_again_with_an_apology() {
     let mut callee = Callee::start(Plan::answer()).await;
     let ears = ScriptedEars::new(["hi there agent"]);

@@ -13,6 +13,8 @@ use tokio::sync::oneshot;
 /// Urgent jobs that may wait. Beyond it the answer is [`ErrorKind::Saturated`]: at some 50 ms a job, one more would
 /// be seconds late.
 pub(crate) const URGENT_CAP: usize = 32;
+/// Words that may wait to be recognised, beside the urgent jobs. The callee has said them: late is better than never.
+pub(crate) const OWED_CAP: usize = 128;
 /// Guesses that may wait; beyond it the guess is skipped, the next one replaces it anyway.
 pub(crate) const CASUAL_CAP: usize = 4;
 /// Most worker threads, whatever the machine: each holds its own copy of the networks, some 150 MB.
@@ -25,6 +27,8 @@ type Job = Box<dyn FnOnce(&mut Bench) + Send>;
 pub(crate) enum Urgency {
     /// A caller or callee waits in silence for it.
     Urgent,
+    /// The same, and it cannot be asked again.
+    Owed,
     /// A guess at unfinished speech.
     Casual,
 }
@@ -114,6 +118,7 @@ impl Workers {
             let mut queues = self.shared.queues();
             let (queue, cap) = match urgency {
                 Urgency::Urgent => (&mut queues.urgent, URGENT_CAP),
+                Urgency::Owed => (&mut queues.urgent, URGENT_CAP + OWED_CAP),
                 Urgency::Casual => (&mut queues.casual, CASUAL_CAP),
             };
             if queue.len() >= cap || self.threads == 0 {

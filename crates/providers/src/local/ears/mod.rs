@@ -163,7 +163,7 @@ impl Listening {
                 self.guess = None;
                 let audio: Arc<[f32]> = audio.into();
                 let heard = Arc::clone(&audio);
-                let words = self.workers.submit(Urgency::Urgent, move |bench| bench.ears()?.words(&heard))?;
+                let words = self.workers.submit(Urgency::Owed, move |bench| bench.ears()?.words(&heard))?;
                 // The words come without an opinion when the machine is busy or the model is not installed.
                 let opinion = || self.workers.submit(Urgency::Urgent, move |bench| bench.turn()?.finished(&audio)).ok();
                 let finished = if ends { opinion() } else { None };
@@ -173,7 +173,7 @@ impl Listening {
             Order::Nothing => {
                 self.guess = None;
                 if std::mem::take(&mut self.guessed) {
-                    let words = self.workers.submit(Urgency::Urgent, |_| Ok(String::new()))?;
+                    let words = self.workers.submit(Urgency::Owed, |_| Ok(String::new()))?;
                     self.finals.push_back(FinalUnderWay { words, finished: None, ends: true, guessed: true });
                 }
             }

@@ -101,18 +101,14 @@ async fn speak(inner: &Arc<Inner>, request: &TtsRequest, events: &Events) -> Res
 /// Sound that is there or being made.
 enum Coming {
     Known(Arc<[i16]>),
-    Made { pending: Pending<Arc<[i16]>>, key: Phrase, inner: Arc<Inner> },
+    Made(Pending<Arc<[i16]>>),
 }
 
 impl Coming {
     async fn ready(self) -> Result<Arc<[i16]>, ProviderError> {
         match self {
             Self::Known(sound) => Ok(sound),
-            Self::Made { mut pending, key, inner } => {
-                let sound = pending.ready().await?;
-                inner.recent().keep(key, Arc::clone(&sound));
-                Ok(sound)
-            }
+            Self::Made(mut pending) => pending.ready().await,
         }
     }
 }
@@ -122,13 +118,19 @@ fn sound(inner: &Arc<Inner>, phrase: &Phrase, text: String) -> Result<Coming, Pr
     if let Some(sound) = inner.recent().find(&key) {
         return Ok(Coming::Known(sound));
     }
-    let wanted = key.clone();
+    let store = Arc::clone(inner);
     let pending = inner.workers().submit(Urgency::Urgent, move |bench| {
-        let character = Character::find(&wanted.voice).unwrap_or(CHARACTERS[0]);
-        let speed = f32::from(wanted.speed_percent) / 100.0;
-        bench.voice()?.say(&wanted.text, character, speed, wanted.rate).map(Arc::from)
+        // Thirty calls greet with the same words: those that waited behind the first take what it made.
+        if let Some(sound) = store.recent().find(&key) {
+            return Ok(sound);
+        }
+        let character = Character::find(&key.voice).unwrap_or(CHARACTERS[0]);
+        let speed = f32::from(key.speed_percent) / 100.0;
+        let sound: Arc<[i16]> = bench.voice()?.say(&key.text, character, speed, key.rate).map(Arc::from)?;
+        store.recent().keep(key, Arc::clone(&sound));
+        Ok(sound)
     })?;
-    Ok(Coming::Made { pending, key, inner: Arc::clone(inner) })
+    Ok(Coming::Made(pending))
 }
 
 fn phrase(request: &TtsRequest) -> Result<Phrase, ProviderError> {
