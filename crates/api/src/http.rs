@@ -31,10 +31,11 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info_span, warn};
@@ -163,6 +164,7 @@ pub(crate) struct Context {
 }
 
 /// The HTTP API of a server.
+#[derive(Clone)]
 pub struct Api {
     context: Context,
     limits: Limits,
@@ -228,9 +230,12 @@ impl Api {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let (context, limits, stop) = (self.context.clone(), self.limits, stop.clone());
+                    if let Err(error) = stream.set_nodelay(true) {
+                        debug!(%error, "TCP_NODELAY was refused");
+                    }
+                    let (api, stop) = (self.clone(), stop.clone());
                     connections.spawn(async move {
-                        connection(stream, peer, context, limits, stop).await;
+                        api.serve_stream(stream, peer, stop).await;
                         drop(place);
                     });
                 }
@@ -244,12 +249,20 @@ impl Api {
         connections.close();
         connections.wait().await;
     }
+
+    /// Serves one connection that was accepted elsewhere, until it ends, its peer takes too long, or `stop`.
+    pub async fn serve_stream<S>(self, stream: S, peer: SocketAddr, stop: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        connection(stream, peer, self.context, self.limits, stop).await;
+    }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, context: Context, limits: Limits, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "TCP_NODELAY was refused");
-    }
+async fn connection<S>(stream: S, peer: SocketAddr, context: Context, limits: Limits, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let head = limits.target + limits.header_bytes + AROUND_HEAD;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // The time for a head is the gate's: the library would count the time between requests as part of it.
@@ -279,7 +292,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, context: Context, limit
                 stopping = true;
                 serving.as_mut().graceful_shutdown();
             }
-            () = tokio::time::sleep_until(look.into()) => {
+            () = sleep_until(look) => {
                 if conduct.due(&limits) <= Instant::now() {
                     debug!("a connection took too long");
                     metrics::counter!("callwright_http_slow_connections_total").increment(1);

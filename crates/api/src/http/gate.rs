@@ -8,18 +8,17 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// Bytes read from the socket at a time.
 const PIECE: usize = 16 * 1024;
 /// Bytes thrown away at a time, and at most in one turn of the task, behind a head that was refused.
 const DISCARDED_A_TURN: usize = 256 * 1024;
 
-/// A TCP stream behind its scanner.
-pub(crate) struct Gate {
-    stream: TcpStream,
+/// A stream behind its scanner.
+pub(crate) struct Gate<S> {
+    stream: S,
     scanner: Scanner,
     conduct: Arc<Conduct>,
     passed: Vec<u8>,
@@ -37,9 +36,9 @@ enum Side {
     Shut,
 }
 
-impl Gate {
+impl<S> Gate<S> {
     /// A gate before `stream`.
-    pub(crate) fn new(stream: TcpStream, conduct: Arc<Conduct>, limits: &Limits) -> Self {
+    pub(crate) fn new(stream: S, conduct: Arc<Conduct>, limits: &Limits) -> Self {
         Self { stream, scanner: Scanner::new(limits), conduct, passed: Vec::new(), read: 0, side: Side::Open }
     }
 
@@ -55,7 +54,7 @@ impl Gate {
     }
 }
 
-impl AsyncRead for Gate {
+impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let mut discarded = 0;
@@ -85,7 +84,7 @@ impl AsyncRead for Gate {
     }
 }
 
-impl AsyncWrite for Gate {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gate<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
     }

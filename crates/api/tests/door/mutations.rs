@@ -1,4 +1,5 @@
-//! Every listed attack on HTTP APIs, tried over a real socket. A case for a dialect that does not exist waits for it; once
+//! Every listed attack on HTTP APIs, tried over a real socket, or over a connection within the process
+//! where the clock is the test's. A case for a dialect that does not exist waits for it; once
 //! the dialect exists the case must be tried here.
 
 use crate::support::{
@@ -9,9 +10,9 @@ use callwright_api::{Limits, Rates, dialect_names};
 use callwright_domain::agent::Greeting;
 use callwright_testkit::{AGENT, CALLER, Callee, NodeBuilder, PATIENCE, Plan};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::time::{Instant, pause, resume, sleep, timeout};
 
 const START: &str = "StartAIAgentOutboundCall";
 const CALLEE: &str = "+15550123";
@@ -189,67 +190,66 @@ async fn the_last_of_two_members_is_checked_and_used(server: &Server) {
 }
 
 async fn an_endless_body_is_given_up() {
-    let limits = Limits { body_time: Duration::from_millis(300), ..Limits::default() };
-    let server = server_with(limits, Rates::default()).await;
-    let (mut reader, mut writer) = server.connect().await.into_split();
+    let body_time = Duration::from_millis(300);
+    let server = server_with(Limits { body_time, ..Limits::default() }, Rates::default()).await;
+    pause();
+    let (mut reader, mut writer) = split(server.wire());
     let head = "POST /v1/calls HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     writer.write_all(head.as_bytes()).await.expect("sent");
     let began = Instant::now();
-    let dripping = async {
-        while writer.write_all(b"1\r\n \r\n").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        std::future::pending::<()>().await;
-    };
+    let dripping = drip(&mut writer, b"1\r\n \r\n", Duration::from_millis(20));
     let mut bytes = Vec::new();
-    let reading = async {
-        let mut piece = [0; 4096];
-        while let Ok(length @ 1..) = reader.read(&mut piece).await {
-            bytes.extend_from_slice(&piece[..length]);
-        }
-    };
     tokio::select! {
         () = dripping => {}
-        closed = timeout(PATIENCE, reading) => closed.expect("closed in time"),
+        closed = timeout(PATIENCE, reader.read_to_end(&mut bytes)) => drop(closed.expect("closed in time")),
     }
+    let took = began.elapsed();
+    resume();
     let answer = answer_of(&bytes);
     assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
     assert_eq!(answer.header("connection"), Some("close"));
-    assert!(began.elapsed() >= Duration::from_millis(300));
+    // The connection is closed at most two seconds after the answer: whoever goes on sending must be able to read it.
+    assert!(took >= body_time && took < body_time + Duration::from_secs(5), "{took:?}");
+}
+
+/// Sends the same bytes again and again, and then waits for ever.
+async fn drip(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8], pause: Duration) {
+    while writer.write_all(bytes).await.is_ok() {
+        sleep(pause).await;
+    }
+    std::future::pending::<()>().await;
 }
 
 async fn slow_heads_are_closed_and_others_served() {
-    let limits = Limits { head_time: Duration::from_millis(400), ..Limits::default() };
-    let server = server_with(limits, Rates::default()).await;
+    let head_time = Duration::from_millis(400);
+    let server = server_with(Limits { head_time, ..Limits::default() }, Rates::default()).await;
+    pause();
     let mut slow = Vec::new();
-    for sent in ["", "P", "GET / HT", "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ", "PRI * HTTP/2.0\r\n\r\nSM"] {
-        let mut stream = server.connect().await;
-        stream.write_all(sent.as_bytes()).await.expect("sent");
+    // The first could go on for ever; the others turn out to be no request.
+    for sent in ["GET /healthz HTTP/1.1\r\nHost: a\r\nX: ", "", "P", "GET / HT", "PRI * HTTP/2.0\r\n\r\nSM"] {
+        let (mut reader, mut writer) = split(server.wire());
+        writer.write_all(sent.as_bytes()).await.expect("sent");
         slow.push(tokio::spawn(async move {
             let began = Instant::now();
-            let (mut reader, mut writer) = stream.into_split();
-            let mut end = [0; 64];
-            let closed = async { while matches!(reader.read(&mut end).await, Ok(1..)) {} };
-            let drip = async {
-                while writer.write_all(b"x").await.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                std::future::pending::<()>().await;
-            };
+            let mut end = Vec::new();
             tokio::select! {
-                () = drip => {}
-                closed = timeout(PATIENCE, closed) => closed.expect("closed in time"),
+                () = drip(&mut writer, b"x", Duration::from_millis(50)) => {}
+                closed = timeout(PATIENCE, reader.read_to_end(&mut end)) => drop(closed.expect("closed in time")),
             }
             began.elapsed()
         }));
     }
     for _ in 0..5 {
-        assert_eq!(server.send("GET", "/healthz", "", b"").await.status, 200);
+        let mut stream = server.wire();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.expect("sent");
+        assert_eq!(answer_of(&read_all(&mut stream).await).status, 200);
     }
+    let mut took = Vec::new();
     for slow in slow {
-        let took = slow.await.expect("no panic");
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        took.push(slow.await.expect("no panic"));
     }
+    resume();
+    assert!(took[0] >= head_time && took.iter().all(|took| *took <= head_time * 3 / 2), "{took:?}");
 }
 
 async fn two_lengths_are_refused_and_nothing_behind_is_read(server: &Server) {
