@@ -9,6 +9,7 @@ use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
 use callwright_engine::AgentRef;
 use callwright_store::{CallFilter, CallView, Stage};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Longest window of a list, in seconds (vendor: under 90 days), and how far back it may begin (180 days).
 const WINDOW_S: i64 = 90 * 86_400;
@@ -46,11 +47,13 @@ pub(super) async fn active(asked: &Asked<'_>) -> Result<Value, VendorError> {
     let fields = &asked.fields;
     let offset = fields.needed("Offset", fields.count("Offset", 0..=MAX_PLACE)?)? as usize;
     let limit = fields.needed("Limit", fields.count("Limit", 1..=MAX_ACTIVE)?)? as usize;
-    let mut live = Vec::new();
+    // In the order in which a call goes through them: one that moves on meanwhile is met again, and counts where it is.
+    let mut live = BTreeMap::new();
     for stage in [Stage::Queued, Stage::Dialing, Stage::Ringing, Stage::Talking, Stage::Transferring] {
         let filter = CallFilter { state: Some(stage), ..CallFilter::default() };
-        live.extend(scanned(asked, &filter).await?);
+        live.extend(scanned(asked, &filter).await?.into_iter().map(|view| (view.plan.id, view)));
     }
+    let mut live: Vec<_> = live.into_values().collect();
     live.sort_by_key(|view| std::cmp::Reverse(view.plan.created));
     let shown = live.iter().skip(offset).take(limit).map(|view| {
         let mut session = shared(view);
