@@ -65,6 +65,18 @@ enum Chore {
     },
     /// Kill a node a hundred times while it tells ten thousand events to a receiver that fails three times of ten.
     Webhookloop,
+    /// How long accepting a call takes at rising rates, on SQLite or PostgreSQL.
+    Accept {
+        /// Arguments handed to tests/heavy/accept.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Whether scheduled calls ring in time among a hundred thousand that are pending, also after a kill.
+    Schedules {
+        /// Arguments handed to tests/heavy/schedules.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// How many agent calls one core carries. Needs the load tools; see docs/capacity.md.
     Capacity {
         /// Arguments handed to tests/capacity.py.
@@ -105,6 +117,8 @@ fn main() -> Result<()> {
             )
         }
         Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
+        Chore::Accept { rest } => script(&root, "tests/heavy/accept.py", &rest),
+        Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }
 }
