@@ -208,16 +208,22 @@ impl History {
         if !self.prompt.trim().is_empty() {
             messages.push(Message::text(Role::System, self.prompt.clone()));
         }
+        // The message that more words of the callee's belong to; never one that was said before this call.
+        let mut own = None;
         for entry in self.entries.iter().skip(self.first()) {
             match entry {
                 Entry::Given(message) => messages.push(message.clone()),
-                Entry::Callee(text) => messages.push(Message::text(Role::User, text.clone())),
+                Entry::Callee(text) => {
+                    own = Some(messages.len());
+                    messages.push(Message::text(Role::User, text.clone()));
+                }
                 Entry::Agent(go) => go.tell(&mut messages),
             }
         }
         if let Some(said) = said {
+            let last = messages.len().checked_sub(1);
             match messages.last_mut() {
-                Some(last) if last.role == Role::User && self.join.is_on() => words::join(&mut last.content, said),
+                Some(message) if own == last && self.join.is_on() => words::join(&mut message.content, said),
                 _ => messages.push(Message::text(Role::User, said)),
             }
         }
@@ -266,7 +272,7 @@ impl History {
 impl Entry {
     fn given(line: HistoryLine) -> Self {
         match line.role {
-            HistoryRole::User => Self::Callee(line.content),
+            HistoryRole::User => Self::Given(Message::text(Role::User, line.content)),
             HistoryRole::Assistant => Self::Given(Message::text(Role::Assistant, line.content)),
             HistoryRole::System => Self::Given(Message::text(Role::System, line.content)),
             // Its call is not known, and models refuse a result that answers none.
@@ -276,8 +282,13 @@ impl Entry {
         }
     }
 
-    const fn is_callees(&self) -> bool {
-        matches!(self, Self::Callee(_))
+    /// Whether a turn of the callee's begins with it.
+    fn is_callees(&self) -> bool {
+        match self {
+            Self::Given(message) => message.role == Role::User,
+            Self::Callee(_) => true,
+            Self::Agent(_) => false,
+        }
     }
 
     fn len(&self) -> usize {
@@ -386,6 +397,27 @@ mod tests {
         history.result(id, 0, "done");
         let expected = format!("system be kind. | user press one | assistant c1+c2 | tool done | tool {UNFINISHED}");
         assert_eq!(told(&history), expected.to_lowercase());
+    }
+
+    #[test]
+    fn what_was_said_before_the_call_is_not_mixed_with_what_is_said_in_it() {
+        let given = [line(HistoryRole::Assistant, "Goodbye."), line(HistoryRole::User, "Bye.")];
+        let mut history = History::new(String::new(), 10, Switch::On, given.into_iter());
+        let messages = history.messages(Some("Hello?"));
+        let contents: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+        assert_eq!(contents, ["Goodbye.", "Bye.", "Hello?"]);
+        history.amend_callee("Me");
+        history.callee("again.");
+        assert_eq!(told(&history), "assistant goodbye. | user bye. | user me again.");
+        assert_eq!(history.messages(Some("Hm."))[2].content, "Me again. Hm.");
+    }
+
+    #[test]
+    fn given_turns_count_towards_the_limit() {
+        let given = (1..=4).map(|turn| line(HistoryRole::User, &format!("q{turn}")));
+        let mut history = History::new(String::new(), 1, Switch::On, given);
+        history.callee("q5");
+        assert_eq!(told(&history), "user q4 | user q5");
     }
 
     #[test]

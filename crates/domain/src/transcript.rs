@@ -17,6 +17,8 @@ pub enum Speaker {
 /// One utterance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TranscriptLine {
+    /// Place of its event in the call's journal: together with the call it names the line.
+    pub seq: u64,
     /// Who spoke.
     pub speaker: Speaker,
     /// What was heard. Of an interrupted agent only what was played.
@@ -36,6 +38,7 @@ pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
     for recorded in events {
         match &recorded.event {
             CallEvent::Heard { text } => lines.push(TranscriptLine {
+                seq: recorded.seq,
                 speaker: Speaker::Callee,
                 text: text.expose().clone(),
                 at: recorded.at,
@@ -44,6 +47,7 @@ pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
             }),
             CallEvent::TurnTaken { latency } => pending = Some(*latency),
             CallEvent::Said { text, interrupted } => lines.push(TranscriptLine {
+                seq: recorded.seq,
                 speaker: Speaker::Agent,
                 text: text.expose().clone(),
                 at: recorded.at,

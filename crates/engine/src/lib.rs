@@ -17,6 +17,7 @@ mod recovery;
 mod registry;
 mod sounds;
 mod tasks;
+mod threads;
 mod trunks;
 mod waiting;
 

@@ -29,6 +29,13 @@ pub const CAMPAIGN_GUARD_EVERY: Duration = Duration::from_secs(2);
 pub const CAMPAIGN_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// Callees written in one transaction of an upload: a few milliseconds, so that calls are accepted in between.
 pub const IMPORT_BATCH: usize = 500;
+/// Earlier calls of a thread that a call looks at, the newest answered ones. *Leave out*: more would not fit below
+/// [`THREAD_LINES`], and dialling waits for the reading.
+pub const THREAD_CALLS: u32 = 8;
+/// Lines of earlier calls that the model is told. *Drop oldest*. Twenty turns; the agent's own limit of turns counts too.
+pub const THREAD_LINES: usize = 40;
+/// Bytes of these lines. *Drop oldest*: some two thousand tokens, which even small models read within their first answer.
+pub const THREAD_BYTES: usize = 8 * 1024;
 /// How often leases are renewed. A lease lasts [`LEASE`].
 pub const LEASE_EVERY: Duration = Duration::from_secs(1);
 /// How long a node's claim on its calls lasts without renewal (BARS section 4.2).

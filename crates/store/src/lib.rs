@@ -20,6 +20,7 @@ mod rules;
 mod sql;
 mod sqlite;
 mod store;
+mod threads;
 
 pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
@@ -36,3 +37,4 @@ pub use moving::{Moved, move_to_shared};
 pub use reader::{PAGE_MAX, Reader};
 pub use rules::{Denial, Listed, StoredConsent, StoredVerdict};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
+pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

@@ -13,6 +13,7 @@ use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, Phone
 use std::sync::Arc;
 
 mod telling;
+mod threads;
 
 /// Most items of one page, whatever is asked for.
 pub const PAGE_MAX: u32 = 1000;
@@ -202,6 +203,14 @@ impl Reader {
     /// As the database says.
     pub async fn active_calls(&self, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
         reading::active_calls(&self.pool, account, caller).await
+    }
+
+    /// Calls of an agent that have not ended and are not due later.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn active_calls_of(&self, account: &AccountId, agent: &AgentId) -> Result<u32, StoreError> {
+        reading::active_calls_of(&self.pool, account, agent).await
     }
 
     /// The node that runs a call; none: nobody, or a life of a node that is over.

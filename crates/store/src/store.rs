@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 mod telling;
+mod threads;
 
 /// Where the store is and who opens it.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use super::ears::Ears;
 use super::ending::{Ending, Tape};
 use super::greeting::Greeting;
 use super::voice::VoiceLine;
-use super::{LiveCall, Order, asked};
+use super::{LiveCall, Order, asked, thread};
 use crate::limits::{CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
@@ -164,7 +164,7 @@ impl LiveCall {
         let session = self.node.entropy.bits64();
         let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
         let offer = Body::sdp(negotiation.offer(Direction::SendRecv)?);
-        let conversation = self.conversation()?;
+        let conversation = self.conversation().await?;
         self.check_vendors()?;
         let brain = self.brain()?;
         let voice = self.voice_line(&leg)?;
@@ -330,12 +330,22 @@ impl LiveCall {
         leg
     }
 
-    fn conversation(&self) -> Result<Conversation, TemplateError> {
+    /// The conversation, with what was said in earlier calls of the same thread. A call without that is better than none:
+    /// trouble is told, the call goes on.
+    async fn conversation(&self) -> Result<Conversation, TemplateError> {
         let date = self.node.clock.now();
+        let earlier = match thread::earlier(&self.node, &self.plan).await {
+            Ok(lines) => lines,
+            Err(error) => {
+                let detail = error.public().to_owned();
+                self.note(CallEvent::Trouble { part: String::from("thread"), detail }).await;
+                Vec::new()
+            }
+        };
         Conversation::new(Setup {
             agent: self.plan.agent.clone(),
             variables: self.plan.variables.clone(),
-            thread: Vec::new(),
+            thread: earlier,
             today: date_of(date),
             seed: self.node.entropy.bits64(),
         })

@@ -11,6 +11,7 @@ mod ears;
 mod ending;
 mod greeting;
 mod talking;
+mod thread;
 mod voice;
 
 use crate::calls::{HangUp, ORDERS, Speech};

@@ -7,6 +7,7 @@ mod faults;
 mod outcomes;
 mod restart;
 mod talking;
+mod threads;
 mod trunks;
 
 use callwright_domain::CallEvent;

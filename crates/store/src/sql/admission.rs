@@ -4,7 +4,7 @@
 use super::journal::Told;
 use super::outbox::{self, somebody_hears};
 use super::rows::{json, parsed};
-use super::{Conn, dialect, query, rules, webhooks};
+use super::{Conn, dialect, query, rules, threads, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Stage, StoreError};
 use callwright_domain::call::Timeline;
@@ -199,6 +199,7 @@ async fn insert(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<u64, St
         .bind(i64::from(plan.due <= now))
         .fetch_one(&mut *conn)
         .await?;
+    threads::join(conn, plan).await?;
     let key = (plan.account.clone(), plan.id);
     super::journal::insert_event(conn, &key, 1, (plan.created, &CallEvent::Created)).await?;
     if row.read::<i64>("heard")? == 0 {

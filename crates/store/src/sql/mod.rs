@@ -33,6 +33,7 @@ pub(crate) mod reading;
 mod rows;
 pub(crate) mod rules;
 pub(crate) mod schema;
+pub(crate) mod threads;
 pub(crate) mod webhooks;
 mod writer;
 

@@ -334,6 +334,16 @@ pub(crate) async fn active_calls(pool: &Pool, account: &AccountId, caller: &Phon
     unsigned("count", row.read(0)?)
 }
 
+/// See [`crate::Reader::active_calls_of`].
+pub(crate) async fn active_calls_of(pool: &Pool, account: &AccountId, agent: &AgentId) -> Result<u32, StoreError> {
+    let row = query("SELECT COUNT(*) FROM calls WHERE account = $1 AND agent = $2 AND ended IS NULL AND held = 1")
+        .bind(account.as_str())
+        .bind(agent.as_str())
+        .fetch_one(pool)
+        .await?;
+    unsigned("count", row.read(0)?)
+}
+
 /// See [`crate::Reader::owner`].
 pub(crate) async fn owner(pool: &Pool, account: &AccountId, id: CallId) -> Result<Option<CallOwner>, StoreError> {
     let row = query(

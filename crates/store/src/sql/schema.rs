@@ -10,6 +10,7 @@ const STEPS: &[(i64, &str)] = &[
     (1, include_str!("migrations/0001_first.sql")),
     (2, include_str!("migrations/0002_nodes.sql")),
     (5, include_str!("migrations/0005_spare_trunks.sql")),
+    (7, include_str!("migrations/0007_threads.sql")),
     (10, include_str!("migrations/0010_rules.sql")),
     (20, include_str!("migrations/0020_outbox.sql")),
     (40, include_str!("migrations/0040_campaigns.sql")),

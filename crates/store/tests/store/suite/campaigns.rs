@@ -12,7 +12,7 @@ use callwright_store::{
 };
 use std::collections::BTreeMap;
 
-fn key(owner: &AccountId) -> CampaignKey {
+pub(crate) fn key(owner: &AccountId) -> CampaignKey {
     CampaignKey { account: owner.clone(), id: CampaignId::new("spring").unwrap() }
 }
 
@@ -59,7 +59,7 @@ async fn import(store: &Store, owner: &AccountId, token: &str, rows: Vec<NewRow>
 }
 
 /// An account with a campaign of three callees, one invalid row and one duplicate, running and claimed.
-async fn running(opened: &Opened) -> AccountId {
+pub(crate) async fn running(opened: &Opened) -> AccountId {
     let owner = account("acme");
     equip(&opened.store, &owner).await;
     let campaign = Campaign {

@@ -2,7 +2,7 @@
 
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number};
 use callwright_domain::transcript::Speaker;
-use callwright_domain::{CallEvent, CallState, HangupCause, Moment, Pii};
+use callwright_domain::{AgentId, CallEvent, CallState, HangupCause, Moment, Pii};
 use callwright_store::{Admission, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
 use std::time::Duration;
 
@@ -90,7 +90,13 @@ pub(crate) async fn an_end_by_append_writes_the_record_too(opened: Opened) {
     equip(&store, &acme).await;
     accept(&store, [1]).await;
     let end = CallEvent::Ended { cause: HangupCause::Busy, status: Some(486), q850: Some(17) };
+    let of_agent = async |id: &str| reader.active_calls_of(&acme, &AgentId::new(id).unwrap()).await.unwrap();
+    let mut later_one = admission(&acme, 2);
+    later_one.plan.due = later(60_000);
+    store.admit(later_one, NOW).await.unwrap();
+    assert_eq!((of_agent("desk").await, of_agent("other").await), (1, 0), "what is due later is not counted");
     store.append(call(1), vec![(NOW, dialing(1)), (later(9), end)]).await.unwrap();
+    assert_eq!(of_agent("desk").await, 0);
     let records = reader.records(&acme, call(1)).await.unwrap();
     assert_eq!((records.len(), records[0].cause, records[0].status), (1, HangupCause::Busy, Some(486)));
     assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);

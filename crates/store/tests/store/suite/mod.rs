@@ -6,6 +6,7 @@ pub(crate) mod configuration;
 pub(crate) mod life;
 pub(crate) mod outbox;
 pub(crate) mod rules;
+pub(crate) mod threads;
 
 /// Every check as a test of its own, on stores that `$open` gives; none: this backend is switched off.
 #[macro_export]
@@ -48,6 +49,10 @@ macro_rules! conformance {
             rules::what_is_due_later_holds_no_place,
             rules::calls_out_of_hours_are_refused_or_put_off,
             rules::quotas_are_used_up,
+            threads::calls_of_a_thread_are_found_newest_first,
+            threads::events_of_a_thread_come_in_order_and_in_portions,
+            threads::a_line_is_taken_out_by_its_owner_alone,
+            threads::a_campaigns_call_joins_the_thread_of_its_plan,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {
