@@ -14,7 +14,8 @@ pub(crate) fn log(filter: &str, format: crate::config::LogFormat) -> Result<()> 
     let filter = EnvFilter::try_new(filter).with_context(|| {
         format!("`server.log`: {filter:?} is not a log filter; try `info` or `info,callwright_sip=debug`")
     })?;
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost. To say so on standard error as well would panic: it is the same full disk.
+    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let outcome = match format {
         crate::config::LogFormat::Text => lines.try_init(),
         crate::config::LogFormat::Json => lines.json().try_init(),

@@ -13,7 +13,9 @@
 use super::{Backend, Conn, Opener, dialect};
 use crate::sqlite::DirectoryLock;
 use crate::{AdmitError, CampaignError, StoreError};
+use futures_util::FutureExt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -246,7 +248,14 @@ impl WriterTask {
 
     async fn settle(&mut self, mut batch: Group) {
         let committed = match self.mend().await {
-            Ok(()) => self.commit_in_time(&mut batch).await,
+            Ok(()) => {
+                // A verb that panics costs its group and the connection; without this it would cost everybody the store.
+                let outcome = AssertUnwindSafe(self.commit_in_time(&mut batch)).catch_unwind().await;
+                outcome.unwrap_or_else(|_| {
+                    self.health = Health::Broken;
+                    Err(StoreError::Database { detail: "a verb panicked".into() })
+                })
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = &committed {

@@ -138,6 +138,27 @@ async fn two_processes_do_not_share_a_directory() {
 }
 
 #[tokio::test]
+async fn a_verb_that_panics_costs_nobody_else_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(directory.path()).await.unwrap();
+    configure(&opened.store).await;
+    let broken: Result<(), StoreError> = opened
+        .store
+        .writer()
+        .write(|conn| {
+            Box::pin(async move {
+                crate::sql::query("DELETE FROM numbers").fetch_all(conn).await?;
+                panic!("as a test")
+            })
+        })
+        .await;
+    assert!(matches!(broken, Err(StoreError::Database { .. })), "{broken:?}");
+    // What it had done is undone, and the next verb is carried out.
+    opened.store.admit(admission(1, 100), NOW).await.unwrap();
+    opened.store.close().await;
+}
+
+#[tokio::test]
 async fn a_closed_store_says_so() {
     let opened = Store::open(StoreSettings::in_memory("a"), NOW).await.unwrap();
     let other = opened.store.clone();
