@@ -71,6 +71,14 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// How long after an event its receiver hears of it, at hundreds of events a second.
+    Told {
+        /// Arguments handed to tests/heavy/told.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// Fill the disk under a running server and empty it again. Needs root.
+    DiskFull,
     /// Whether scheduled calls ring in time among a hundred thousand that are pending, also after a kill.
     Schedules {
         /// Arguments handed to tests/heavy/schedules.py.
@@ -118,6 +126,8 @@ fn main() -> Result<()> {
         }
         Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
         Chore::Accept { rest } => script(&root, "tests/heavy/accept.py", &rest),
+        Chore::Told { rest } => script(&root, "tests/heavy/told.py", &rest),
+        Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }
