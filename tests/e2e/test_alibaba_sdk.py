@@ -1,5 +1,5 @@
-"""The vendor's own, unmodified Python SDK places, describes and stops real calls: two versions, each in its own virtual
-environment, against a SIPp and a baresip callee."""
+"""The vendor's own, unmodified SDKs place, describe and stop real calls and have them told: two versions of the Python SDK and
+the two generic Node clients, against a SIPp and a baresip callee."""
 
 import array
 import json
@@ -12,9 +12,12 @@ import unittest
 import wave
 
 import harness
+from test_webhooks import LOOSE, Receiver
 
 ENVIRONMENTS = pathlib.Path(os.environ.get("CALLWRIGHT_VENVS", harness.ROOT / ".callwright" / "venvs"))
+NODES = pathlib.Path(os.environ.get("CALLWRIGHT_NODES", harness.ROOT / ".callwright" / "node"))
 VERSIONS = ["6.20.2", "6.4.3"]
+NODE_CLIENTS = ["openapi", "pop"]
 # This version's classes have no such member and drop it.
 WITHOUT_CALL_INFO = {"6.4.3"}
 
@@ -42,7 +45,12 @@ def describe():
     return client.describe_aiagent_instance(models.DescribeAIAgentInstanceRequest(instance_id=order["instance"]))
 def stop():
     return client.stop_aiagent_instance(models.StopAIAgentInstanceRequest(instance_id=order["instance"]))
-print(json.dumps(outcome({"start": start, "describe": describe, "stop": stop}[order["do"]])))
+def set_notify():
+    return client.set_notify_config(models.SetNotifyConfigRequest(aiagent_id=order["agent"], **order["settings"]))
+def describe_notify():
+    return client.describe_notify_config(models.DescribeNotifyConfigRequest(aiagent_id=order["agent"]))
+actions = {"start": start, "describe": describe, "stop": stop, "set_notify": set_notify, "describe_notify": describe_notify}
+print(json.dumps(outcome(actions[order["do"]])))
 """
 
 
@@ -59,6 +67,37 @@ class Sdk:
         if done.returncode:
             raise AssertionError(done.stderr[-2000:])
         return json.loads(done.stdout)
+
+
+class NodeClient:
+    """One generic Node client in a process of its own, asked for one action at a time."""
+
+    def __init__(self, name, server):
+        command = ["node", str(pathlib.Path(__file__).resolve().parent / "alibaba_client.js"), name, str(NODES / f"alibaba-{name}")]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.common = {"endpoint": server.addresses["http"], "id": harness.KEY_ID, "key": harness.KEY_SECRET}
+
+    def ask(self, do, parameters=None, **more):
+        self.process.stdin.write(json.dumps({**self.common, "do": do, "with": parameters or {}, **more}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(self.process.stderr.read()[-2000:])
+        return json.loads(line)
+
+    def must(self, do, parameters=None, **more):
+        outcome = self.ask(do, parameters, **more)
+        assert "ok" in outcome, f"{do}: {outcome}"
+        return outcome["ok"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+        self.process.terminate()
+        self.process.wait(10)
 
 
 class Baresip:
@@ -104,7 +143,7 @@ class Baresip:
 class AlibabaSdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.context = harness.server()
+        cls.context = harness.server(LOOSE)
         cls.server = cls.context.__enter__()
         cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
 
@@ -146,6 +185,74 @@ class AlibabaSdk(unittest.TestCase):
                 self.server.number(f"+861830000033{at}", f"sipp{at}")
                 self.life(version, f"+861830000033{at}")
                 self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_each_node_client_with_a_sipp_callee(self):
+        for at, name in enumerate(NODE_CLIENTS):
+            with self.subTest(name), harness.Sipp("ok-answer-wait-bye.xml") as trunk, NodeClient(name, self.server) as client:
+                self.server.trunk(f"node{at}", trunk.port)
+                caller = f"+861830000035{at}"
+                self.server.number(caller, f"node{at}")
+                began = client.must("StartAIAgentOutboundCall", {
+                    "AIAgentId": "desk", "CallerNumber": caller, "CalledNumber": "+8617300000533", "UserData": '{"order": 7}',
+                    "Config": {"Greeting": "你好 + hello from Node.", "MaxIdleTime": 60}})
+                one = {"InstanceId": began["InstanceId"]}
+                self.assertRegex(began["RequestId"], "^[0-9A-F-]{36}$")
+                talking = lambda: client.must("DescribeAIAgentInstance", one)["Instance"]["Status"] == "Executing"
+                harness.wait_for("conversation", talking)
+                shown = client.must("DescribeAIAgentInstance", one)["Instance"]
+                self.assertEqual(shown["AgentConfig"], {"Greeting": "你好 + hello from Node.", "MaxIdleTime": 60})
+                self.assertEqual((shown["UserData"], shown["CallInfo"]["Status"]), ('{"order": 7}', "3"))
+                client.must("StopAIAgentInstance", one)
+                self.server.ended(began["InstanceId"])
+                self.assertEqual(client.must("DescribeAIAgentInstance", one)["Instance"]["Status"], "Finished")
+                self.assertEqual(client.ask("DescribeAIAgentInstance", one, key="wrong")["code"], "SignatureDoesNotMatch")
+                self.assertEqual(client.ask("DescribeAIAgentInstance", {"InstanceId": "0" * 32})["code"], "InstanceNotFound")
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_what_generic_clients_send_elsewhere(self):
+        """Parameters in the body, older signatures, GET."""
+        for name, variant in [("openapi", {"place": "body"}), ("openapi", {"place": "body", "reqBodyType": "json"}),
+                              ("openapi", {"sign": "v2"}), ("openapi", {"sign": "v2", "place": "body"}), ("pop", {"method": "GET"})]:
+            with self.subTest(name, **variant), NodeClient(name, self.server) as client:
+                outcome = client.ask("DescribeAIAgentInstance", {"InstanceId": "0" * 32}, **variant)
+                self.assertEqual(outcome.get("code"), "InstanceNotFound", outcome)
+
+    def test_a_call_is_told_as_the_sdk_set_it(self):
+        receiver = Receiver()
+        self.server.agent("told", limits={"max_duration_s": 30, "ring_timeout_s": 20})
+        try:
+            for at, version in enumerate(VERSIONS):
+                with self.subTest(version), harness.Sipp("ok-answer-wait-bye.xml") as trunk:
+                    sdk = Sdk(version, self.server)
+                    settings = {"callback_url": receiver.url, "enable_notify": True, "token": f"token-{version}",
+                                "enable_audio_recording": True}
+                    self.assertIn("ok", set_ := sdk.ask(do="set_notify", agent="told", settings=settings), set_)
+                    shown = sdk.ask(do="describe_notify", agent="told")["ok"]
+                    self.assertEqual((shown["CallbackUrl"], shown["EnableNotify"], shown["Token"], shown["EventTypes"]),
+                                     (receiver.url, True, f"token-{version}", ""))
+                    self.server.trunk(f"told{at}", trunk.port)
+                    self.server.number(f"+861830000036{at}", f"told{at}")
+                    instance = sdk.ask(do="start", agent="told", caller=f"+861830000036{at}", callee="+8617300000533",
+                                       greeting="Hello from the SDK.", user_data="as it came")["ok"]["InstanceId"]
+                    told = lambda: [(headers, event) for headers, body in receiver.got
+                                    if (event := json.loads(body))["instanceId"] == instance]
+                    harness.wait_for("greeting", lambda: any(event["event"] == "chat_record" for _, event in told()))
+                    self.assertIn("ok", sdk.ask(do="stop", instance=instance))
+                    harness.wait_for("recording", lambda: any(event["event"] == "full_audio_record" for _, event in told()))
+                    names = [event["event"] for _, event in told()]
+                    self.assertEqual(names[-3:], ["agent_stop", "outbound_call", "full_audio_record"], names)
+                    self.assertEqual([n for n in names if n in ("agent_start", "session_start", "chat_record")][:3],
+                                     ["agent_start", "session_start", "chat_record"])
+                    for headers, event in told():
+                        self.assertEqual(headers["authorization"], f"token-{version}")
+                        self.assertEqual((event["userData"], event["aiAgentId"]), ("as it came", "told"))
+                    audio = told()[-1][1]["data"]["audioUrl"]
+                    self.assertTrue(audio.startswith(self.server.url), audio)
+                    status, _, wav = self.server.raw("GET", audio.removeprefix(self.server.url))
+                    self.assertEqual((status, wav[:4]), (200, b"RIFF"))
+                    self.assertEqual(trunk.finished(), 0, trunk.errors())
+        finally:
+            receiver.close()
 
     def test_a_baresip_callee(self):
         with Baresip() as phone:

@@ -54,6 +54,20 @@ pub struct Endpoint {
     /// Whether a call's later events wait for its earlier ones.
     #[serde(default)]
     pub order: Order,
+    /// Whether its dialect reads what happened before an event to tell the event.
+    #[serde(default)]
+    pub history: History,
+}
+
+/// When an event of a call comes with the call's journal up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// Once the call has ended.
+    #[default]
+    AtEnd,
+    /// Always; costs a read of the journal with each event.
+    Always,
 }
 
 /// Whether a call's later events wait for its earlier ones.
@@ -299,6 +313,7 @@ mod tests {
             origin: Origin::default(),
             max_tries: MOST_TRIES,
             order: Order::PerCall,
+            history: History::AtEnd,
         };
         assert!(!format!("{endpoint:?}").contains("hunter2"));
     }

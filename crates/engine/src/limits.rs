@@ -105,9 +105,9 @@ pub const OUTBOX_GAP: Duration = Duration::from_millis(5);
 pub const OUTBOX_LANES: u32 = 8;
 /// Failures one after the other after which an endpoint is told one message at a time until it answers again.
 pub const OUTBOX_SUSPECT: u32 = 5;
-/// How long a message is ours while it is told: longer than a sender may take (its turn at the host and the exchange,
-/// 15 s each), or two nodes would tell it.
-pub const OUTBOX_LEASE: Duration = Duration::from_secs(60);
+/// How long a message is ours while it is told: longer than a sender may take (its turn at the host and, in a dialect that
+/// tells one event in several words, four exchanges, 15 s each), or two nodes would tell it.
+pub const OUTBOX_LEASE: Duration = Duration::from_secs(90);
 /// How long messages under way may take when the node stops; the rest is told by the next life.
 pub const OUTBOX_STOP: Duration = Duration::from_secs(2);
 /// An endpoint that nothing has reached for this long is switched off (BARS R22).

@@ -14,6 +14,9 @@ use callwright_domain::Pii;
 use callwright_domain::webhook::Endpoint;
 use http::StatusCode;
 
+/// Most requests that one event may become: the time that the engine gives a message is reckoned with it.
+pub(crate) const MOST_PER_EVENT: usize = 4;
+
 /// One request to a receiver, as a dialect renders it.
 #[derive(Debug, Clone)]
 pub struct Callback {

@@ -1,8 +1,8 @@
-//! Sends one callback: within time and size limits, to an address that the guard has judged, following no redirect.
-//! Never tries twice, and never lets what a receiver says into a log whole.
+//! Sends the callbacks of one event, one after the other: within time and size limits, to an address that the guard has
+//! judged, following no redirect. Never tries twice, and never lets what a receiver says into a log whole.
 
 use super::guard::{Blocked, Guard, Unreached};
-use super::{Callback, dialect_of};
+use super::{Callback, MOST_PER_EVENT, dialect_of};
 use callwright_domain::Pii;
 use callwright_engine::{Failure, Notifier, Telling, Told};
 use futures_util::future::BoxFuture;
@@ -89,15 +89,24 @@ impl Callbacks {
         &self.guard
     }
 
-    /// Sends one callback and says how that went.
-    pub(crate) async fn send(&self, callback: &Callback, fixed: &[(String, Pii<String>)]) -> Told {
-        match self.exchange(callback, fixed).await {
-            Ok(told) => told,
-            Err(failure) => Told::Failed(failure),
+    /// Sends the callbacks of one event in their order; the first that is not heard ends it.
+    async fn send(&self, callbacks: &[Callback], fixed: &[(String, Pii<String>)]) -> Result<Told, Failure> {
+        let (mut told, mut turn) = (Told::Nothing, None);
+        for callback in callbacks.iter().take(MOST_PER_EVENT) {
+            let url = self.judged(callback).await?;
+            if turn.is_none() {
+                turn = Some(self.turn(&url).await?);
+            }
+            told = self.exchange(url, callback, fixed).await?;
+            if !matches!(told, Told::Heard { .. }) {
+                break;
+            }
         }
+        Ok(told)
     }
 
-    async fn exchange(&self, callback: &Callback, fixed: &[(String, Pii<String>)]) -> Result<Told, Failure> {
+    /// Where a callback goes, if it may go there.
+    async fn judged(&self, callback: &Callback) -> Result<Url, Failure> {
         let blocked = |why: Blocked| failed(None, format!("the URL {why}"));
         let url = self.guard.judge(callback.url.expose()).map_err(blocked)?;
         if self.guard.egress().proxy.is_some()
@@ -106,7 +115,10 @@ impl Callbacks {
             // The proxy resolves by itself; a name that leads inside is at least not handed to it knowingly.
             self.guard.addresses(name).await.map_err(|why| failed(None, why.to_string()))?;
         }
-        let _turn = self.turn(&url).await?;
+        Ok(url)
+    }
+
+    async fn exchange(&self, url: Url, callback: &Callback, fixed: &[(String, Pii<String>)]) -> Result<Told, Failure> {
         let request = self.client.post(url).headers(headers(callback, fixed)).body(callback.body.clone());
         let exchange = async {
             let response = request.send().await.map_err(|error| failed(None, reason(&error)))?;
@@ -134,10 +146,8 @@ impl Notifier for Callbacks {
     fn notify<'a>(&'a self, telling: &'a Telling) -> BoxFuture<'a, Told> {
         Box::pin(async move {
             let endpoint = &telling.webhook.endpoint;
-            let Some(callback) = dialect_of(endpoint).and_then(|dialect| dialect.callback(telling)) else {
-                return Told::Nothing;
-            };
-            self.send(&callback, &endpoint.headers).await
+            let callbacks = dialect_of(endpoint).map(|dialect| dialect.callbacks(telling)).unwrap_or_default();
+            self.send(&callbacks, &endpoint.headers).await.unwrap_or_else(Told::Failed)
         })
     }
 }

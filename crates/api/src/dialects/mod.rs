@@ -25,8 +25,9 @@ pub trait Dialect: Sync {
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response>;
     /// Words a fault that was found before the dialect was asked.
     fn refuse(&self, request: &Request, fault: Fault) -> Response;
-    /// Renders an event for an endpoint of this dialect; none: it has no word for the event.
-    fn callback(&self, telling: &Telling) -> Option<Callback>;
+    /// Renders an event for an endpoint of this dialect; none: it has no word for the event. At most
+    /// [`crate::callbacks::MOST_PER_EVENT`], sent in this order, all of them again when one is not heard.
+    fn callbacks(&self, telling: &Telling) -> Vec<Callback>;
     /// The agent that a file of this vendor's shape describes; none: the dialect has no such files.
     fn agent(&self, _file: &Value) -> Option<Result<AgentProfile, Fault>> {
         None

@@ -1,6 +1,6 @@
 //! A server on loopback with two accounts, and clients that send exactly the bytes a test wants.
 
-use callwright_api::{Api, Limits, Rates};
+use callwright_api::{Api, Callbacks, Egress, Guard, Limits, Rates, SystemLookup};
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{AccountId, AgentId, AgentProfile, ApiKey, KeyId, Moment, PhoneNumber, Pii, Scope, TrunkId};
 use callwright_store::{Number, Trunk, TrunkSettings};
@@ -82,6 +82,18 @@ pub(crate) async fn server_with(limits: Limits, rates: Rates) -> Server {
 }
 
 pub(crate) async fn server_over(builder: NodeBuilder, limits: Limits, rates: Rates) -> Server {
+    server_behind(builder, limits, rates, Guard::new(Egress::default(), SystemLookup)).await
+}
+
+/// A server that really tells, also receivers on this machine.
+pub(crate) async fn server_that_tells(mut builder: NodeBuilder) -> Server {
+    let on = callwright_domain::agent::Switch::On;
+    let guard = Guard::new(Egress { plain_http: on, private: on, ..Egress::default() }, SystemLookup);
+    builder.notifier = Arc::new(Callbacks::new(guard.clone()).expect("an HTTP client"));
+    server_behind(builder, Limits::default(), Rates::default(), guard).await
+}
+
+async fn server_behind(builder: NodeBuilder, limits: Limits, rates: Rates, guard: Guard) -> Server {
     let node = builder.start().await;
     for (id, account, scopes) in
         [("admin", node.account(), &Scope::ALL[..]), (OTHER_KEY, other_account(), &Scope::ALL[..])]
@@ -106,7 +118,7 @@ pub(crate) async fn server_over(builder: NodeBuilder, limits: Limits, rates: Rat
     let (stop, clock) = (CancellationToken::new(), Arc::new(AtomicI64::new(NOW.millis())));
     let shown = Arc::clone(&clock);
     let api = Api::new(node.calls(), move || Moment(shown.load(Ordering::Relaxed)), String::new);
-    let api = api.limits(limits).rates(rates);
+    let api = api.guarded_by(guard).limits(limits).rates(rates);
     tokio::spawn(api.clone().serve(listener, stop.clone()));
     Server { address, node, api, clock, stop, _callee: None }
 }

@@ -55,7 +55,8 @@ pub struct CallNews {
     pub view: CallView,
     /// The event.
     pub recorded: Recorded,
-    /// The journal up to and with the event, when the call has ended; empty before.
+    /// The journal up to and with the event: when the call has ended, or always where the endpoint wants its history; else
+    /// empty.
     pub journal: Vec<Recorded>,
 }
 

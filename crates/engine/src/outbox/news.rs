@@ -2,20 +2,23 @@
 //! same as the first try. Never reads anything by itself.
 
 use super::CallNews;
+use callwright_domain::webhook::History;
 use callwright_domain::{CallEvent, CallState, Moment, Recorded};
 use callwright_store::CallView;
 
-/// The news of an event. `journal` is the call's up to and with the event when the call had ended by then, else empty.
-pub(super) fn news(view: CallView, recorded: Recorded, journal: Vec<Recorded>) -> CallNews {
+/// The news of an event. `journal` is the call's up to and with the event where [`wants_journal`] says so, else empty.
+pub(super) fn news(view: CallView, recorded: Recorded, journal: Vec<Recorded>, history: History) -> CallNews {
     let view = if journal.is_empty() { before_the_end(view, &recorded) } else { replayed(view, &journal) };
     // An event of the same millisecond as the end came before it after all.
-    let journal = if view.state.is_ended() { journal } else { Vec::new() };
+    let journal = if view.state.is_ended() || history == History::Always { journal } else { Vec::new() };
     CallNews { view, recorded, journal }
 }
 
-/// Whether the journal is needed: only an ended call is told with its transcript.
-pub(super) fn wants_journal(view: &CallView, recorded: &Recorded) -> bool {
-    matches!(recorded.event, CallEvent::Ended { .. }) || view.timeline.ended.is_some_and(|ended| ended <= recorded.at)
+/// Whether the journal is needed: only an ended call is told with its transcript, unless the endpoint wants it always.
+pub(super) fn wants_journal(view: &CallView, recorded: &Recorded, history: History) -> bool {
+    history == History::Always
+        || matches!(recorded.event, CallEvent::Ended { .. })
+        || view.timeline.ended.is_some_and(|ended| ended <= recorded.at)
 }
 
 /// Everything from the journal itself.

@@ -5,9 +5,9 @@ use crate::clock::Clock;
 use crate::node::Entropy;
 use crate::tasks::Tasks;
 use callwright_domain::agent::Switch;
-use callwright_domain::webhook::{Endpoint, MOST_TRIES, Order, Status, Topics, Whose};
+use callwright_domain::webhook::{Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
 use callwright_domain::{
-    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, DialIntent, HangupCause, Moment, Origin,
+    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, Origin,
     PhoneNumber, Pii, Topic, TrunkId, Webhook, WebhookId,
 };
 use callwright_store::outbox::{Replay, Standing};
@@ -75,6 +75,7 @@ fn webhook(name: &str, topics: Topics) -> Webhook {
         origin: Origin::default(),
         max_tries: MOST_TRIES,
         order: Order::PerCall,
+        history: History::AtEnd,
     };
     Webhook {
         id: hook(name),
@@ -400,6 +401,23 @@ async fn a_call_can_bring_its_own_endpoint() {
     for seq in [2, 3] {
         let telling = rig.next().await;
         assert_eq!((news(&telling).view.plan.id, news(&telling).recorded.seq), (CallId::from_entropy(1), seq));
+    }
+    rig.close().await;
+}
+
+#[tokio::test]
+async fn history_comes_with_every_event_where_it_is_wanted() {
+    let mut rig = rig(None, heard()).await;
+    let mut whole = webhook("h", Topics::All);
+    whole.endpoint.history = History::Always;
+    rig.store.put_webhook(whole).await.unwrap();
+    let call = rig.admit(1, None).await;
+    rig.dialled(call).await;
+    for (seq, state) in [(1, CallState::Queued), (2, CallState::Dialing), (3, CallState::Ringing)] {
+        let telling = rig.next().await;
+        let journal: Vec<u64> = news(&telling).journal.iter().map(|recorded| recorded.seq).collect();
+        assert_eq!(journal, (1..=seq).collect::<Vec<_>>());
+        assert_eq!((news(&telling).view.state, news(&telling).view.last_seq), (state, seq));
     }
     rig.close().await;
 }

@@ -222,13 +222,14 @@ async fn telling(desk: &Desk, webhook: &Webhook, pending: &Pending) -> Result<Op
             let (Some(view), Some(recorded)) = (view, recorded.filter(|recorded| recorded.seq == *seq)) else {
                 return Ok(None);
             };
-            let journal = if wants_journal(&view, &recorded) {
+            let history = webhook.endpoint.history;
+            let journal = if wants_journal(&view, &recorded, history) {
                 let upto = u32::try_from(*seq).unwrap_or(u32::MAX);
                 desk.reader.journal(&pending.account, *call, 0, upto).await?
             } else {
                 Vec::new()
             };
-            Subject::Call(Box::new(news(view, recorded, journal)))
+            Subject::Call(Box::new(news(view, recorded, journal, history)))
         }
     };
     Ok(Some(Telling {

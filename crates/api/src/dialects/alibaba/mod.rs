@@ -1,11 +1,14 @@
-//! Alibaba Cloud Intelligent Media Services (product ICE, version 2020-11-09): the three operations of an outbound call.
+//! Alibaba Cloud Intelligent Media Services (product ICE, version 2020-11-09): outbound calls, and who is told of them.
 //! What works, what differs and what is refused is in `docs/alibaba.md`. Never knows how a call is made.
 //!
 //! Read from top to bottom: limits, who claims a request, the order of checks, the operations, the words of errors.
 
 mod auth;
+mod handover;
+mod notify;
 mod outbound;
 mod section;
+mod told;
 mod view;
 mod wire;
 
@@ -62,9 +65,8 @@ impl Dialect for Alibaba {
         wire::failure(request, &VendorError::from(fault))
     }
 
-    fn callback(&self, _telling: &Telling) -> Option<Callback> {
-        // No action of this dialect makes an endpoint yet.
-        None
+    fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
+        told::callbacks(telling)
     }
 }
 
@@ -74,6 +76,11 @@ enum Action {
     Start,
     Stop,
     Describe,
+    SetNotify,
+    DescribeNotify,
+    Takeover,
+    Forward,
+    SendMessage,
 }
 
 impl Action {
@@ -82,14 +89,21 @@ impl Action {
             "StartAIAgentOutboundCall" => Some(Self::Start),
             "StopAIAgentInstance" => Some(Self::Stop),
             "DescribeAIAgentInstance" => Some(Self::Describe),
+            "SetNotifyConfig" => Some(Self::SetNotify),
+            "DescribeNotifyConfig" => Some(Self::DescribeNotify),
+            "TakeoverAIAgentCall" => Some(Self::Takeover),
+            "ForwardAIAgentCall" => Some(Self::Forward),
+            "SendAIAgentDataChannelMessage" => Some(Self::SendMessage),
             _ => None,
         }
     }
 
     const fn scope(self) -> Scope {
         match self {
-            Self::Start | Self::Stop => Scope::CallsWrite,
+            Self::Start | Self::Stop | Self::Takeover | Self::Forward | Self::SendMessage => Scope::CallsWrite,
             Self::Describe => Scope::CallsRead,
+            Self::SetNotify => Scope::ConfigWrite,
+            Self::DescribeNotify => Scope::ConfigRead,
         }
     }
 }
@@ -111,6 +125,11 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::Start => start(&call, &key.account, request, context).await,
         Action::Stop => stop(&call, &key.account, context).await,
         Action::Describe => describe(&call, &key.account, context).await,
+        Action::SetNotify => notify::set(&call, &key.account, request, context).await,
+        Action::DescribeNotify => notify::describe(&call, &key.account, context).await,
+        Action::Takeover => handover::takeover(&call, &key.account, context).await,
+        Action::Forward => handover::forward(&call, &key.account, context).await,
+        Action::SendMessage => handover::message(&call, &key.account, context).await,
     }
 }
 
@@ -156,7 +175,6 @@ async fn start(
 fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError> {
     let needed = |name: &str| call.parameter(name).ok_or_else(|| missing(name));
     let (agent, caller, callee) = (needed("AIAgentId")?, needed("CallerNumber")?, needed("CalledNumber")?);
-    let number = |name: &str, text: &str| PhoneNumber::parse(text).map_err(|why| invalid(name, &why.to_string()));
     let (caller, callee) = (number("CallerNumber", &caller)?, number("CalledNumber", &callee)?);
     let user_data = call.parameter("UserData");
     if user_data.as_ref().is_some_and(|text| text.chars().count() > MAX_USER_DATA) {
@@ -214,6 +232,10 @@ async fn describe(call: &Call<'_>, account: &AccountId, context: &Context) -> Re
 fn instance(call: &Call<'_>) -> Result<CallId, Fault> {
     let id = call.parameter("InstanceId").ok_or_else(|| missing("InstanceId"))?;
     id.parse().map_err(|_| Fault::NotFound { what: "instance" })
+}
+
+fn number(name: &str, text: &str) -> Result<PhoneNumber, Fault> {
+    PhoneNumber::parse(text).map_err(|why| invalid(name, &why.to_string()))
 }
 
 fn missing(name: &str) -> Fault {

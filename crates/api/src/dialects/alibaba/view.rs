@@ -53,7 +53,8 @@ const fn status(state: CallState) -> &'static str {
     }
 }
 
-fn call_info(view: &CallView) -> Value {
+/// The `CallInfo` of an answer.
+pub(super) fn call_info(view: &CallView) -> Value {
     let timeline = &view.timeline;
     let answered = timeline.answered.is_some();
     let code = match view.state {

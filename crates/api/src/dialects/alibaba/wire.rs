@@ -88,6 +88,16 @@ impl<'a> Call<'a> {
         Some(text).filter(|text| !text.is_empty())
     }
 
+    /// A parameter that is true or false; Python's SDKs capitalise the words.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+        let Some(text) = self.parameter(name) else { return Ok(None) };
+        match text.to_ascii_lowercase().as_str() {
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => Err(super::invalid(name, "must be true or false")),
+        }
+    }
+
     /// The operation's name, from the place that its signature covers.
     pub(super) fn action(&self) -> Option<&str> {
         if self.is_v3() { self.header("x-acs-action") } else { self.signed("Action") }

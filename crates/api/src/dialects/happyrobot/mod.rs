@@ -60,8 +60,8 @@ impl Dialect for HappyRobot {
         Complaint::from(fault).response()
     }
 
-    fn callback(&self, telling: &Telling) -> Option<Callback> {
-        hooks::callback(telling)
+    fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
+        hooks::callback(telling).into_iter().collect()
     }
 
     fn ids<'a>(

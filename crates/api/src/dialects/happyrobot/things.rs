@@ -8,7 +8,7 @@ use super::words::Complaint;
 use crate::callbacks::may_set;
 use crate::dialects::native::invalid;
 use crate::fault::Fault;
-use callwright_domain::webhook::{Endpoint, Order, Status, Topics, Whose};
+use callwright_domain::webhook::{Endpoint, History, Order, Status, Topics, Whose};
 use callwright_domain::{AgentId, Origin, Pii, Topic, Webhook, WebhookId};
 use callwright_store::{AliasKind, Number, StoredAgent};
 use rand::RngCore;
@@ -174,6 +174,7 @@ async fn decode(asked: &Asked<'_>, agent: &AgentId, hook: &Value, before: &[Webh
             origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },
             max_tries: TRIES,
             order: Order::PerCall,
+            history: History::AtEnd,
         },
         topics: Topics::Only(vec![Topic::CallAnswered, Topic::CallEnded]),
         status: Status::Enabled,

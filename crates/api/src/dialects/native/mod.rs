@@ -246,8 +246,8 @@ impl Dialect for Native {
         refusals::response(request, &fault)
     }
 
-    fn callback(&self, telling: &Telling) -> Option<Callback> {
-        Some(told::callback(telling))
+    fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
+        vec![told::callback(telling)]
     }
 }
 

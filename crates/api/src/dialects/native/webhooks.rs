@@ -8,7 +8,7 @@ use crate::dialects::timestamp;
 use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::agent::Switch;
-use callwright_domain::webhook::{Endpoint, MOST_TRIES, Order, Status, Topics, Whose};
+use callwright_domain::webhook::{Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
 use callwright_domain::{AgentId, CallId, Moment, Origin, Pii, Topic, Webhook, WebhookId};
 use callwright_engine::Told;
 use callwright_store::StoreError;
@@ -89,6 +89,7 @@ pub(super) async fn change(asked: &Asked<'_>) -> Result<Response, Fault> {
     }
     after.endpoint.secrets = before.endpoint.secrets;
     after.endpoint.origin = before.endpoint.origin;
+    after.endpoint.history = before.endpoint.history;
     after.failing_since =
         before.failing_since.filter(|_| status != Status::Enabled || before.status == Status::Enabled);
     put(asked, &after).await?;
@@ -258,8 +259,8 @@ async fn wanted(asked: &Asked<'_>, mut body: Object) -> Result<Wanted, Fault> {
     asked.context.guard.admit(&url).await.map_err(|why| invalid("url", &why.to_string()))?;
     let order = if ordered == Some(Switch::Off) { Order::Free } else { Order::PerCall };
     let origin = Origin { dialect: String::from("native"), memo: String::new() };
-    let endpoint =
-        Endpoint { url: Pii::new(url), description, secrets: vec![secret], headers, origin, max_tries, order };
+    let (secrets, history) = (vec![secret], History::AtEnd);
+    let endpoint = Endpoint { url: Pii::new(url), description, secrets, headers, origin, max_tries, order, history };
     Ok(Wanted { endpoint, topics })
 }
 

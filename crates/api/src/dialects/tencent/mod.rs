@@ -85,8 +85,8 @@ impl Dialect for Tencent {
         if plain && outer.parse::<i64>().is_ok() { Ok(()) } else { Err("must be a whole number from 1 on") }
     }
 
-    fn callback(&self, telling: &Telling) -> Option<Callback> {
-        push::callback(telling)
+    fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
+        push::callback(telling).into_iter().collect()
     }
 
     fn agent(&self, file: &Value) -> Option<Result<AgentProfile, Fault>> {

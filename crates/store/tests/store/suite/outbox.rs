@@ -1,7 +1,7 @@
 //! Messages to endpoints: written with the event, in order, taken once, settled, told again; nobody else's are seen.
 
 use super::{NOW, account, admission, call, dialing, equip, later};
-use callwright_domain::webhook::{Announcement, Endpoint, MOST_TRIES, Order, Status, Topics, Whose};
+use callwright_domain::webhook::{Announcement, Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
 use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Origin, Pii, Topic, Webhook, WebhookId};
 use callwright_store::outbox::{Attempt, Content, Fate, Pending, Replay, Settlement, Standing};
 use callwright_store::{Ending, Opened, Store};
@@ -20,6 +20,7 @@ fn webhook(owner: &AccountId, name: &str, whose: Whose) -> Webhook {
         origin: Origin { dialect: "native".into(), memo: "{}".into() },
         max_tries: MOST_TRIES,
         order: Order::PerCall,
+        history: History::AtEnd,
     };
     Webhook {
         id: hook(name),

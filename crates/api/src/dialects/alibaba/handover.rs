@@ -1,0 +1,68 @@
+//! What would bring somebody or something else into a running call: a human agent, another telephone, a client's data
+//! channel. Requests are checked like any others; then they are refused by name, because this server cannot do it.
+
+use super::{Call, VendorError, instance, invalid, missing, number};
+use crate::fault::Fault;
+use crate::http::Context;
+use callwright_domain::AccountId;
+use callwright_store::CallView;
+use http::StatusCode;
+use serde_json::Value;
+
+/// Longest id of a channel's user.
+const MAX_USER: usize = 64;
+/// Longest message to a client, in characters.
+const MAX_MESSAGE: usize = 8192;
+
+/// `TakeoverAIAgentCall`.
+pub(super) async fn takeover(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+    call.flag("RequireToken")?;
+    let user = call.parameter("HumanAgentUserId");
+    let shaped = |user: &String| {
+        user.len() <= MAX_USER && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    if !user.as_ref().is_none_or(shaped) {
+        let rule = format!("must be at most {MAX_USER} of A-Z a-z 0-9 - _");
+        return Err(invalid("HumanAgentUserId", &rule).into());
+    }
+    running(call, account, context).await?;
+    Err(unsupported("a human agent cannot join a telephone call on this server"))
+}
+
+/// `ForwardAIAgentCall`.
+pub(super) async fn forward(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+    let called = call.parameter("CalledNumber").ok_or_else(|| missing("CalledNumber"))?;
+    number("CalledNumber", &called)?;
+    if let Some(caller) = call.parameter("CallerNumber") {
+        number("CallerNumber", &caller)?;
+    }
+    running(call, account, context).await?;
+    Err(unsupported("calls are not transferred to another telephone on this server"))
+}
+
+/// `SendAIAgentDataChannelMessage`.
+pub(super) async fn message(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+    let text = call.parameter("Message").ok_or_else(|| missing("Message"))?;
+    if text.chars().count() > MAX_MESSAGE || serde_json::from_str::<Value>(&text).is_err() {
+        return Err(invalid("Message", &format!("must be JSON of at most {MAX_MESSAGE} characters")).into());
+    }
+    running(call, account, context).await?;
+    let message = "The instance is not in a state that allows this: a telephone has no data channel.";
+    Err(VendorError::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message))
+}
+
+/// The instance of a request, if it is not over.
+async fn running(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<CallView, VendorError> {
+    let id = instance(call)?;
+    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let view = found.ok_or(Fault::NotFound { what: "instance" })?;
+    if view.state.is_ended() {
+        let message = "The instance is not in a state that allows this.";
+        return Err(VendorError::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message));
+    }
+    Ok(view)
+}
+
+fn unsupported(why: &str) -> VendorError {
+    VendorError::new(StatusCode::BAD_REQUEST, "UnsupportedOperation", format!("The operation is not supported: {why}."))
+}
