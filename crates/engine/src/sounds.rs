@@ -1,7 +1,6 @@
 //! Sounds that a call plays beside the agent's voice: the places that an agent may seem to sit in, and the apology for
 //! when no voice works any more. Made or read once, before a call needs them; a call shares them. Never opens a file.
 
-use callwright_conversation::vocabulary::TtsEvent;
 use callwright_media::Rate;
 use callwright_media::pcm::{Place, WavError, ambience, information_tone, read_wav};
 use callwright_providers::ProviderError;
@@ -55,23 +54,8 @@ impl Sounds {
     /// # Errors
     /// As the voice says; the tones stand in for it then.
     pub async fn speak_apology(&self, voice: Arc<dyn Tts>, text: &str) -> Result<(), ProviderError> {
-        let mut stream = voice.speak(TtsRequest {
-            text: text.to_owned(),
-            rate: RATE.hertz(),
-            voice: String::new(),
-            model: String::new(),
-            language: String::from("en"),
-            speed: 1.0,
-            emotion: String::new(),
-            params: BTreeMap::new(),
-        });
-        let mut sound = Vec::new();
-        while let Some(event) = stream.events.recv().await {
-            match event? {
-                TtsEvent::Audio(pcm) => sound.extend(pcm),
-                TtsEvent::Done => break,
-            }
-        }
+        let request = TtsRequest { language: String::from("en"), ..TtsRequest::new(text, RATE.hertz()) };
+        let sound = voice.speak(request).whole().await?;
         if !sound.is_empty() {
             self.spoken.get_or_init(|| sound.into());
         }

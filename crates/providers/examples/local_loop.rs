@@ -89,16 +89,8 @@ struct Outcome {
 }
 
 async fn loop_once(models: &LocalModels, sentence: &str, voice: &str) -> Result<Outcome, Box<dyn Error>> {
-    let request = TtsRequest {
-        text: sentence.into(),
-        rate: RATE,
-        voice: voice.into(),
-        model: String::new(),
-        language: "en-US".into(),
-        speed: 1.0,
-        emotion: String::new(),
-        params: Default::default(),
-    };
+    let (voice, language) = (voice.into(), "en-US".into());
+    let request = TtsRequest { voice, language, ..TtsRequest::new(sentence, RATE) };
     let began = Instant::now();
     let mut first = None;
     let mut stream = models.voice("local").speak(request);

@@ -21,16 +21,7 @@ fn models() -> Option<LocalModels> {
 }
 
 fn request(text: &str, voice: &str) -> TtsRequest {
-    TtsRequest {
-        text: text.into(),
-        rate: RATE,
-        voice: voice.into(),
-        model: String::new(),
-        language: "en-US".into(),
-        speed: 1.0,
-        emotion: String::new(),
-        params: Default::default(),
-    }
+    TtsRequest { voice: voice.into(), language: "en-US".into(), ..TtsRequest::new(text, RATE) }
 }
 
 async fn say(models: &LocalModels, request: TtsRequest) -> Result<Vec<i16>, ProviderError> {

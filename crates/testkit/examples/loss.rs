@@ -6,7 +6,6 @@
 
 #![allow(clippy::print_stdout, reason = "it says on the console what it finds")]
 
-use callwright_conversation::vocabulary::TtsEvent;
 use callwright_media::leg::{LegEvent, RtpStart};
 use callwright_media::sdp::{Direction, RtcpPath};
 use callwright_media::{FRAME, Leg, LegSettings, RemoteMedia, codec};
@@ -71,24 +70,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn speak(models: &LocalModels, text: &str) -> Result<Vec<i16>, Box<dyn Error>> {
-    let mut stream = models.voice("local").speak(TtsRequest {
-        text: text.into(),
-        rate: RATE,
-        voice: String::new(),
-        model: String::new(),
-        language: "en".into(),
-        speed: 1.0,
-        emotion: String::new(),
-        params: Default::default(),
-    });
-    let mut sound = vec![0; RATE as usize / 2];
-    while let Some(event) = stream.events.recv().await {
-        if let TtsEvent::Audio(piece) = event? {
-            sound.extend(piece);
-        }
-    }
-    sound.extend(vec![0; RATE as usize / 2]);
-    Ok(sound)
+    let request = TtsRequest { language: "en".into(), ..TtsRequest::new(text, RATE) };
+    let around = vec![0; RATE as usize / 2];
+    Ok([&around[..], &models.voice("local").speak(request).whole().await?, &around].concat())
 }
 
 /// Sends a sound through a leg; what its ears are given, and how many packets were lost.

@@ -337,17 +337,7 @@ impl Call {
         if self.making.is_none()
             && let Some(phrase) = self.phrases.pop_front()
         {
-            let request = TtsRequest {
-                text: phrase.text.clone(),
-                rate: RATE,
-                voice: String::new(),
-                model: String::new(),
-                language: String::new(),
-                speed: 1.0,
-                emotion: String::new(),
-                params: BTreeMap::new(),
-            };
-            let stream = self.voice.speak(request);
+            let stream = self.voice.speak(TtsRequest::new(phrase.text.clone(), RATE));
             self.making = Some((phrase, stream, false, Instant::now()));
         }
         let clock = self.conversation.timeout().map(Instant::from_std);

@@ -153,16 +153,7 @@ async fn a_voice_that_was_silent_is_replaced_for_the_next_phrase() {
     let b = Fake::new("b", vec![vec![Ok(TtsEvent::Done)]]);
     let link = |vendor: Arc<dyn Tts>| Link { vendor, breaker: Arc::default() };
     let chain: Chain<dyn Tts> = Chain::new("chain", vec![link(a), link(b)]);
-    let request = TtsRequest {
-        text: "Hello.".into(),
-        rate: 8000,
-        voice: "anna".into(),
-        model: String::new(),
-        language: String::new(),
-        speed: 1.0,
-        emotion: String::new(),
-        params: Default::default(),
-    };
+    let request = TtsRequest { voice: "anna".into(), ..TtsRequest::new("Hello.", 8000) };
     let TtsStream { events, running: _running } = chain.speak(request.clone());
     assert_eq!(heard(events).await, [sound, Err(ErrorKind::Protocol)]);
     let TtsStream { events, running: _running } = chain.speak(request);

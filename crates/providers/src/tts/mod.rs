@@ -28,6 +28,22 @@ pub struct TtsRequest {
     pub params: BTreeMap<String, String>,
 }
 
+impl TtsRequest {
+    /// `text` as the vendor's default voice says it.
+    pub fn new(text: impl Into<String>, rate: u32) -> Self {
+        Self {
+            text: text.into(),
+            rate,
+            voice: String::new(),
+            model: String::new(),
+            language: String::new(),
+            speed: 1.0,
+            emotion: String::new(),
+            params: BTreeMap::new(),
+        }
+    }
+}
+
 /// Sound as it streams. Dropping it cancels the synthesis.
 #[derive(Debug)]
 pub struct TtsStream {
@@ -35,6 +51,23 @@ pub struct TtsStream {
     pub events: mpsc::Receiver<Result<TtsEvent, ProviderError>>,
     /// The task behind it.
     pub running: Running,
+}
+
+impl TtsStream {
+    /// All the sound of the phrase, for whoever need not begin to play it before it is whole.
+    ///
+    /// # Errors
+    /// The vendor's, also when part of the phrase had sounded.
+    pub async fn whole(mut self) -> Result<Vec<i16>, ProviderError> {
+        let mut sound = Vec::new();
+        while let Some(event) = self.events.recv().await {
+            match event? {
+                TtsEvent::Audio(pcm) => sound.extend(pcm),
+                TtsEvent::Done => break,
+            }
+        }
+        Ok(sound)
+    }
 }
 
 /// A kind of synthesiser.

@@ -2,7 +2,7 @@
 //! while the agent still talks), and ears that write down what it understood of the agent.
 
 use anyhow::{Context, Result};
-use callwright_conversation::vocabulary::{AsrEvent, TtsEvent};
+use callwright_conversation::vocabulary::AsrEvent;
 use callwright_media::sdp::{LocalMedia, Negotiation};
 use callwright_net::{
     CallEvent, LegHandle, LegReport, MediaPlane, MediaSettings, OpenLeg, SipCall, SipEndpoint, SipReport, SipSettings,
@@ -114,24 +114,9 @@ impl Callee {
 
 /// The sound of a line.
 async fn spoken(models: &LocalModels, text: &str) -> Result<Vec<i16>> {
-    let mut stream = models.voice("callee").speak(TtsRequest {
-        text: text.to_owned(),
-        rate: RATE,
-        voice: String::from("hibari-low"),
-        model: String::new(),
-        language: String::from("en"),
-        speed: 1.0,
-        emotion: String::new(),
-        params: BTreeMap::new(),
-    });
-    let mut sound = Vec::new();
-    while let Some(event) = stream.events.recv().await {
-        match event? {
-            TtsEvent::Audio(pcm) => sound.extend(pcm),
-            TtsEvent::Done => break,
-        }
-    }
-    Ok(sound)
+    let (voice, language) = (String::from("hibari-low"), String::from("en"));
+    let request = TtsRequest { voice, language, ..TtsRequest::new(text, RATE) };
+    Ok(models.voice("callee").speak(request).whole().await?)
 }
 
 type Lines = VecDeque<(Vec<i16>, When)>;

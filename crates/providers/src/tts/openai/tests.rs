@@ -2,16 +2,7 @@ use super::*;
 use crate::stub::{Piece, Stub, chunked, last_chunk, reply};
 
 fn request(rate: u32) -> TtsRequest {
-    TtsRequest {
-        text: "Hello.".into(),
-        rate,
-        voice: String::new(),
-        model: String::new(),
-        language: String::new(),
-        speed: 1.0,
-        emotion: String::new(),
-        params: BTreeMap::new(),
-    }
+    TtsRequest::new("Hello.", rate)
 }
 
 fn voice(port: u16) -> OpenAiTts {
