@@ -6,6 +6,7 @@
 use crate::agent::AgentProfile;
 use crate::campaign::CampaignCall;
 use crate::policy::Refusal;
+use crate::redaction::Redaction;
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -57,6 +58,9 @@ pub struct CallPlan {
     /// Which call of a campaign it is, when it is one.
     #[serde(default)]
     pub campaign: Option<CampaignCall>,
+    /// What is taken out of its words before they are written.
+    #[serde(default)]
+    pub redaction: Redaction,
 }
 
 /// The identifiers of an INVITE, committed before it is sent, so that a restart can tell a retransmission from a

@@ -13,6 +13,8 @@ pub mod moment;
 pub mod number;
 pub mod pii;
 pub mod policy;
+pub mod redaction;
+pub mod retention;
 pub mod transcript;
 pub mod webhook;
 
@@ -24,4 +26,6 @@ pub use moment::Moment;
 pub use number::PhoneNumber;
 pub use pii::Pii;
 pub use policy::Refusal;
+pub use redaction::Redaction;
+pub use retention::Retention;
 pub use webhook::{Topic, Webhook};

@@ -349,6 +349,7 @@ impl Calls {
             deadline: request.deadline,
             origin: request.origin,
             campaign: None,
+            redaction: rules.redaction,
         })
     }
 

@@ -66,6 +66,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         deadline: None,
         origin: Origin::default(),
         campaign: None,
+        redaction: callwright_domain::Redaction::default(),
     };
     let idempotency = Idempotency { key: id.to_string(), body_hash: [7; 32] };
     Ok(Admission { plan, idempotency: Some(idempotency), response: "{\"status\":\"queued\"}".into(), endpoint: None })

@@ -7,6 +7,8 @@ use super::hours::{Timetable, Window};
 use crate::Moment;
 use crate::agent::Switch;
 use crate::number::{Country, zones};
+use crate::redaction::Redaction;
+use crate::retention::{LONGEST_DAYS, Retention};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +220,10 @@ layered!(
         /// A telephone rings at least so long before the call is given up, in seconds; a shorter ring limit of an agent is
         /// raised to it. 0: no rule. (16 CFR 310.4(b)(4)(ii): 15 seconds or four rings.)
         min_ring_s: u64,
+        /// What is taken out of the words of a call before they are written. Bound at acceptance.
+        redaction: Redaction,
+        /// How long what is known of a call is kept. Asked when the sweeper comes by, so a change counts for old calls too.
+        retention: Retention,
     }
 );
 
@@ -236,6 +242,8 @@ impl Default for Rules {
             quota: Quota::default(),
             agent_calls: 0,
             min_ring_s: 15,
+            redaction: Redaction::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -271,7 +279,9 @@ impl RulesPatch {
             )?;
         }
         ensure(self.agent_calls.is_none_or(|calls| calls <= MOST_CALLS), "agent_calls", "must be at most 1000000")?;
-        ensure(self.min_ring_s.is_none_or(|s| s <= LONGEST_RING_S), "min_ring_s", "must be from 0 to 120 seconds")
+        ensure(self.min_ring_s.is_none_or(|s| s <= LONGEST_RING_S), "min_ring_s", "must be from 0 to 120 seconds")?;
+        let days = self.retention.as_ref().is_none_or(|rule| rule.days().iter().all(|days| *days <= LONGEST_DAYS));
+        ensure(days, "retention", "days must be from 0 (kept for ever) to 36500")
     }
 }
 

@@ -118,13 +118,15 @@ impl LiveCall {
         }
     }
 
-    /// Queues an event for the journal.
+    /// Queues an event for the journal, without what may not be written. The conversation has seen it whole.
     async fn note(&self, event: CallEvent) {
+        let event = self.plan.redaction.event(event);
         self.node.journal.note(&self.plan.account, self.plan.id, self.node.clock.now(), event).await;
     }
 
     /// Writes an event; durable when this returns.
     async fn commit(&self, event: CallEvent) -> Result<(), callwright_store::StoreError> {
+        let event = self.plan.redaction.event(event);
         self.node.journal.commit(&self.plan.account, self.plan.id, self.node.clock.now(), event).await
     }
 }

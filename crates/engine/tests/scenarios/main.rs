@@ -5,6 +5,7 @@ mod admission;
 mod failures;
 mod faults;
 mod outcomes;
+mod privacy;
 mod restart;
 mod talking;
 mod threads;

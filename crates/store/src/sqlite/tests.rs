@@ -35,6 +35,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         deadline: None,
         origin: Origin::default(),
         campaign: None,
+        redaction: callwright_domain::Redaction::default(),
     };
     Admission { plan, idempotency: None, response: String::new(), endpoint: None }
 }

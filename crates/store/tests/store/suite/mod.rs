@@ -110,6 +110,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         due: NOW,
         deadline: None,
         campaign: None,
+        redaction: callwright_domain::Redaction::default(),
         origin: Origin { dialect: "native".into(), memo: String::new() },
     }
 }
