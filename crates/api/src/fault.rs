@@ -1,6 +1,8 @@
 //! Requests that are not acceptable: signature, shape, size, unknown action. A dialect words them; none says more than
 //! the requester may know.
 
+use callwright_domain::Absence;
+
 /// Why a request is not acceptable.
 ///
 /// Mirrored without a wildcard arm in every file of `crates/api/src/dialects/`.
@@ -79,6 +81,14 @@ pub enum Fault {
         /// What was asked for.
         what: &'static str,
     },
+    /// It was there and was removed.
+    #[error("this {what} is not there any more: it {}", why(absence))]
+    Gone {
+        /// What was asked for.
+        what: &'static str,
+        /// Why it was removed.
+        absence: Absence,
+    },
     /// The body did not arrive in time.
     #[error("the body took too long to arrive")]
     Slow,
@@ -134,4 +144,12 @@ pub enum Fault {
     /// A defect of ours.
     #[error("an internal error happened")]
     Internal,
+}
+
+/// Why something was removed, for people.
+const fn why(absence: &Absence) -> &'static str {
+    match absence {
+        Absence::Expired => "was kept as long as the rules say, and has expired",
+        Absence::Erased => "was erased with the number that was called",
+    }
 }

@@ -27,5 +27,5 @@ pub use number::PhoneNumber;
 pub use pii::Pii;
 pub use policy::Refusal;
 pub use redaction::Redaction;
-pub use retention::Retention;
+pub use retention::{Absence, Retention};
 pub use webhook::{Topic, Webhook};

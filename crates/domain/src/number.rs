@@ -18,6 +18,8 @@ const MIN_DIGITS: usize = 2;
 const LONGEST_PREFIX: usize = 4;
 /// Fewest digits of a national number that is more than a service code.
 const FULL: usize = 7;
+/// How an erased number reads, and no other does.
+const ERASED: &str = "erased";
 /// Most digits of a national number as it is dialled within a country, where it could be taken for one that begins with
 /// the calling code (China's mobile numbers have eleven).
 const LONGEST_NATIONAL: usize = 11;
@@ -93,6 +95,11 @@ impl PhoneNumber {
         }
     }
 
+    /// What stands in the place of a number that was erased. Nothing that is dialled or asked for is equal to it.
+    pub fn erased() -> Self {
+        Self(ERASED.to_owned())
+    }
+
     /// The digits after `+`; none for a number whose country is not known.
     pub fn international(&self) -> Option<&str> {
         self.0.strip_prefix('+')
@@ -140,6 +147,9 @@ impl PhoneNumber {
 
     /// The number with all but its last four digits hidden; shorter numbers are hidden whole.
     pub fn masked(&self) -> String {
+        if self.0 == ERASED {
+            return ERASED.to_owned();
+        }
         let shown = if self.0.len() > 6 { &self.0[self.0.len() - 4..] } else { "" };
         format!("***{shown}")
     }
@@ -184,13 +194,25 @@ impl fmt::Debug for PhoneNumber {
 
 impl<'de> Deserialize<'de> for PhoneNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        if text == ERASED {
+            return Ok(Self::erased());
+        }
+        Self::parse(&text).map_err(serde::de::Error::custom)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_erased_number_is_kept_and_never_asked_for() {
+        let kept = serde_json::to_string(&PhoneNumber::erased()).expect("JSON");
+        assert_eq!(serde_json::from_str::<PhoneNumber>(&kept).expect("kept"), PhoneNumber::erased());
+        assert!(PhoneNumber::parse(PhoneNumber::erased().dial()).is_err());
+        assert_eq!(PhoneNumber::erased().to_string(), "erased");
+    }
 
     #[test]
     fn one_form_for_many_spellings() {

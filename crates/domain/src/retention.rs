@@ -7,6 +7,8 @@ use std::time::Duration;
 
 /// Most days that can be asked for: a hundred years.
 pub const LONGEST_DAYS: u32 = 36_500;
+/// Fewest days that a record can be kept: the limits on how often somebody is called count over 31 days of records.
+pub const FEWEST_RECORD_DAYS: u32 = 31;
 /// Seconds of a day.
 const DAY_S: u64 = 24 * 3600;
 
@@ -33,6 +35,31 @@ pub enum Kept {
     Transcript,
     /// The call itself.
     Record,
+}
+
+/// Why something of a call is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// Its days were over.
+    Expired,
+    /// It was to be erased.
+    Erased,
+}
+
+impl Absence {
+    /// The word, as stored and shown.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::Erased => "erased",
+        }
+    }
+
+    /// The absence of a word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Expired, Self::Erased].into_iter().find(|absence| absence.word() == word)
+    }
 }
 
 impl Kept {

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::live::Order;
 use crate::node::Node;
 use crate::peers::{self, PeerMessage, PeerOrder};
+use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
@@ -19,8 +20,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, Denial, Idempotency, Listed, Number, NumberStatus,
-    Reader, StoreError, StoredConsent, Trunk,
+    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
+    Idempotency, Listed, Number, NumberStatus, Reader, Stage, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -304,6 +305,25 @@ impl Calls {
     /// [`BlobError`] when there is none of that name.
     pub fn recording(&self, name: &str) -> Result<Blob, BlobError> {
         self.node.recordings.read(&BlobName::new(name)?)
+    }
+
+    /// Erases a number from an account: calls to it that have ended lose the number and what was said, those that wait are
+    /// taken back, and those that are up are erased after their end. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written; what was written is found again by the sweeper.
+    pub async fn erase(&self, order: ErasureOrder) -> Result<Erasure, StoreError> {
+        let (account, number) = (order.account.clone(), order.number.clone());
+        let erasure = self.node.store.open_erasure(order).await?;
+        let filter = CallFilter { state: Some(Stage::Queued), callee: Some(number), ..CallFilter::default() };
+        for waiting in self.node.reader.calls(&account, &filter, None, limits::ERASED_CALLS).await?.items {
+            // One that is being dialled by now is erased after its end like any other.
+            if let Err(error) = self.hang_up(&account, waiting.plan.id, HangUp::Now).await {
+                tracing::info!(call = %waiting.plan.id, %error, "a call to an erased number could not be taken back");
+            }
+        }
+        let done = retention::erase(&self.node, &account, &erasure.id).await?;
+        Ok(done.unwrap_or(erasure))
     }
 
     /// Campaigns.

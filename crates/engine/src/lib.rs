@@ -15,6 +15,7 @@ mod outbox;
 mod peers;
 mod recovery;
 mod registry;
+mod retention;
 mod sounds;
 mod tasks;
 mod threads;

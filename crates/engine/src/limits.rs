@@ -114,3 +114,11 @@ pub const OUTBOX_STOP: Duration = Duration::from_secs(2);
 pub const OUTBOX_DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 /// How long settled messages are kept for lists and replays.
 pub const OUTBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often the sweeper comes by: BARS C12 allows an hour, and an erasure waits no longer than this for a call's end.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// Calls that one transaction of the sweeper touches: tens of milliseconds, so that calls are accepted in between.
+pub const SWEEP_BATCH: u32 = 200;
+/// Transactions of one round of the sweeper. *Leave in the store*: the next round goes on.
+pub const SWEEP_ROUNDS: u32 = 500;
+/// Queued calls to an erased number that are taken back at once.
+pub const ERASED_CALLS: u32 = 1000;

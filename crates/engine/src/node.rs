@@ -6,12 +6,15 @@ use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
-use crate::limits::{LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY};
+use crate::limits::{
+    LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
+};
 use crate::live::Order;
 use crate::outbox::{Desk, Notifier, Outbox};
 use crate::peers::{Membership, Peers};
 use crate::recovery;
 use crate::registry::Registry;
+use crate::retention;
 use crate::sounds::Sounds;
 use crate::tasks::Tasks;
 use crate::trunks::{RegistrationStatus, TrunkHealth, Trunks};
@@ -186,6 +189,7 @@ impl Engine {
             tasks.spawn(every(UNDERTAKE_EVERY, Arc::clone(&node), undertake));
         }
         tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
+        tasks.spawn(every(SWEEP_EVERY, Arc::clone(&node), retention::sweep));
         tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
         node.store.release_outbox(node.clock.now()).await?;

@@ -4,8 +4,8 @@
 use crate::StoreError;
 use callwright_domain::call::Timeline;
 use callwright_domain::{
-    AccountId, AgentId, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber, Recorded, Refusal,
-    Webhook,
+    Absence, AccountId, AgentId, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber, Recorded,
+    Refusal, Webhook,
 };
 use std::time::Duration;
 
@@ -143,8 +143,12 @@ pub struct CallView {
     pub attempts: u32,
     /// Place of its latest event.
     pub last_seq: u64,
-    /// Name of the recording kept, when one was.
+    /// Name of the recording kept, when one was and is still there.
     pub recording: Option<String>,
+    /// Why there is no recording any more.
+    pub recording_gone: Option<Absence>,
+    /// Why it is not known any more what was said.
+    pub words_gone: Option<Absence>,
 }
 
 /// The node that runs a call.

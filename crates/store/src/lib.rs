@@ -15,6 +15,7 @@ mod error;
 mod moving;
 pub mod outbox;
 mod postgres;
+mod privacy;
 mod reader;
 mod rules;
 mod sql;
@@ -34,6 +35,7 @@ pub use campaigns::{
 pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
 pub use moving::{Moved, move_to_shared};
+pub use privacy::{Erasure, ErasureOrder, Removal, Suppress, Swept, Tally};
 pub use reader::{PAGE_MAX, Reader};
 pub use rules::{Denial, Listed, StoredConsent, StoredVerdict};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

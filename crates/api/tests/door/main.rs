@@ -7,6 +7,7 @@ mod happyrobot;
 mod limits;
 mod mutations;
 mod numbers;
+mod privacy;
 mod rates;
 mod reading;
 mod support;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// A call that was talked, recorded and ended.
-async fn ended_call() -> (Server, String, Callee) {
+pub(crate) async fn ended_call() -> (Server, String, Callee) {
     let callee = Callee::start(Plan { hang_up_after: Some(Duration::from_millis(700)), ..Plan::answer() }).await;
     let builder = NodeBuilder::to(&callee).agent(|agent| agent.recording = Recording::Stereo);
     let server = server_over(builder, Limits::default(), Rates::default()).await;

@@ -67,6 +67,7 @@ async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
     let campaign = json!({"name": "theirs", "agent": OTHER_AGENT, "from": OTHER_NUMBER});
     let campaign = made("/v1/campaigns", campaign).await;
     let webhook = made("/v1/webhooks", json!({"url": "https://8.8.8.8/hook"})).await;
+    let erasure = made("/v1/erasures", json!({"number": "+14155550199"})).await;
     let listed = String::from("+14155550101");
     for (path, body) in [("denied", json!({})), ("consents", json!({"scope": "service", "source": "form"}))] {
         let put =
@@ -75,6 +76,7 @@ async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
     }
     vec![
         ("campaigns", campaign, format!("{:032x}", rand::random::<u128>())),
+        ("erasures", erasure, format!("er_{:032x}", rand::random::<u128>())),
         ("webhooks", webhook, format!("{:032x}", rand::random::<u128>())),
         ("calls", call, format!("{:032x}", rand::random::<u128>())),
         ("agents", OTHER_AGENT.to_owned(), String::from("nobody")),

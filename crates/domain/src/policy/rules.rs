@@ -8,7 +8,7 @@ use crate::Moment;
 use crate::agent::Switch;
 use crate::number::{Country, zones};
 use crate::redaction::Redaction;
-use crate::retention::{LONGEST_DAYS, Retention};
+use crate::retention::{FEWEST_RECORD_DAYS, LONGEST_DAYS, Retention};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -281,7 +281,11 @@ impl RulesPatch {
         ensure(self.agent_calls.is_none_or(|calls| calls <= MOST_CALLS), "agent_calls", "must be at most 1000000")?;
         ensure(self.min_ring_s.is_none_or(|s| s <= LONGEST_RING_S), "min_ring_s", "must be from 0 to 120 seconds")?;
         let days = self.retention.as_ref().is_none_or(|rule| rule.days().iter().all(|days| *days <= LONGEST_DAYS));
-        ensure(days, "retention", "days must be from 0 (kept for ever) to 36500")
+        ensure(days, "retention", "days must be from 0 (kept for ever) to 36500")?;
+        let records =
+            self.retention.is_none_or(|rule| rule.records_days == 0 || rule.records_days >= FEWEST_RECORD_DAYS);
+        let words = "must be 0 (kept for ever) or at least 31: limits count the calls of 31 days";
+        ensure(records, "retention.records_days", words)
     }
 }
 
@@ -391,6 +395,9 @@ mod tests {
             (r#"{"quota":{"status":"on"}}"#, "quota.status"),
             (r#"{"quota":{"cost_per_day":5}}"#, "quota.rates"),
             (r#"{"min_ring_s":1000}"#, "min_ring_s"),
+            (r#"{"retention":{"recordings_days":36501}}"#, "retention"),
+            (r#"{"retention":{"records_days":30}}"#, "retention.records_days"),
+            (r#"{"redaction":{"status":"on","except":["names"]}}"#, "names"),
             (r#"{"surprise":1}"#, "surprise"),
         ] {
             let said = patch(json).expect_err(json);

@@ -16,26 +16,68 @@ const CARD: &[&str] = &["card", "cards", "visa", "mastercard", "amex", "卡号",
 const CODE: &[&str] = &["cvv", "cvv2", "cvc", "cvc2", "cid", "security code", "card code", "安全码", "验证值"];
 const EXPIRY: &[&str] = &["exp", "expiry", "expires", "expiration", "valid", "有效期"];
 const PIN: &[&str] = &[
-    "pin", "passcode", "password", "otp", "verification code", "one-time code", "one time code", "access code", "密码",
-    "验证码", "动态码",
+    "pin",
+    "passcode",
+    "password",
+    "otp",
+    "verification code",
+    "one-time code",
+    "one time code",
+    "access code",
+    "密码",
+    "验证码",
+    "动态码",
 ];
 const IDENTITY: &[&str] = &[
-    "ssn", "social security", "id number", "id card", "identity", "identity number", "passport", "national id",
-    "driver's license", "身份证", "护照", "社保",
+    "ssn",
+    "social security",
+    "id number",
+    "id card",
+    "identity",
+    "identity number",
+    "passport",
+    "national id",
+    "driver's license",
+    "身份证",
+    "护照",
+    "社保",
 ];
 const PHONE: &[&str] = &[
-    "phone", "telephone", "mobile", "cell", "cellphone", "call me", "reach me", "text me", "phone number", "callback",
-    "电话", "手机",
+    "phone",
+    "telephone",
+    "mobile",
+    "cell",
+    "cellphone",
+    "call me",
+    "reach me",
+    "text me",
+    "phone number",
+    "callback",
+    "电话",
+    "手机",
 ];
 /// Numbers of things, which stay.
 const THING: &[&str] = &[
-    "order", "tracking", "invoice", "reference", "ref", "ticket", "case", "booking", "confirmation", "serial", "version",
-    "订单", "单号", "编号", "发票",
+    "order",
+    "tracking",
+    "invoice",
+    "reference",
+    "ref",
+    "ticket",
+    "case",
+    "booking",
+    "confirmation",
+    "serial",
+    "version",
+    "订单",
+    "单号",
+    "编号",
+    "发票",
 ];
 /// Words that may stand beside the digits of an utterance that is nothing but digits.
 const FILLERS: &[&str] = &[
-    "and", "then", "so", "um", "uh", "er", "yes", "yeah", "ok", "okay", "it's", "its", "it", "is", "the", "my", "number",
-    "next", "that's", "are", "嗯", "然", "后", "是", "我", "的", "好", "呃", "就",
+    "and", "then", "so", "um", "uh", "er", "yes", "yeah", "ok", "okay", "it's", "its", "it", "is", "the", "my",
+    "number", "next", "that's", "are", "嗯", "然", "后", "是", "我", "的", "好", "呃", "就",
 ];
 
 /// One written group of digits, or one number word.
@@ -120,7 +162,9 @@ fn is_phone(run: &Run<'_>, digits: &str) -> bool {
         return false;
     }
     let before = run.text.get(..run.start()).unwrap_or_default().trim_end_matches(['(', ' ']);
-    if before.ends_with('+') || before.split_whitespace().next_back().is_some_and(|word| word.eq_ignore_ascii_case("plus")) {
+    if before.ends_with('+')
+        || before.split_whitespace().next_back().is_some_and(|word| word.eq_ignore_ascii_case("plus"))
+    {
         return true;
     }
     let named = run.follows(PHONE);
@@ -311,12 +355,12 @@ fn word(word: &str, next: &str) -> (Option<String>, usize) {
         _ => 0,
     };
     if times > 0 {
-        let digit = unit(next).or(if next.len() == 1 && next.bytes().all(|b| b.is_ascii_digit()) { Some(next) } else { None });
+        let digit =
+            unit(next).or(if next.len() == 1 && next.bytes().all(|b| b.is_ascii_digit()) { Some(next) } else { None });
         return digit.map_or((None, 1), |digit| (Some(digit.repeat(times)), 2));
     }
-    const TEENS: [&str; 10] = [
-        "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
-    ];
+    const TEENS: [&str; 10] =
+        ["ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"];
     if let Some(teen) = TEENS.iter().position(|teen| *teen == word) {
         return (Some((10 + teen).to_string()), 1);
     }
@@ -363,9 +407,8 @@ fn sign(sign: &str) -> Option<&'static str> {
 /// The first digits of an issuer of cards (ISO/IEC 7812), and Luhn's check digit.
 fn is_card(digits: &str) -> bool {
     let first = |length: usize| digits.get(..length).and_then(|head| head.parse::<u32>().ok()).unwrap_or(0);
-    let issued = matches!(first(1), 4..=6)
-        || matches!(first(2), 30 | 34..=39 | 81)
-        || (2221..=2720).contains(&first(4));
+    let issued =
+        matches!(first(1), 4..=6) || matches!(first(2), 30 | 34..=39 | 81) || (2221..=2720).contains(&first(4));
     issued && luhn(digits)
 }
 

@@ -10,8 +10,23 @@ const KEY_BEGINNINGS: &[(&str, usize)] =
 const SCHEMES: &[&str] = &["bearer ", "basic ", "token "];
 /// Names behind which, after `=` or `:`, a secret stands.
 const NAMES: &[&str] = &[
-    "password", "passwd", "pwd", "secret", "secretid", "secretkey", "secret_id", "secret_key", "api_key", "apikey",
-    "api-key", "access_key", "access_token", "token", "passphrase", "密码", "口令",
+    "password",
+    "passwd",
+    "pwd",
+    "secret",
+    "secretid",
+    "secretkey",
+    "secret_id",
+    "secret_key",
+    "api_key",
+    "apikey",
+    "api-key",
+    "access_key",
+    "access_token",
+    "token",
+    "passphrase",
+    "密码",
+    "口令",
 ];
 /// How a password is told in speech.
 const SAID: &[&str] = &["password is ", "passphrase is ", "password's ", "passcode is ", "密码是", "口令是"];
@@ -59,11 +74,8 @@ fn emails(text: &str, found: &mut Vec<Found>) {
         // Letters of every script may stand in an address (RFC 6531); what ends it is punctuation or a blank.
         let local: usize =
             before.chars().rev().take_while(|c| is_local(*c) || c.is_alphanumeric()).map(char::len_utf8).sum();
-        let domain: usize = after
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || matches!(c, '.' | '-'))
-            .map(char::len_utf8)
-            .sum();
+        let domain: usize =
+            after.chars().take_while(|c| c.is_alphanumeric() || matches!(c, '.' | '-')).map(char::len_utf8).sum();
         let host = after.get(..domain).unwrap_or_default().trim_end_matches(['.', '-']);
         if local > 0 && host.contains('.') {
             found.push(email(at - local, at + 1 + host.len()));

@@ -91,7 +91,9 @@ fn events_are_written_without_personal_data() {
         CallEvent::Said { text: card(), interrupted: true },
         CallEvent::ToolRun {
             name: String::from("pay"),
-            arguments: Pii::new(String::from(r#"{"card":4111111111111111,"cvv":"123","amount":250,"to":["a@b.example"]}"#)),
+            arguments: Pii::new(String::from(
+                r#"{"card":4111111111111111,"cvv":"123","amount":250,"to":["a@b.example"]}"#,
+            )),
             result: card(),
         },
         CallEvent::Trouble { part: String::from("brain"), detail: card().into_exposed() },
@@ -104,7 +106,10 @@ fn events_are_written_without_personal_data() {
     }
     let arguments = Pii::new(String::from(r#"{"card":4111111111111111,"amount":250}"#));
     let kept = on().document(&arguments);
-    assert_eq!(serde_json::from_str::<Value>(kept.expose()).ok(), Some(serde_json::json!({"card": "[card]", "amount": 250})));
+    assert_eq!(
+        serde_json::from_str::<Value>(kept.expose()).ok(),
+        Some(serde_json::json!({"card": "[card]", "amount": 250}))
+    );
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn replayed(mut view: CallView, journal: &[Recorded]) -> CallView {
         }
     }
     view.state = state;
+    view.recording = view.recording.filter(|_| view.recording_gone.is_none());
     view
 }
 

@@ -3,14 +3,14 @@
 
 use super::outbox::{self, somebody_hears};
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
-use super::{Conn, dialect, leases, query};
+use super::{Conn, dialect, leases, query, retention};
 use crate::calls::Key;
 use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
 
 const LOAD: &str = concat!(
-    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, ",
+    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, ",
     somebody_hears!(),
     " AS heard FROM calls WHERE id = $1"
 );
@@ -40,6 +40,8 @@ struct Standing {
     intent: Option<String>,
     dialog: Option<String>,
     recording: Option<String>,
+    /// Its recording is not to be kept: one that is told of now goes at once.
+    unwanted: bool,
     /// Whether an endpoint may want to hear of it.
     heard: bool,
     /// Attempts that failed just now, each with a record of its own.
@@ -70,7 +72,7 @@ impl Standing {
                 self.failed.push(FailedAttempt { attempt: *attempt, at, ending, timeline: self.timeline });
             }
             CallEvent::Answered { dialog, .. } => self.dialog = Some(dialog.clone()),
-            CallEvent::RecordingKept { name, .. } => self.recording = Some(name.clone()),
+            CallEvent::RecordingKept { name, .. } => self.recording = (!self.unwanted).then(|| name.clone()),
             CallEvent::Ended { status, q850, .. } => {
                 (self.status, self.q850, self.ended) = (*status, *q850, Some(at));
             }
@@ -159,6 +161,7 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
         dialog: None,
         recording: None,
         failed: Vec::new(),
+        unwanted: row.read::<Option<&str>>("recording_gone")?.is_some(),
         heard: row.read::<i64>("heard")? != 0,
     })
 }
@@ -177,6 +180,9 @@ async fn add(
     for (at, event) in events {
         let seq = standing.absorb(at, &event)?;
         insert_event(conn, &standing.key, seq, (at, &event)).await?;
+        if let (CallEvent::RecordingKept { name, .. }, true) = (&event, standing.unwanted) {
+            retention::remove_recording(conn, &standing.key, (name, &me.node), (None, at)).await?;
+        }
         recorded.push(Recorded { seq, at, event });
     }
     update(conn, me, &standing).await?;

@@ -4,13 +4,14 @@ use super::Row;
 use crate::calls::Key;
 use crate::{CallView, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::{CallState, HangupCause};
+use callwright_domain::{Absence, CallState, HangupCause};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
 /// The columns that [`call_view`] reads.
-pub(super) const VIEW_COLUMNS: &str = "plan, state, cause, status, q850, timeline, seq, attempt, recording";
+pub(super) const VIEW_COLUMNS: &str =
+    "plan, state, cause, status, q850, timeline, seq, attempt, recording, recording_gone, words_gone";
 
 /// A value as JSON text.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
@@ -89,6 +90,12 @@ pub(super) fn timeline_of(row: &Row) -> Result<Timeline, StoreError> {
     of_json("timeline", row.read("timeline")?)
 }
 
+/// Why something is gone, from its word.
+pub(super) fn absence_of(word: Option<&str>) -> Result<Option<Absence>, StoreError> {
+    let known = |word| Absence::of_word(word).ok_or_else(|| StoreError::unreadable("absence", "unknown word"));
+    word.map(known).transpose()
+}
+
 /// A call as readers see it, from [`VIEW_COLUMNS`].
 pub(super) fn call_view(row: &Row) -> Result<CallView, StoreError> {
     let state = state_of(row)?;
@@ -105,5 +112,7 @@ pub(super) fn call_view(row: &Row) -> Result<CallView, StoreError> {
         attempts: unsigned("attempt", row.read("attempt")?)?,
         last_seq: unsigned("sequence number", row.read("seq")?)?,
         recording: row.read("recording")?,
+        recording_gone: absence_of(row.read("recording_gone")?)?,
+        words_gone: absence_of(row.read("words_gone")?)?,
     })
 }

@@ -2,7 +2,7 @@
 //! transaction that acts on it. Never judges: [`policy::judge`] does.
 
 use super::rows::{json, of_json, unsigned};
-use super::{Backend, Conn, Pool, Query, query};
+use super::{Backend, Conn, Pool, Query, erasure, query};
 use crate::calls::Key;
 use crate::rules::{DENIED_EVERYWHERE, Denial, Listed, StoredConsent, StoredVerdict};
 use crate::{NumberStatus, StoreError};
@@ -131,13 +131,14 @@ async fn standing(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError>
 
 async fn callee(conn: &mut Conn, plan: &CallPlan) -> Result<CalleeStanding, StoreError> {
     let row = query(
-        "SELECT (SELECT COUNT(*) FROM denied WHERE account = $1 AND number = $2) AS here,
+        "SELECT (SELECT COUNT(*) FROM denied WHERE account = $1 AND number IN ($2, $4)) AS here,
             (SELECT COUNT(*) FROM denied WHERE account = $3 AND number = $2) AS everywhere,
             (SELECT COUNT(*) FROM numbers WHERE account = $1 AND number = $2) AS ours",
     )
     .bind(plan.account.as_str())
     .bind(plan.callee.dial())
     .bind(DENIED_EVERYWHERE)
+    .bind(erasure::digest(&plan.account, &plan.callee))
     .fetch_one(conn)
     .await?;
     let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
@@ -301,8 +302,16 @@ pub(crate) async fn deny(conn: &mut Conn, listed: Listed, denials: &[Denial], no
 
 /// [`crate::Store::allow`].
 pub(crate) async fn allow(conn: &mut Conn, listed: &Listed, number: &PhoneNumber) -> Result<bool, StoreError> {
-    let gone = query("DELETE FROM denied WHERE account = $1 AND number = $2");
-    Ok(gone.bind(listed.key()).bind(number.dial()).execute(conn).await? > 0)
+    let gone = query("DELETE FROM denied WHERE account = $1 AND number IN ($2, $3)");
+    Ok(gone.bind(listed.key()).bind(number.dial()).bind(digest_of(listed, number)).execute(conn).await? > 0)
+}
+
+/// What stands on an account's list for a number that was erased. The server's list holds none.
+fn digest_of(listed: &Listed, number: &PhoneNumber) -> Option<String> {
+    match listed {
+        Listed::Of(account) => Some(erasure::digest(account, number)),
+        Listed::Everywhere => None,
+    }
 }
 
 /// [`crate::Store::put_consent`].
@@ -364,9 +373,10 @@ pub(crate) async fn denial(
     listed: &Listed,
     number: &PhoneNumber,
 ) -> Result<Option<(Denial, Moment)>, StoreError> {
-    let row = query("SELECT reason, added FROM denied WHERE account = $1 AND number = $2")
+    let row = query("SELECT reason, added FROM denied WHERE account = $1 AND number IN ($2, $3) ORDER BY number DESC")
         .bind(listed.key())
         .bind(number.dial())
+        .bind(digest_of(listed, number))
         .fetch_optional(pool)
         .await?;
     row.map(|row| {

@@ -305,7 +305,7 @@ impl From<Fault> for VendorError {
                 &format!("Specified signature is not matched with our calculation. server string to sign is:{signed}"),
             ),
             Fault::Replayed => bad("SignatureNonceUsed", "Specified signature nonce was used already."),
-            Fault::NotFound { .. } => {
+            Fault::NotFound { .. } | Fault::Gone { .. } => {
                 Self::new(StatusCode::NOT_FOUND, "InstanceNotFound", "The instance is not found.")
             }
             Fault::Slow => Self::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", said),

@@ -60,6 +60,7 @@ impl From<Fault> for Complaint {
             | Fault::Version
             | Fault::TwoLengths => StatusCode::BAD_REQUEST,
             Fault::UnknownOperation | Fault::NotFound { .. } => StatusCode::NOT_FOUND,
+            Fault::Gone { .. } => StatusCode::GONE,
             Fault::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Fault::Unauthenticated
             | Fault::KeyDisabled

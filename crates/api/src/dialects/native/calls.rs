@@ -203,6 +203,9 @@ pub(in crate::dialects) fn recording_of(
     view: &CallView,
 ) -> Result<Response, Fault> {
     let none = || Fault::NotFound { what: "recording" };
+    if let Some(absence) = view.recording_gone {
+        return Err(Fault::Gone { what: "recording", absence });
+    }
     let name = view.recording.as_ref().ok_or_else(none)?;
     let mut kept = context.calls.recording(name).map_err(|_| none())?;
     let (first, last) = match request.header("range") {
@@ -273,8 +276,15 @@ fn call_id(asked: &Asked<'_>) -> Result<CallId, Fault> {
 /// The call of the path, of this account; any other is not told apart from none.
 async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
     let id = call_id(asked)?;
-    let found = asked.context.calls.reader().call(&asked.account, id).await;
-    found.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })
+    let reader = asked.context.calls.reader();
+    let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
+    if let Some(found) = reader.call(&asked.account, id).await.map_err(storage)? {
+        return Ok(found);
+    }
+    match reader.departed(&asked.account, id).await.map_err(storage)? {
+        Some(absence) => Err(Fault::Gone { what: "call", absence }),
+        None => Err(Fault::NotFound { what: "call" }),
+    }
 }
 
 pub(super) fn summary(view: &CallView) -> Value {
@@ -305,6 +315,7 @@ pub(super) fn summary(view: &CallView) -> Value {
         "sip_status": view.status,
         "q850": view.q850,
         "recording": view.recording.as_ref().map(|_| format!("/v1/calls/{}/recording", plan.id)),
+        "gone": {"recording": view.recording_gone, "transcript": view.words_gone},
     })
 }
 

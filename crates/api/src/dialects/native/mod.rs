@@ -7,6 +7,7 @@ mod configuration;
 mod decode;
 mod ids;
 mod openapi;
+mod privacy;
 mod profile;
 mod refusals;
 mod rules;
@@ -68,6 +69,7 @@ enum Operation {
     DeleteKey,
     Campaign(campaigns::Action),
     Rules(rules::Action),
+    Privacy(privacy::Action),
     ListWebhooks,
     MakeWebhook,
     ShowWebhook,
@@ -201,6 +203,13 @@ static ROUTES: &[Route] = &[
         Operation::Rules(rules::Action::Verdicts),
         Some(Scope::CallsRead),
     ),
+    route(Method::POST, &["v1", "erasures"], Operation::Privacy(privacy::Action::Erase), Some(Scope::ConfigWrite)),
+    route(
+        Method::GET,
+        &["v1", "erasures", "*"],
+        Operation::Privacy(privacy::Action::ShowErasure),
+        Some(Scope::ConfigRead),
+    ),
     route(Method::GET, &["healthz"], Operation::Health, None),
     route(Method::GET, &["readyz"], Operation::Ready, None),
     route(Method::GET, &["metrics"], Operation::Metrics, None),
@@ -305,6 +314,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::DeleteKey => configuration::delete_key(&asked).await,
         Operation::Campaign(action) => campaigns::serve(action, &asked).await,
         Operation::Rules(action) => rules::serve(action, &asked).await,
+        Operation::Privacy(action) => privacy::serve(action, &asked).await,
         Operation::ListWebhooks => webhooks::list(&asked).await,
         Operation::MakeWebhook => webhooks::make(&asked).await,
         Operation::ShowWebhook => webhooks::show(&asked).await,
@@ -361,6 +371,7 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::MakeKey
         | Operation::DeleteKey
         | Operation::Campaign(_)
+        | Operation::Privacy(_)
         | Operation::ListWebhooks
         | Operation::MakeWebhook
         | Operation::ShowWebhook

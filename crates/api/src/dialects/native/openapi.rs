@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the route table and what is said here about each operation. Says nothing that the
 //! code does not do: a test holds it against the table.
 
-use super::{Operation, ROUTES, Route, campaigns, rules};
+use super::{Operation, ROUTES, Route, campaigns, privacy, rules};
 use serde_json::{Map, Value, json};
 
 /// What is said about one operation.
@@ -86,6 +86,7 @@ const fn about(operation: Operation) -> Words {
             words("replayFailed", "Tell every failed delivery again", Some("ReplayFailed"), "202", Some("Replayed"))
         }
         Operation::Rules(action) => rules::about(action),
+        Operation::Privacy(action) => privacy::about(action),
         Operation::Health => words("health", "Whether the process answers", None, "200", None),
         Operation::Ready => words("ready", "Whether new calls are taken (503: no)", None, "200", None),
         Operation::Metrics => words("metrics", "Metrics in Prometheus' text format", None, "200", None),
@@ -257,7 +258,8 @@ fn schemas() -> Value {
         "ReplayFailed": object(&["since"], json!({"since": time})),
         "Replayed": object(&["replayed"], json!({"replayed": whole})),
     });
-    for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})).into_iter().chain(rules::schemas()) {
+    let others = rules::schemas().into_iter().chain(privacy::schemas());
+    for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})).into_iter().chain(others) {
         all[name] = schema;
     }
     all
@@ -296,6 +298,8 @@ fn call_schema(text: &Value, time: &Value) -> Value {
             "timeline": {"type": "array", "items": object(&["seq", "at", "event"], json!({
                 "seq": {"type": "integer"}, "at": time, "event": text}))},
             "recording": or_null("string"),
+            "gone": object(&["recording", "transcript"], json!({
+                "recording": {"enum": ["expired", "erased", null]}, "transcript": {"enum": ["expired", "erased", null]}})),
         }),
     )
 }

@@ -25,6 +25,7 @@ fn code(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
         Fault::Replayed => (StatusCode::CONFLICT, "replayed"),
         Fault::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
+        Fault::Gone { absence, .. } => (StatusCode::GONE, absence.word()),
         Fault::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
         Fault::LongTarget { .. } => (StatusCode::URI_TOO_LONG, "target_too_long"),
         Fault::LargeHead { .. } => (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large"),

@@ -294,7 +294,7 @@ async fn home(asked: &Asked<'_>) -> Result<Option<callwright_domain::number::Cou
     Ok(effective(rules, None).home)
 }
 
-async fn whole_number(asked: &Asked<'_>, text: &str) -> Result<PhoneNumber, Fault> {
+pub(super) async fn whole_number(asked: &Asked<'_>, text: &str) -> Result<PhoneNumber, Fault> {
     let given = number("number", text)?.at_home(home(asked).await?);
     if given.international().is_some() { Ok(given) } else { Err(invalid("number", NEEDS_COUNTRY)) }
 }
@@ -310,6 +310,6 @@ fn consent_json(consent: &StoredConsent) -> Value {
     })
 }
 
-fn storage(error: &StoreError) -> Fault {
+pub(super) fn storage(error: &StoreError) -> Fault {
     Fault::Storage(error.public())
 }

@@ -102,7 +102,7 @@ impl From<Fault> for VendorError {
             Fault::BadDate => Self::wrong_type("X-TC-Timestamp", "must be Unix seconds"),
             Fault::Expired | Fault::Replayed => Self::expired_signature(),
             Fault::BadSignature { .. } => Self::bad_signature(),
-            Fault::NotFound { .. } => Self::new("ResourceNotFound", said),
+            Fault::NotFound { .. } | Fault::Gone { .. } => Self::new("ResourceNotFound", said),
             Fault::Slow => Self::new("InvalidParameter", said),
             Fault::TooLarge { limit } | Fault::LongTarget { limit } => Self::too_large(limit),
             Fault::LargeHead { .. } => Self::new("RequestSizeLimitExceeded", said),

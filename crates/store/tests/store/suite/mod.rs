@@ -5,6 +5,7 @@ pub(crate) mod campaigns;
 pub(crate) mod configuration;
 pub(crate) mod life;
 pub(crate) mod outbox;
+pub(crate) mod privacy;
 pub(crate) mod rules;
 pub(crate) mod threads;
 
@@ -53,6 +54,9 @@ macro_rules! conformance {
             threads::events_of_a_thread_come_in_order_and_in_portions,
             threads::a_line_is_taken_out_by_its_owner_alone,
             threads::a_campaigns_call_joins_the_thread_of_its_plan,
+            privacy::what_outlives_its_rules_goes_and_nothing_else,
+            privacy::a_number_is_erased_from_its_account,
+            privacy::an_erased_number_stays_on_the_deny_list_without_being_there,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {

@@ -1,0 +1,80 @@
+//! The sweeper: removes what has outlived its account's rules, goes on with erasures, and takes files away that nothing
+//! names any more. Never decides how long something is kept. Each step is a transaction of its own and finds by itself
+//! what is left, so that a crash in the middle, or another node beside it, changes nothing.
+
+use crate::limits::{SWEEP_BATCH, SWEEP_ROUNDS};
+use crate::node::Node;
+use callwright_domain::AccountId;
+use callwright_store::{BlobName, Erasure, StoreError};
+use std::sync::Arc;
+use tracing::{info, warn};
+
+/// One round of the sweeper.
+pub(crate) async fn sweep(node: Arc<Node>) {
+    if let Err(error) = round(&node).await {
+        warn!(%error, "what is not to be kept could not all be removed; trying again");
+    }
+}
+
+async fn round(node: &Arc<Node>) -> Result<(), StoreError> {
+    for _ in 0..SWEEP_ROUNDS {
+        let swept = node.store.sweep(node.clock.now(), SWEEP_BATCH).await?;
+        if swept.recordings + swept.transcripts + swept.records > 0 {
+            info!(swept.recordings, swept.transcripts, swept.records, "removed what was kept long enough");
+        }
+        if !swept.more {
+            break;
+        }
+    }
+    for (account, id) in node.reader.open_erasures().await? {
+        erase(node, &account, &id).await?;
+    }
+    for _ in 0..SWEEP_ROUNDS {
+        if remove_files(node).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Goes on with an erasure as far as that is possible now; none: there is no such erasure.
+pub(crate) async fn erase(node: &Node, account: &AccountId, id: &str) -> Result<Option<Erasure>, StoreError> {
+    let mut before = None;
+    for _ in 0..SWEEP_ROUNDS {
+        let now = node.clock.now();
+        let erasure = node.store.erase_some(account.clone(), id.to_owned(), SWEEP_BATCH, now).await?;
+        let removed = remove_files(node).await?;
+        let tally = erasure.as_ref().map(|erasure| erasure.tally);
+        let finished = erasure.as_ref().is_none_or(|erasure| erasure.finished.is_some());
+        // Nothing more to be done before a call ends or another node has removed a file.
+        if finished || removed == 0 && tally == before {
+            return Ok(erasure);
+        }
+        before = tally;
+    }
+    node.reader.erasure(account, id).await
+}
+
+/// Removes the files of this node that nothing names any more; how many.
+async fn remove_files(node: &Node) -> Result<usize, StoreError> {
+    let due = node.reader.removals(&node.store.identity().node, SWEEP_BATCH).await?;
+    let mut gone = Vec::with_capacity(due.len());
+    for removal in due {
+        match remove(node, removal.name.clone()).await {
+            Ok(_) => gone.push(removal),
+            Err(error) => warn!(name = %removal.name, %error, "a recording could not be removed; trying again"),
+        }
+    }
+    let count = gone.len();
+    if count > 0 {
+        node.store.removed(gone).await?;
+    }
+    Ok(count)
+}
+
+/// Away from the runtime's threads: a disk may be slow.
+async fn remove(node: &Node, name: BlobName) -> Result<bool, callwright_store::BlobError> {
+    let recordings = node.recordings.clone();
+    let work = tokio::task::spawn_blocking(move || recordings.remove(&name));
+    work.await.map_err(|error| callwright_store::BlobError::Io(std::io::Error::other(error)))?
+}
