@@ -140,6 +140,9 @@ async fn erase_call(conn: &mut Conn, row: &Row, (erasure, now): (&str, Moment)) 
     forget_words(conn, &key).await?;
     forget_signalling(conn, &key).await?;
     forget_telling(conn, &key).await?;
+    // The thread's name is the requester's own and may be a person's.
+    let threads = query("DELETE FROM thread_calls WHERE account = $1 AND call = $2");
+    threads.bind(key.0.as_str()).bind(key.1.to_string()).execute(&mut *conn).await?;
     strip(&mut plan);
     query(
         "UPDATE calls SET callee = $3, plan = $4, intent = NULL, dialog = NULL, recording = NULL, recording_gone = $5,

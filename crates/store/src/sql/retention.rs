@@ -21,6 +21,9 @@ const FORGET_WORDS: &str = r#"
     DELETE FROM events WHERE account = $1 AND call = $2 AND (event LIKE '{"event":"heard",%'
         OR event LIKE '{"event":"said",%' OR event LIKE '{"event":"tool_run",%' OR event LIKE '{"event":"key_pressed",%')"#;
 
+/// What an account set, and what each of its agents changes in it.
+type Patches = (Option<RulesPatch>, Vec<(AgentId, RulesPatch)>);
+
 /// Calls of one account under one rule: those of one agent, or of all that have no rule of their own.
 struct Scope {
     account: AccountId,
@@ -64,7 +67,7 @@ pub(crate) async fn sweep(conn: &mut Conn, now: Moment, limit: u32) -> Result<Sw
 /// Every rule that removes something, with the calls that it is for.
 async fn scopes(conn: &mut Conn) -> Result<Vec<Scope>, StoreError> {
     let rows = query("SELECT account, agent, rules FROM rules ORDER BY account, agent").fetch_all(conn).await?;
-    let mut accounts: BTreeMap<String, (Option<RulesPatch>, Vec<(AgentId, RulesPatch)>)> = BTreeMap::new();
+    let mut accounts: BTreeMap<String, Patches> = BTreeMap::new();
     for row in &rows {
         let patch: RulesPatch = of_json("rules", row.read("rules")?)?;
         let of = accounts.entry(row.read("account")?).or_default();
