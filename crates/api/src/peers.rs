@@ -39,6 +39,7 @@ enum WireOrder {
     HangUpAfterSentence {},
     SayInterruptible { text: String },
     SayInsistent { text: String },
+    SayPatient { text: String },
     Hear { text: String },
 }
 
@@ -133,6 +134,7 @@ impl Wire {
             PeerOrder::HangUp(HangUp::AfterSentence) => WireOrder::HangUpAfterSentence {},
             PeerOrder::Say { text, order: Speech::Interruptible } => WireOrder::SayInterruptible { text },
             PeerOrder::Say { text, order: Speech::Insistent } => WireOrder::SayInsistent { text },
+            PeerOrder::Say { text, order: Speech::Patient } => WireOrder::SayPatient { text },
             PeerOrder::Hear { text } => WireOrder::Hear { text },
         };
         Self { account: message.account.clone(), call: message.call, order }
@@ -144,6 +146,7 @@ impl Wire {
             WireOrder::HangUpAfterSentence {} => PeerOrder::HangUp(HangUp::AfterSentence),
             WireOrder::SayInterruptible { text } => PeerOrder::Say { text, order: Speech::Interruptible },
             WireOrder::SayInsistent { text } => PeerOrder::Say { text, order: Speech::Insistent },
+            WireOrder::SayPatient { text } => PeerOrder::Say { text, order: Speech::Patient },
             WireOrder::Hear { text } => PeerOrder::Hear { text },
         };
         PeerMessage { account: self.account, call: self.call, order }

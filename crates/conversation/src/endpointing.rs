@@ -134,6 +134,14 @@ impl Endpointing {
         !self.finals.is_empty() || !self.partial.is_empty()
     }
 
+    /// Until when words are waited for of a voice that has stopped; none: it has not, or nothing is owed.
+    pub(crate) fn owes_words_until(&self) -> Option<Instant> {
+        match self.voice {
+            Voice::SilentSince(since) if self.owed => Some(since + FINAL_PATIENCE),
+            Voice::SilentSince(_) | Voice::Speaking | Voice::Unknown => None,
+        }
+    }
+
     /// Everything heard so far.
     pub(crate) fn text(&self) -> String {
         let mut text = self.finals.clone();

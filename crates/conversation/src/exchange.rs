@@ -151,6 +151,9 @@ pub enum Input {
         /// Whether the callee may cut it off.
         interruptible: Switch,
     },
+    /// Order from outside: say this once the agent has said what it is saying and the callee was answered; it may be cut
+    /// off. Ignored before the answer and after the end.
+    SayNext(String),
     /// Order from outside: answer this as if the callee had said it.
     UserText(String),
     /// Order from outside: be silent now and listen.

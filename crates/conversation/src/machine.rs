@@ -144,6 +144,8 @@ pub struct Conversation {
     interruption: Option<Interruption>,
     overheard: Option<listening::Aside>,
     keys: String,
+    /// Ordered to be said when the agent is silent.
+    next: VecDeque<String>,
     texts: Texts,
     idle: Idle,
     failures: Failures,
@@ -188,6 +190,7 @@ impl Conversation {
             interruption: None,
             overheard: None,
             keys: String::new(),
+            next: VecDeque::new(),
             texts: Texts {
                 fillers: Selection::new(&agent.filler.texts, agent.filler.choice),
                 reminders,
@@ -294,6 +297,7 @@ impl Conversation {
             Input::ToolFinished { id, result } => self.tool_finished(now, id, &result),
             Input::Key(key) => self.key(now, key),
             Input::Say { text, interruptible } => self.order_to_say(now, &text, interruptible),
+            Input::SayNext(text) => self.order_to_say_next(now, text),
             Input::UserText(text) => self.user_text(now, &text),
             Input::Interrupt => self.order_to_be_silent(now),
             Input::Stop { cause, grace } => self.stop(now, cause, grace),
@@ -333,6 +337,7 @@ impl Conversation {
         // What the agent said comes before what the callee says to it.
         self.note_what_was_said();
         self.consider_turn(now);
+        self.say_what_waits(now);
         self.release_lines(now);
         if self.closing.is_some() && self.stance() == Stance::Quiet && !self.mouth.is_cutting() {
             self.finish_call(now);
@@ -360,6 +365,7 @@ impl Conversation {
         let talking = self.stage == Stage::Talking && !self.held.is_on();
         let endpoint = match self.ears.verdict(now) {
             Verdict::Wait(due) if talking && stance == Stance::Quiet => Some(due),
+            Verdict::Nothing if !self.next.is_empty() => self.ears.owes_words_until().filter(|due| *due > now),
             Verdict::Wait(_) | Verdict::Nothing | Verdict::Over => None,
         };
         let barge_in = if self.may_yield() { self.barge_in.due() } else { None };

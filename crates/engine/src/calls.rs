@@ -15,8 +15,8 @@ use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
-    AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, HangupCause, KeyId, Moment, Origin, PhoneNumber, Pii,
-    Refusal, ThreadId, TrunkId, Webhook,
+    AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, CallState, HangupCause, KeyId, Moment, Origin,
+    PhoneNumber, Pii, Refusal, ThreadId, TrunkId, Webhook,
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
@@ -474,11 +474,9 @@ impl Calls {
     /// # Errors
     /// [`OrderError`]; [`OrderError::NotAnswered`] when it is not live here (any more), and whoever asks looks again.
     pub async fn obey(&self, message: PeerMessage) -> Result<(), OrderError> {
-        let view = self.node.reader.call(&message.account, message.call).await?.ok_or(OrderError::UnknownCall)?;
-        if let callwright_domain::CallState::Ended(cause) = view.state {
-            return Err(OrderError::Ended(cause));
-        }
-        match self.node.registry.send(message.call, message.order.into_order()) {
+        let order = message.order.into_order();
+        self.check_order(&message.account, message.call, &order).await?;
+        match self.node.registry.send(message.call, order) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
             Sent::NotLive(Order::HangUp(_)) => {
@@ -490,11 +488,20 @@ impl Calls {
         }
     }
 
-    async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
+    /// Whether the call can carry the order out where it stands. One that speaks is for an answered call alone: before the
+    /// answer nobody would hear of it.
+    async fn check_order(&self, account: &AccountId, call: CallId, order: &Order) -> Result<(), OrderError> {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
-        if let callwright_domain::CallState::Ended(cause) = view.state {
-            return Err(OrderError::Ended(cause));
+        match (view.state, order) {
+            (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
+            (CallState::Talking | CallState::Transferring, _) => Ok(()),
+            (_, Order::Say { .. } | Order::Hear { .. }) => Err(OrderError::NotAnswered),
+            (_, Order::HangUp(_) | Order::Shutdown) => Ok(()),
         }
+    }
+
+    async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
+        self.check_order(account, call, &order).await?;
         match self.node.registry.send(call, order) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
@@ -508,13 +515,15 @@ impl Calls {
     }
 }
 
-/// Whether a spoken order may be talked over.
+/// Whether a spoken order interrupts, and may be talked over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speech {
-    /// The callee may interrupt it.
+    /// At once; the callee may interrupt it.
     Interruptible,
-    /// It is spoken to its end.
+    /// At once, and to its end.
     Insistent,
+    /// When the agent has said what it is saying; the callee may interrupt it.
+    Patient,
 }
 
 pub(crate) use crate::registry::Sent;

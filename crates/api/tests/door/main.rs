@@ -1,6 +1,7 @@
 //! The HTTP door over real sockets, before a real engine and a store in memory: hostile bytes, limits, tenants, rates,
 //! secrets, and what is read back.
 
+mod alibaba;
 mod alibaba_notify;
 mod fuzz;
 mod happyrobot;

@@ -143,20 +143,47 @@ impl Conversation {
     }
 
     pub(super) fn order_to_say(&mut self, now: Instant, text: &str, interruptible: Switch) {
-        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
+        if !self.takes_orders(now) {
             return;
         }
-        if self.mouth.waiting() >= LINES_CAP {
-            let detail = "more is ordered to be said than can be".to_owned();
-            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
-            return;
-        }
-        self.note_interaction(now);
         if self.stance() == Stance::Speaking && self.mouth.is_interruptible() {
             self.interrupt(now);
             self.interruption = None;
         }
         self.say_text(text, Memory::Keep, interruptible);
+    }
+
+    pub(super) fn order_to_say_next(&mut self, now: Instant, text: String) {
+        if self.takes_orders(now) {
+            self.next.push_back(text);
+        }
+    }
+
+    /// Says one of the texts that wait for silence, when it is there.
+    pub(super) fn say_what_waits(&mut self, now: Instant) {
+        let free = self.stage == Stage::Talking && !self.held.is_on() && self.closing.is_none();
+        let silent = self.stance() == Stance::Quiet && !self.mouth.is_cutting();
+        let owed = self.ears.owes_words_until().is_some_and(|until| now < until);
+        if !free || !silent || owed || self.ears.is_speaking() || self.ears.has_words() {
+            return;
+        }
+        if let Some(text) = self.next.pop_front() {
+            self.say_text(&text, Memory::Keep, Switch::On);
+        }
+    }
+
+    /// Whether the agent can be ordered to say something.
+    fn takes_orders(&mut self, now: Instant) -> bool {
+        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
+            return false;
+        }
+        if self.mouth.waiting() + self.next.len() >= LINES_CAP {
+            let detail = "more is ordered to be said than can be".to_owned();
+            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
+            return false;
+        }
+        self.note_interaction(now);
+        true
     }
 
     /// Gives lines to the voice as it can take them.

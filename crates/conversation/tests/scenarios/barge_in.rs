@@ -437,6 +437,63 @@ fn an_order_to_speak_cuts_what_is_being_said() {
 }
 
 #[test]
+fn a_patient_order_waits_until_the_agent_has_finished() {
+    check(
+        long_greeter(|_| {}),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1500  patient order: Please hold the line.
+   2600      → notes said "Good morning. We have pizza, pasta and salad today."
+   2600      → says: Please hold the line.
+   3750      → notes said "Please hold the line."
+   5000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_patient_order_waits_for_a_callee_who_speaks_and_for_the_answer() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  voice
+   1500  patient order: Please hold the line.
+   2000  no voice
+   2050  final: What time is it?
+   2050      → asks 1: callee "What time is it?"
+   2200      → notes heard "What time is it?"
+   2300  model: Noon.
+   2350  model ends
+   2350      → says: Noon.
+   2700      → notes turn 650 = endpoint 400 + ears 0 + brain 150 + voice 100 + own 0
+   2700      → notes said "Noon."
+   2700      → says: Please hold the line.
+   3850      → notes said "Please hold the line."
+   5000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_patient_order_waits_for_words_that_are_owed_but_not_for_ever() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  voice
+   1500  patient order: Please hold the line.
+   2000  no voice
+   2800      → says: Please hold the line.
+   3950      → notes said "Please hold the line."
+   5000  until now
+"#,
+    );
+}
+
+#[test]
 fn an_order_to_be_silent_is_not_taken_back() {
     check(
         long_greeter(|_| {}),

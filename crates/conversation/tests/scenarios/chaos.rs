@@ -106,6 +106,7 @@ impl Dice {
             95 => Input::HoldStarted,
             96 => Input::HoldEnded,
             97 => Input::Answered,
+            98 => Input::SayNext(self.text()),
             _ => Input::Clock,
         }
     }

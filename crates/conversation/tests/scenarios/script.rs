@@ -253,6 +253,7 @@ impl Player {
             "key" => Input::Key(rest.chars().next().expect("a key")),
             "order" => Input::Say { text, interruptible: Switch::On },
             "firm order" => Input::Say { text, interruptible: Switch::Off },
+            "patient order" => Input::SayNext(text),
             "text" => Input::UserText(text),
             "order: silence" | "silence" => Input::Interrupt,
             "stop" => Input::Stop { cause: HangupCause::ApiHungUp, grace: Grace::Now },

@@ -275,11 +275,12 @@ impl Talk<'_> {
                 self.tell(Input::Stop { cause: asked(true), grace: Grace::FinishUtterance }).await;
             }
             Some(Order::Say { text, order }) => {
-                let interruptible = match order {
-                    Speech::Interruptible => Switch::On,
-                    Speech::Insistent => Switch::Off,
+                let input = match order {
+                    Speech::Interruptible => Input::Say { text, interruptible: Switch::On },
+                    Speech::Insistent => Input::Say { text, interruptible: Switch::Off },
+                    Speech::Patient => Input::SayNext(text),
                 };
-                self.tell(Input::Say { text, interruptible }).await;
+                self.tell(input).await;
             }
             Some(Order::Hear { text }) => self.tell(Input::UserText(text)).await,
             Some(Order::Shutdown) | None => {

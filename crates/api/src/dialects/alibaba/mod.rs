@@ -1,13 +1,19 @@
-//! Alibaba Cloud Intelligent Media Services (product ICE, version 2020-11-09): outbound calls, and who is told of them.
+//! Alibaba Cloud Intelligent Media Services (product ICE, version 2020-11-09): outbound calls, what is around them, and who
+//! is told of them.
 //! What works, what differs and what is refused is in `docs/alibaba.md`. Never knows how a call is made.
 //!
 //! Read from top to bottom: limits, who claims a request, the order of checks, the operations, the words of errors.
 
 mod auth;
+mod dialogues;
 mod handover;
+mod instances;
 mod notify;
+mod numbers;
 mod outbound;
+mod params;
 mod section;
+mod speech;
 mod told;
 mod view;
 mod wire;
@@ -81,6 +87,13 @@ enum Action {
     Takeover,
     Forward,
     SendMessage,
+    ListInstances,
+    Concurrency,
+    ListNumbers,
+    ListDialogues,
+    DeleteDialogue,
+    Speak,
+    Put,
 }
 
 impl Action {
@@ -94,16 +107,30 @@ impl Action {
             "TakeoverAIAgentCall" => Some(Self::Takeover),
             "ForwardAIAgentCall" => Some(Self::Forward),
             "SendAIAgentDataChannelMessage" => Some(Self::SendMessage),
+            "ListAIAgentInstance" => Some(Self::ListInstances),
+            "GetAIAgentConcurrency" => Some(Self::Concurrency),
+            "ListAIAgentPhoneNumber" => Some(Self::ListNumbers),
+            "ListAIAgentDialogues" => Some(Self::ListDialogues),
+            "DeleteAIAgentDialogue" => Some(Self::DeleteDialogue),
+            "SendAIAgentSpeech" => Some(Self::Speak),
+            "SendAIAgentText" => Some(Self::Put),
             _ => None,
         }
     }
 
     const fn scope(self) -> Scope {
         match self {
-            Self::Start | Self::Stop | Self::Takeover | Self::Forward | Self::SendMessage => Scope::CallsWrite,
-            Self::Describe => Scope::CallsRead,
+            Self::Start
+            | Self::Stop
+            | Self::DeleteDialogue
+            | Self::Speak
+            | Self::Put
+            | Self::Takeover
+            | Self::Forward
+            | Self::SendMessage => Scope::CallsWrite,
+            Self::Describe | Self::ListInstances | Self::Concurrency | Self::ListDialogues => Scope::CallsRead,
             Self::SetNotify => Scope::ConfigWrite,
-            Self::DescribeNotify => Scope::ConfigRead,
+            Self::DescribeNotify | Self::ListNumbers => Scope::ConfigRead,
         }
     }
 }
@@ -130,6 +157,13 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::Takeover => handover::takeover(&call, &key.account, context).await,
         Action::Forward => handover::forward(&call, &key.account, context).await,
         Action::SendMessage => handover::message(&call, &key.account, context).await,
+        Action::ListInstances => instances::list(&call, &key.account, context).await,
+        Action::Concurrency => instances::concurrency(&call, &key.account, context).await,
+        Action::ListNumbers => numbers::list(&call, &key.account, context).await,
+        Action::ListDialogues => dialogues::list(&call, &key.account, context).await,
+        Action::DeleteDialogue => dialogues::delete(&call, &key.account, context).await,
+        Action::Speak => speech::speak(&call, &key.account, context).await,
+        Action::Put => speech::put(&call, &key.account, context).await,
     }
 }
 
@@ -161,6 +195,10 @@ async fn start(
     context: &Context,
 ) -> Result<Value, VendorError> {
     let mut wanted = decode(call, account)?;
+    if wanted.thread.is_none() {
+        // Without one the call begins a session of its own, which Describe tells.
+        wanted.thread = ThreadId::new(request.uuid().replace('-', "")).ok();
+    }
     if let AgentRef::Stored(agent) = &wanted.agent {
         let stored = context.calls.reader().agent(account, agent).await;
         let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;

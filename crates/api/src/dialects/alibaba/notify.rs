@@ -183,7 +183,7 @@ fn id(account: &AccountId, agent: &AgentId) -> WebhookId {
     WebhookId::new(format!("wh{}", &hash[..32])).expect("hexadecimal digits are allowed")
 }
 
-async fn find(name: &str, account: &AccountId, context: &Context) -> Result<StoredAgent, VendorError> {
+pub(super) async fn find(name: &str, account: &AccountId, context: &Context) -> Result<StoredAgent, VendorError> {
     let id = AgentId::new(name).map_err(|_| Refusal::UnknownAgent)?;
     let found = context.calls.reader().agent(account, &id).await.map_err(|error| storage(&error))?;
     Ok(found.ok_or(Refusal::UnknownAgent)?)

@@ -416,5 +416,14 @@ fn the_page_speaks_of_every_member_and_error() {
     for kind in ["DescribeAIAgentInstanceResponseBodyInstance", "AIAgentCallInfo"] {
         schema["types"][kind]["fields"].as_object().expect(kind).keys().for_each(|name| want(name));
     }
+    let siblings = parsed(include_str!("../../../tests/fixtures/alibaba-ims-siblings.schema.json"));
+    for (action, about) in siblings["actions"].as_object().expect("actions") {
+        want(action);
+        about["params"].as_object().expect("params").keys().for_each(|name| want(name));
+        about["response"].as_object().expect("response").keys().for_each(|name| want(name));
+    }
+    for (kind, about) in siblings["types"].as_object().expect("types") {
+        about["fields"].as_object().expect(kind).keys().for_each(|name| want(name));
+    }
     assert!(missing.is_empty(), "docs/alibaba.md does not speak of {missing:?}");
 }

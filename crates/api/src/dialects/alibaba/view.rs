@@ -29,6 +29,24 @@ pub(super) fn instance(view: &CallView) -> Value {
     let plan = &view.plan;
     let timeline = &view.timeline;
     let latest = [timeline.dialing, timeline.ringing, timeline.answered, timeline.ended].into_iter().flatten().max();
+    let mut shown = common(view);
+    shown["SessionId"] = json!(plan.thread.as_ref().map_or("", |thread| thread.as_str()));
+    shown["GmtCreate"] = json!(gmt(plan.created));
+    shown["GmtModified"] = json!(gmt(latest.unwrap_or(plan.created)));
+    shown["CallInfo"] = call_info(view);
+    shown
+}
+
+/// An item of `Instances`. The vendor's has no id; without one a list would be of no use.
+pub(super) fn listed(view: &CallView) -> Value {
+    let mut shown = common(view);
+    shown["InstanceId"] = json!(view.plan.id);
+    shown
+}
+
+/// What both show.
+fn common(view: &CallView) -> Value {
+    let plan = &view.plan;
     let config = if plan.origin.dialect == "alibaba" { plan.origin.memo.as_str() } else { "" };
     json!({
         "Status": status(view.state),
@@ -36,11 +54,7 @@ pub(super) fn instance(view: &CallView) -> Value {
         "TemplateConfig": {},
         "RuntimeConfig": {},
         "UserData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
-        "SessionId": plan.thread.as_ref().map_or("", |thread| thread.as_str()),
         "CallLogUrl": "",
-        "GmtCreate": gmt(plan.created),
-        "GmtModified": gmt(latest.unwrap_or(plan.created)),
-        "CallInfo": call_info(view),
     })
 }
 
