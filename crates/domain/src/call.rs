@@ -10,6 +10,7 @@ use crate::redaction::Redaction;
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Where a request came from, for the dialect that will render callbacks and views. Opaque below `api`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -53,6 +54,10 @@ pub struct CallPlan {
     pub due: Moment,
     /// After this it is not dialled any more.
     pub deadline: Option<Moment>,
+    /// How long it may wait for a place among the calls of its caller number, agent or account, in milliseconds from when
+    /// it is due. 0: one that is due at once is refused instead, one that is due later waits until its deadline.
+    #[serde(default)]
+    pub wait_ms: u64,
     /// Where the request came from.
     pub origin: Origin,
     /// Which call of a campaign it is, when it is one.
@@ -61,6 +66,14 @@ pub struct CallPlan {
     /// What is taken out of its words before they are written.
     #[serde(default)]
     pub redaction: Redaction,
+}
+
+impl CallPlan {
+    /// Until when it may wait for a place, when it begins to wait at `now`; none: for ever.
+    pub fn waits_until(&self, now: Moment) -> Option<Moment> {
+        let patience = (self.wait_ms > 0).then(|| self.due.max(now).after(Duration::from_millis(self.wait_ms)));
+        patience.into_iter().chain(self.deadline).min()
+    }
 }
 
 /// The identifiers of an INVITE, committed before it is sent, so that a restart can tell a retransmission from a
@@ -147,6 +160,8 @@ pub enum HangupCause {
     ProviderFailed,
     /// It was not dialled before its deadline.
     Expired,
+    /// Not dialled: no place among the calls of its caller number, agent or account became free while it waited for one.
+    NoPlace,
     /// Not dialled: the callee came on a do-not-call list while the call waited.
     CalleeBlocked,
     /// Not dialled: the rules came to forbid the number or its region while the call waited.
@@ -169,7 +184,7 @@ pub enum HangupCause {
 
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::CalleeHungUp,
         Self::AgentHungUp,
         Self::ApiHungUp,
@@ -189,6 +204,7 @@ impl HangupCause {
         Self::Idle,
         Self::ProviderFailed,
         Self::Expired,
+        Self::NoPlace,
         Self::CalleeBlocked,
         Self::DestinationRefused,
         Self::OutsideHours,

@@ -25,6 +25,7 @@ use callwright_store::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -51,6 +52,8 @@ pub struct StartCall {
     pub due: Option<Moment>,
     /// After this it is not dialled any more.
     pub deadline: Option<Moment>,
+    /// How long it may wait for a place when its caller number, agent or account has none free; zero: it is refused.
+    pub wait: Duration,
     /// Makes repeats of the same request the same call.
     pub once: Option<Idempotency>,
     /// Where the request came from.
@@ -84,6 +87,8 @@ pub struct Started {
     pub id: CallId,
     /// Whether it existed before this request.
     pub repeat: Repeat,
+    /// The rule in its way when it waits for a place.
+    pub waits: Option<Refusal>,
 }
 
 /// Whether a request made a call or found the one that its first copy made.
@@ -230,9 +235,14 @@ impl Calls {
         match admitted {
             Ok(Admitted::New) => {
                 self.node.bell.notify_one();
-                Ok(Started { id, repeat: Repeat::First })
+                Ok(Started { id, repeat: Repeat::First, waits: None })
             }
-            Ok(Admitted::Replayed { call, .. }) => Ok(Started { id: call, repeat: Repeat::Replayed }),
+            Ok(Admitted::Waiting(rule)) => {
+                self.node.someone_waits.store(true, Ordering::Relaxed);
+                self.node.bell.notify_one();
+                Ok(Started { id, repeat: Repeat::First, waits: Some(rule) })
+            }
+            Ok(Admitted::Replayed { call, .. }) => Ok(Started { id: call, repeat: Repeat::Replayed, waits: None }),
             Err(AdmitError::Refused(refusal)) => Err(refusal.into()),
             Err(AdmitError::IdempotencyMismatch) => Err(StartError::OtherRequest),
             Err(AdmitError::Store(error)) => Err(error.into()),
@@ -367,6 +377,7 @@ impl Calls {
             created: now,
             due: request.due.unwrap_or(now),
             deadline: request.deadline,
+            wait_ms: u64::try_from(request.wait.as_millis()).unwrap_or(u64::MAX),
             origin: request.origin,
             campaign: None,
             redaction: rules.redaction,

@@ -7,8 +7,9 @@ use crate::live::{LiveCall, Order};
 use crate::node::Node;
 use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
-use callwright_store::Permit;
+use callwright_store::{Permit, Seat};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{Instrument, error, info, info_span};
@@ -61,6 +62,7 @@ impl Dialer {
             way_at = self.start_waiting();
             if matches!(occasion, Occasion::Due) {
                 claim_at = Instant::now() + CLAIM_EVERY;
+                self.seat().await;
                 self.claim().await;
                 way_at = self.start_waiting();
             }
@@ -71,6 +73,43 @@ impl Dialer {
     fn room(&self) -> usize {
         let most = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX);
         most.saturating_sub(self.node.registry.len())
+    }
+
+    /// Gives places that got free to those who wait for one, in their order, and ends whose patience is over.
+    async fn seat(&self) {
+        let now = self.node.clock.now();
+        let waiting = match self.node.reader.waiting(now).await {
+            Ok(waiting) => waiting,
+            Err(error) => return error!(%error, "those who wait for a place could not be read"),
+        };
+        self.node.someone_waits.store(!waiting.lines.is_empty(), Ordering::Relaxed);
+        for (account, call) in waiting.late {
+            match self.node.store.give_up(account, call, now).await {
+                Ok(seat) => self.tell(seat),
+                Err(error) => error!(%call, %error, "a call whose patience is over could not be ended"),
+            }
+        }
+        for line in waiting.lines {
+            // Bounded, so that one long line does not keep the others from their turn.
+            for _ in 0..CLAIM_BATCH {
+                match self.node.store.seat(line.clone(), now).await {
+                    Ok(Seat::Full | Seat::Nobody) => break,
+                    Ok(seat) => self.tell(seat),
+                    Err(error) => {
+                        error!(%error, "a place could not be given to who waits for it");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells the watchers when a waiting call ended.
+    fn tell(&self, seat: Seat) {
+        if let Seat::Ended { account, call, recorded } = seat {
+            info!(%call, "ended while it waited for a place");
+            self.node.journal.announce(account, call, *recorded);
+        }
     }
 
     async fn claim(&self) {
@@ -152,6 +191,7 @@ impl Dialer {
                 end(&node, &plan.account, call, HangupCause::Expired).await;
             } else {
                 judged(&node, plan, orders, passage).await;
+                node.place_freed();
             }
         };
         tasks.spawn_guarded(work.instrument(span), move |said| async move {
@@ -170,7 +210,7 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
             info!(rule = refusal.id(), "not dialled: the rules forbid it");
             end(node, &account, call, HangupCause::of_refusal(refusal)).await;
         }
-        Ok(Permit::Later(_)) => {
+        Ok(Permit::Later(_) | Permit::Waits(_)) => {
             // Ended in the moment in which it was looked at.
             if let Ok(Order::HangUp(_)) = orders.try_recv() {
                 end(node, &account, call, HangupCause::Cancelled).await;

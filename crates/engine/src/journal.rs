@@ -74,6 +74,12 @@ impl Journal {
         done.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Tells the watchers of an event that another verb of the store wrote.
+    pub(crate) fn announce(&self, account: AccountId, call: CallId, recorded: Recorded) {
+        // Fails only when nobody watches.
+        self.feed.send(Fed { account, call, recorded }).ok();
+    }
+
     /// Everything written from now on.
     pub(crate) fn watch(&self) -> broadcast::Receiver<Fed> {
         self.feed.subscribe()

@@ -65,6 +65,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         due: NOW,
         deadline: None,
         origin: Origin::default(),
+        wait_ms: 0,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };

@@ -42,6 +42,8 @@ impl Idempotency {
 pub enum Admitted {
     /// The call exists now; it is on disk.
     New,
+    /// The same, and it waits for a place: this is the rule in its way.
+    Waiting(Refusal),
     /// The same request was accepted before; nothing was written.
     Replayed {
         /// The call that exists since then.
@@ -64,8 +66,63 @@ pub enum Permit {
     Granted,
     /// It waits again, and is nobody's until then.
     Later(Moment),
+    /// Every place is taken: it waits in line for one, and is nobody's meanwhile.
+    Waits(Refusal),
     /// The rules have come to forbid it: it is to be ended.
     Refused(Refusal),
+}
+
+/// Calls that wait for the same place, first come, first served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingLine {
+    /// Whose calls.
+    pub account: AccountId,
+    /// Their caller number, as it is dialled.
+    pub caller: String,
+    /// Their agent.
+    pub agent: String,
+    /// What is in their way.
+    pub rule: Refusal,
+}
+
+/// Who waits for a place.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Waiting {
+    /// Every line with somebody in it.
+    pub lines: Vec<WaitingLine>,
+    /// Calls whose patience is at its end, some at a time.
+    pub late: Vec<(AccountId, CallId)>,
+}
+
+/// What became of a waiting call.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seat {
+    /// It has its place and is due.
+    Taken,
+    /// It waits on: no place is free.
+    Full,
+    /// It waits for another place, or not any more.
+    Moved,
+    /// Nobody is in line.
+    Nobody,
+    /// It ended without being dialled.
+    Ended {
+        /// Whose call.
+        account: AccountId,
+        /// Which.
+        call: CallId,
+        /// Its last event.
+        recorded: Box<Recorded>,
+    },
+}
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// The rule in its way.
+    pub rule: Refusal,
+    /// Until when it waits; none: for ever.
+    pub until: Option<Moment>,
 }
 
 /// Why no call was accepted.
@@ -149,6 +206,8 @@ pub struct CallView {
     pub recording_gone: Option<Absence>,
     /// Why it is not known any more what was said.
     pub words_gone: Option<Absence>,
+    /// The place that it waits for, when it does.
+    pub waits: Option<Waits>,
 }
 
 /// The node that runs a call.

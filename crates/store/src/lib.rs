@@ -27,7 +27,7 @@ pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
     Admission, AdmitError, Admitted, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency, Interrupted, Page,
-    Permit, Purged, Record, Stage,
+    Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,

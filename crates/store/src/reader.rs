@@ -1,11 +1,11 @@
 //! The reading verbs. Every one takes the account and sees nothing of another's, except [`Reader::key`], by which an
-//! account is found. Sees what is committed; never writes.
+//! account is found, and what the engine asks for all at once. Sees what is committed; never writes.
 
 mod campaigns;
 
-use crate::calls::{CallFilter, CallOwner, CallView, Page, Record};
+use crate::calls::{CallFilter, CallOwner, CallView, Page, Record, Waiting};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};
-use crate::sql::{Pool, reading};
+use crate::sql::{Pool, reading, waiting};
 use crate::sqlite::Scratch;
 use crate::{Alias, AliasKind, StoreError};
 use callwright_domain::transcript::{TranscriptLine, of_journal};
@@ -42,6 +42,14 @@ impl Reader {
     /// As the database says.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         reading::account(&self.pool, id).await
+    }
+
+    /// Who waits for a place, of all accounts.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn waiting(&self, now: Moment) -> Result<Waiting, StoreError> {
+        waiting::waiting(&self.pool, now).await
     }
 
     /// An agent.

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 mod telling;
 mod threads;
+mod waiting;
 
 /// Where the store is and who opens it.
 #[derive(Debug, Clone)]

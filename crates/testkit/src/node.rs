@@ -359,6 +359,7 @@ impl Node {
             thread: None,
             due: None,
             deadline: None,
+            wait: Duration::ZERO,
             once: None,
             origin: Origin::default(),
         }

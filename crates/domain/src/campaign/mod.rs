@@ -487,6 +487,7 @@ pub fn settle(attempt: &Attempt, retry: &RetryPlan, state: CampaignState, deadli
             | HangupCause::DestinationRefused
             | HangupCause::OutsideHours
             | HangupCause::OverLimit
+            | HangupCause::NoPlace
             | HangupCause::NoConsent
             | HangupCause::RuleRefused,
         ) => RowState::Refused,

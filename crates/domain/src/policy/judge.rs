@@ -75,6 +75,8 @@ pub enum Verdict {
     Placed,
     /// It may not.
     Refused,
+    /// It may as soon as a place is free; the refusal says among which calls.
+    Waits,
 }
 
 impl Case<'_> {

@@ -197,6 +197,8 @@ impl<'a> Launcher<'a> {
             thread: None,
             due: None,
             deadline: settings.deadline,
+            // The campaign waits itself, and looks for another number meanwhile.
+            wait: std::time::Duration::ZERO,
             once: None,
             origin: settings.origin.clone(),
         })

@@ -200,6 +200,7 @@ fn plan(id: u128, now: Moment) -> CallPlan {
         caller: PhoneNumber::parse("+4930123456").unwrap(),
         trunk: TrunkId::new("t").unwrap(),
         spare_trunks: Vec::new(),
+        wait_ms: 0,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
         variables: BTreeMap::new(),

@@ -79,6 +79,31 @@ async fn a_number_has_its_calls_and_no_more_and_gets_them_back() {
     assert_eq!(node.ended(again).await, HangupCause::Cancelled);
 }
 
+#[tokio::test]
+async fn who_waits_for_a_place_gets_it_in_turn_or_ends_with_a_name() {
+    let callee = Callee::start(Plan::then(Then::Never)).await;
+    let mut node = NodeBuilder::to(&callee);
+    node.number_calls = 1;
+    let node = node.start().await;
+    let first = node.call().await;
+    let second = start(&node, |r| r.wait = PATIENCE).await.expect("it waits");
+    assert_eq!(second.waits, Some(Refusal::CallerBusy));
+    let third = start(&node, |r| r.wait = PATIENCE).await.expect("it waits").id;
+    let hasty = start(&node, |r| r.wait = ms(1)).await.expect("it waits").id;
+    assert_eq!(node.ended(hasty).await, HangupCause::NoPlace);
+    callee.called(1).await;
+    node.calls().hang_up(&node.account(), first, HangUp::Now).await.expect("taken");
+    node.wait_for(second.id, "the ringing", crate::ringing).await;
+    assert_eq!(node.event_names(third).await, ["created"], "it is not its turn");
+    assert_eq!(node.active_calls().await, 1);
+    // Who waits may be told to stop waiting.
+    node.calls().hang_up(&node.account(), third, HangUp::Now).await.expect("taken");
+    assert_eq!(node.ended(third).await, HangupCause::Cancelled);
+    node.calls().hang_up(&node.account(), second.id, HangUp::Now).await.expect("taken");
+    assert_eq!(node.ended(second.id).await, HangupCause::Cancelled);
+    assert_eq!(callee.calls(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_64_starts_at_once_a_number_gets_15() {
     let callee = Callee::start(Plan::then(Then::Never)).await;

@@ -68,6 +68,29 @@ async fn a_queued_call_survives_and_is_dialled_once() {
 }
 
 #[tokio::test]
+async fn a_call_that_waits_for_a_place_goes_on_waiting_and_is_dialled_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let callee = Callee::start(Plan::then(Then::Never)).await;
+    let builder = || {
+        let mut builder = NodeBuilder::to(&callee).data(directory.path());
+        builder.number_calls = 1;
+        builder
+    };
+    let doomed = builder().start_doomed().await;
+    let first = doomed.node().call().await;
+    doomed.node().wait_for(first, "the ringing", ringing).await;
+    let mut request = doomed.node().request();
+    request.wait = callwright_testkit::PATIENCE;
+    let call = doomed.node().calls().start(request, doomed.node().now()).await.expect("it waits").id;
+    doomed.kill();
+
+    let node = builder().start().await;
+    node.wait_for(call, "the ringing", ringing).await;
+    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing"]);
+    assert_eq!(callee.calls(), 2, "the interrupted call once, the one that waited once");
+}
+
+#[tokio::test]
 async fn the_journal_of_an_ended_call_outlives_the_process() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut callee = Callee::start(Plan::answer()).await;

@@ -4,17 +4,13 @@
 use super::journal::Told;
 use super::outbox::{self, somebody_hears};
 use super::rows::{json, parsed};
-use super::{Conn, dialect, query, rules, threads, webhooks};
+use super::{Conn, dialect, query, rules, threads, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::policy::{self, Case, Facts, Placement, Rules};
 use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
-use std::time::Duration;
-
-/// How long a due call waits before it asks again for a place among its caller number's calls.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the facts count over: nobody else may count for the same number until this call is among the counted.
 const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
@@ -22,8 +18,8 @@ const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND num
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
     "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11) RETURNING ",
+        held, waits, waits_until)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -54,9 +50,13 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
     }
     let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, &plan));
-    rules::keep_verdict(conn, &plan, &case.evidence(policy::Stage::Accept, now, &facts, &outcome)).await?;
+    let evidence = case.evidence(policy::Stage::Accept, now, &facts, &outcome);
+    let waits = outcome.as_ref().err().copied().filter(|refusal| refusal.is_busy() && plan.wait_ms > 0);
+    let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
+    rules::keep_verdict(conn, &plan, &evidence).await?;
     match outcome {
         Ok(placement) => plan.due = plan.due.max(placement.at),
+        Err(_) if waits.is_some() => {}
         Err(refusal) => {
             if let Some(idempotency) = &request.idempotency {
                 give_key_back(conn, &plan, idempotency).await?;
@@ -67,8 +67,8 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     if let Some(endpoint) = &request.endpoint {
         webhooks::put(conn, endpoint).await?;
     }
-    let messages = insert(conn, &plan, now).await?;
-    told(Answer::Admitted(Admitted::New), messages)
+    let messages = insert(conn, &plan, waits, now).await?;
+    told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
 }
 
 /// [`crate::Store::permit`].
@@ -77,12 +77,15 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     let case = case_of(&rules, plan, now);
     let facts = rules::facts(conn, plan, &case).await?;
     let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
+    let evidence = case.evidence(policy::Stage::Dial, now, &facts, &outcome);
     if let Err(refusal) = outcome
         && refusal.is_busy()
     {
-        return postpone(conn, plan, now.after(ASK_AGAIN)).await;
+        waiting::begin(conn, plan, refusal, now).await?;
+        rules::keep_verdict(conn, plan, &waiting::waits(evidence)).await?;
+        return Ok(Permit::Waits(refusal));
     }
-    rules::keep_verdict(conn, plan, &case.evidence(policy::Stage::Dial, now, &facts, &outcome)).await?;
+    rules::keep_verdict(conn, plan, &evidence).await?;
     match outcome {
         Err(refusal) => Ok(Permit::Refused(refusal)),
         Ok(placement) if placement.at > now => postpone(conn, plan, placement.at).await,
@@ -99,7 +102,8 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
 }
 
 async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Permit, StoreError> {
-    query("UPDATE calls SET due = $3, owner = NULL, epoch = NULL WHERE account = $1 AND id = $2 AND state = 'queued'")
+    query("UPDATE calls SET due = $3, held = 0, owner = NULL, epoch = NULL
+         WHERE account = $1 AND id = $2 AND state = 'queued'")
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(until.millis())
@@ -109,17 +113,17 @@ async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Per
 }
 
 /// The rules that count for a call, with its caller number locked: nobody else counts until this verdict is written.
-async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, StoreError> {
+pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, StoreError> {
     dialect::lock_row(conn, LOCK_NUMBER, &[plan.account.as_str(), plan.caller.dial()]).await?;
     rules::rules_of(conn, &plan.account, &plan.agent_id).await
 }
 
-const fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
+pub(super) const fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
     Case { rules, callee: &plan.callee, caller: &plan.caller, zone: None, at }
 }
 
 /// An opening after the deadline is none.
-fn before_deadline(placement: Placement, plan: &CallPlan) -> Result<Placement, Refusal> {
+pub(super) fn before_deadline(placement: Placement, plan: &CallPlan) -> Result<Placement, Refusal> {
     match plan.deadline {
         Some(deadline) if placement.at > deadline && placement.at > plan.due => Err(Refusal::OutsideCallingHours),
         _ => Ok(placement),
@@ -183,7 +187,12 @@ async fn earlier(
 }
 
 /// Writes the call and its first event; how many messages to endpoints came of it.
-async fn insert(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<u64, StoreError> {
+async fn insert(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    waits: Option<Refusal>,
+    now: Moment,
+) -> Result<u64, StoreError> {
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
     let row = query(INSERT_CALL)
         .bind(plan.account.as_str())
@@ -196,7 +205,9 @@ async fn insert(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<u64, St
         .bind(plan.due.millis())
         .bind(Stage::Queued.word())
         .bind(json(&timeline)?)
-        .bind(i64::from(plan.due <= now))
+        .bind(i64::from(plan.due <= now && waits.is_none()))
+        .bind(waits.map(Refusal::id))
+        .bind(waits.and_then(|_| plan.waits_until(now)).map(Moment::millis))
         .fetch_one(&mut *conn)
         .await?;
     threads::join(conn, plan).await?;

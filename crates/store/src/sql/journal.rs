@@ -19,7 +19,8 @@ const LOAD: &str = concat!(
 const UPDATE: &str = "
     UPDATE calls SET state = $3, cause = $4, status = $5, q850 = $6, timeline = $7, seq = $8, attempt = $9, ended = $10,
         intent = COALESCE($11, intent), dialog = COALESCE($12, dialog), recording = COALESCE($13, recording),
-        owner = CASE WHEN $3 = 'queued' THEN owner ELSE $14 END, epoch = CASE WHEN $3 = 'queued' THEN epoch ELSE $15 END
+        owner = CASE WHEN $3 = 'queued' THEN owner ELSE $14 END, epoch = CASE WHEN $3 = 'queued' THEN epoch ELSE $15 END,
+        waits = CASE WHEN $3 = 'queued' THEN waits END
     WHERE account = $1 AND id = $2";
 
 const RECORD: &str = "

@@ -36,6 +36,7 @@ mod rows;
 pub(crate) mod rules;
 pub(crate) mod schema;
 pub(crate) mod threads;
+pub(crate) mod waiting;
 pub(crate) mod webhooks;
 mod writer;
 

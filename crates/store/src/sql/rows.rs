@@ -2,16 +2,16 @@
 
 use super::Row;
 use crate::calls::Key;
-use crate::{CallView, Stage, StoreError};
+use crate::{CallView, Stage, StoreError, Waits};
 use callwright_domain::call::Timeline;
-use callwright_domain::{Absence, CallState, HangupCause};
+use callwright_domain::{Absence, CallState, HangupCause, Moment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
 
 /// The columns that [`call_view`] reads.
-pub(super) const VIEW_COLUMNS: &str =
-    "plan, state, cause, status, q850, timeline, seq, attempt, recording, recording_gone, words_gone";
+pub(super) const VIEW_COLUMNS: &str = "plan, state, cause, status, q850, timeline, seq, attempt, recording,
+    recording_gone, words_gone, waits, waits_until";
 
 /// A value as JSON text.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
@@ -114,5 +114,12 @@ pub(super) fn call_view(row: &Row) -> Result<CallView, StoreError> {
         recording: row.read("recording")?,
         recording_gone: absence_of(row.read("recording_gone")?)?,
         words_gone: absence_of(row.read("words_gone")?)?,
+        waits: match row.read::<Option<String>>("waits")? {
+            None => None,
+            Some(word) => Some(Waits {
+                rule: super::waiting::rule_of(&word)?,
+                until: row.read::<Option<i64>>("waits_until")?.map(Moment),
+            }),
+        },
     })
 }

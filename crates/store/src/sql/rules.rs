@@ -2,6 +2,7 @@
 //! transaction that acts on it. Never judges: [`policy::judge`] does.
 
 use super::rows::{json, of_json, unsigned};
+use super::waiting::holds_or_is_before;
 use super::{Backend, Conn, Pool, Query, erasure, query};
 use crate::calls::Key;
 use crate::rules::{DENIED_EVERYWHERE, Denial, Listed, StoredConsent, StoredVerdict};
@@ -18,19 +19,32 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Numbers in one statement of an import.
 const AT_ONCE: usize = 1000;
 
-/// `$4` is the call itself, which is not counted. Each count is bounded by its limit, because admission keeps it there;
-/// an account without a limit is not counted, or accepting would grow slower with every call that waits.
-const STANDING: &str = "
-    SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
+/// `$4` is the call itself, which is not counted; who waits before it is. An account without a limit is not counted, or
+/// accepting would grow slower with every call that waits.
+const STANDING: &str = concat!(
+    "SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
         (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.caller = n.number AND c.ended IS NULL
-            AND c.held = 1 AND c.id <> $4) AS caller_active,
+            AND c.id <> $4 AND ",
+    holds_or_is_before!("caller_busy"),
+    ") AS caller_active,
         CASE WHEN a.id IS NULL THEN 0
             ELSE (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.ended IS NULL
-                AND c.held = 1 AND c.id <> $4) END AS account_active
+                AND c.id <> $4 AND ",
+    holds_or_is_before!("account_busy"),
+    ") END AS account_active
     FROM numbers n
         LEFT JOIN trunks t ON t.account = n.account AND t.id = $3
         LEFT JOIN accounts a ON a.id = n.account
-    WHERE n.account = $1 AND n.number = $2";
+        LEFT JOIN calls m ON m.account = n.account AND m.id = $4
+    WHERE n.account = $1 AND n.number = $2"
+);
+
+/// Calls of an agent that hold a place or wait for one before the call `$3`.
+const OF_AGENT: &str = concat!(
+    "SELECT COUNT(*) FROM calls c LEFT JOIN calls m ON m.account = c.account AND m.id = $3
+     WHERE c.account = $1 AND c.agent = $2 AND c.ended IS NULL AND c.id <> $3 AND ",
+    holds_or_is_before!("agent_busy")
+);
 
 /// The rules that count for a call of `agent`.
 pub(crate) async fn rules_of(conn: &mut Conn, account: &AccountId, agent: &AgentId) -> Result<Rules, StoreError> {
@@ -58,10 +72,7 @@ pub(crate) async fn facts(conn: &mut Conn, plan: &CallPlan, case: &Case<'_>) -> 
         facts.counts.push(found(conn, plan, count, case.at).await?);
     }
     if case.rules.agent_calls > 0 {
-        let row = query(
-            "SELECT COUNT(*) FROM calls WHERE account = $1 AND agent = $2 AND ended IS NULL AND held = 1 AND id <> $3",
-        );
-        let row = row.bind(plan.account.as_str()).bind(plan.agent_id.as_str()).bind(plan.id.to_string());
+        let row = query(OF_AGENT).bind(plan.account.as_str()).bind(plan.agent_id.as_str()).bind(plan.id.to_string());
         facts.agent_active = unsigned("count", row.fetch_one(&mut *conn).await?.read(0)?)?;
     }
     if case.rules.quota.status.is_on() {

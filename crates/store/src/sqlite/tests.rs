@@ -34,6 +34,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         due: NOW,
         deadline: None,
         origin: Origin::default(),
+        wait_ms: 0,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };

@@ -233,6 +233,7 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
         thread,
         due: None,
         deadline: None,
+        wait: std::time::Duration::ZERO,
         once: None,
         origin: Origin { dialect: String::from("alibaba"), memo: config.unwrap_or_default() },
     })

@@ -269,6 +269,7 @@ const fn failed(cause: HangupCause) -> bool {
         | HangupCause::DestinationRefused
         | HangupCause::OutsideHours
         | HangupCause::OverLimit
+        | HangupCause::NoPlace
         | HangupCause::NoConsent
         | HangupCause::RuleRefused
         | HangupCause::ServerRestarted

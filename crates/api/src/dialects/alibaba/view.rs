@@ -122,6 +122,7 @@ const fn hangup_role(cause: HangupCause) -> u8 {
         | HangupCause::DestinationRefused
         | HangupCause::OutsideHours
         | HangupCause::OverLimit
+        | HangupCause::NoPlace
         | HangupCause::NoConsent
         | HangupCause::RuleRefused
         | HangupCause::ServerRestarted

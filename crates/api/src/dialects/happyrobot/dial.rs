@@ -253,6 +253,7 @@ async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Com
         thread: None,
         due: due.map(|text| moment("scheduled_for", text)).transpose()?,
         deadline: None,
+        wait: Duration::ZERO,
         once: None,
         origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },
     })

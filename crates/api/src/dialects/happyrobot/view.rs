@@ -77,6 +77,7 @@ pub(super) const fn end(cause: HangupCause) -> &'static str {
         | HangupCause::DestinationRefused
         | HangupCause::OutsideHours
         | HangupCause::OverLimit
+        | HangupCause::NoPlace
         | HangupCause::NoConsent
         | HangupCause::RuleRefused
         | HangupCause::ServerRestarted

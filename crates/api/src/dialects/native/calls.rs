@@ -18,11 +18,14 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 
 /// Longest opaque text of a requester.
 const MAX_USER_DATA: usize = 4096;
 /// Longest value of a variable.
 const MAX_VARIABLE: usize = 8192;
+/// Longest that a call may wait for a place: a day.
+const MAX_WAIT_S: u64 = 24 * 60 * 60;
 /// Journal events shown with a call; the rest is in the feed.
 const SHOWN_EVENTS: u32 = 1000;
 /// Calls on a page unless asked otherwise, and at most.
@@ -47,6 +50,7 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
         "to": view.plan.callee,
         "from": view.plan.caller,
         "created_at": timestamp(view.plan.created),
+        "waiting_for": waiting_for(&view),
     });
     if let Some(secret) = secret.filter(|_| started.repeat == Repeat::First) {
         body["webhook"] = json!({"secret": secret.expose()});
@@ -77,6 +81,7 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     let due = body.moment("scheduled_for")?;
     let deadline = body.moment("deadline")?;
+    let wait = wait(body.take("wait_s"))?;
     let endpoint = body.inner("webhook")?;
     body.end()?;
     let now = asked.request.received;
@@ -98,10 +103,19 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
         thread,
         due,
         deadline,
+        wait,
         once: idempotency(asked)?,
         origin: Origin { dialect: String::from("native"), memo: String::new() },
     };
     Ok((request, endpoint))
+}
+
+/// How long a call may wait for a place.
+fn wait(given: Option<Value>) -> Result<Duration, Fault> {
+    let Some(given) = given else { return Ok(Duration::ZERO) };
+    let seconds = given.as_u64().filter(|seconds| *seconds <= MAX_WAIT_S);
+    let rule = format!("must be a whole number from 0 to {MAX_WAIT_S}");
+    seconds.map(Duration::from_secs).ok_or_else(|| invalid("wait_s", &rule))
 }
 
 fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {
@@ -306,6 +320,8 @@ pub(super) fn summary(view: &CallView) -> Value {
         "variables": plan.variables,
         "created_at": timestamp(plan.created),
         "scheduled_for": timestamp(plan.due),
+        "waiting_for": waiting_for(view),
+        "waits_until": at(view.waits.and_then(|waits| waits.until)),
         "dialing_at": at(view.timeline.dialing),
         "ringing_at": at(view.timeline.ringing),
         "answered_at": at(view.timeline.answered),
@@ -317,6 +333,11 @@ pub(super) fn summary(view: &CallView) -> Value {
         "recording": view.recording.as_ref().map(|_| format!("/v1/calls/{}/recording", plan.id)),
         "gone": {"recording": view.recording_gone, "transcript": view.words_gone},
     })
+}
+
+/// The rule in the way of a call that waits for a place.
+fn waiting_for(view: &CallView) -> Option<&'static str> {
+    view.waits.map(|waits| waits.rule.id())
 }
 
 pub(super) fn transcript_line(line: &TranscriptLine) -> Value {

@@ -211,9 +211,13 @@ fn schemas() -> Value {
             "agent": text, "to": text, "from": {"oneOf": [text, {"type": "array", "items": text}]},
             "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
             "overrides": agent, "scheduled_for": time, "deadline": time,
+            "wait_s": {"type": "integer", "minimum": 0, "maximum": 86400, "default": 0, "description":
+                "how long the call may wait for a place among the calls of its caller number, agent or account; 0: it is \
+                 refused when there is none. A call whose wait ends without a place ends as no_place"},
             "webhook": {"$ref": "#/components/schemas/Webhook"}})),
         "StartedCall": object(&["id", "status"], json!({
-            "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time})),
+            "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time,
+            "waiting_for": waiting()})),
         "Call": call_schema(&text, &time),
         "CallPage": page("calls", of("Call")),
         "HangUp": object(&[], json!({"after_sentence": {"type": "boolean", "default": false}})),
@@ -289,7 +293,7 @@ fn call_schema(text: &Value, time: &Value) -> Value {
         json!({
             "id": text, "status": status, "agent": text, "to": text, "from": text, "trunk": text,
             "user_data": or_null("string"), "thread": or_null("string"), "variables": {"type": "object"},
-            "created_at": time, "scheduled_for": time, "dialing_at": or_null("string"), "ringing_at": or_null("string"),
+            "created_at": time, "scheduled_for": time, "waiting_for": waiting(), "waits_until": or_null("string"), "dialing_at": or_null("string"), "ringing_at": or_null("string"),
             "answered_at": or_null("string"), "ended_at": or_null("string"), "duration_s": or_null("number"),
             "cause": {"enum": causes()}, "sip_status": or_null("integer"), "q850": or_null("integer"),
             "transcript": {"type": "array", "items": object(&["speaker", "text", "at"], json!({
@@ -328,6 +332,11 @@ fn webhook_schema(text: &Value, time: &Value) -> Value {
             "created_at": time, "updated_at": time,
         }),
     )
+}
+
+/// What a call may wait for.
+fn waiting() -> Value {
+    json!({"enum": ["caller_busy", "agent_busy", "account_busy", null]})
 }
 
 fn causes() -> Vec<Value> {

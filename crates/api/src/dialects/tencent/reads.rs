@@ -377,6 +377,7 @@ const fn reason(cause: HangupCause) -> (u16, &'static str) {
         | HangupCause::DestinationRefused
         | HangupCause::OutsideHours
         | HangupCause::OverLimit
+        | HangupCause::NoPlace
         | HangupCause::NoConsent
         | HangupCause::RuleRefused
         | HangupCause::ServerRestarted
@@ -403,7 +404,7 @@ fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'st
         | HangupCause::MediaFailed
         | HangupCause::MediaTimeout => (208, "operatorError"),
         HangupCause::CalleeBlocked | HangupCause::NoConsent => (108, "restrictedCallee"),
-        HangupCause::OverLimit => (109, "tooManyRequest"),
+        HangupCause::OverLimit | HangupCause::NoPlace => (109, "tooManyRequest"),
         HangupCause::DestinationRefused => (110, "restrictedArea"),
         HangupCause::OutsideHours => (111, "restrictedTime"),
         HangupCause::CalleeHungUp
@@ -440,6 +441,7 @@ const fn side(cause: HangupCause) -> &'static str {
         | HangupCause::DestinationRefused
         | HangupCause::OutsideHours
         | HangupCause::OverLimit
+        | HangupCause::NoPlace
         | HangupCause::NoConsent
         | HangupCause::RuleRefused
         | HangupCause::ServerRestarted

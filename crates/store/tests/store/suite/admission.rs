@@ -155,6 +155,7 @@ pub(crate) async fn fifty_repeats_at_once_make_one_call(opened: Opened) {
             Ok(Admitted::New) => new += 1,
             Ok(Admitted::Replayed { call, .. }) => replayed.push(call),
             Err(AdmitError::IdempotencyMismatch) => mismatched += 1,
+            Ok(Admitted::Waiting(rule)) => panic!("nobody may wait: {rule}"),
             Err(other) => panic!("{other}"),
         }
     }

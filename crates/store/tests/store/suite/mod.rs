@@ -8,6 +8,7 @@ pub(crate) mod outbox;
 pub(crate) mod privacy;
 pub(crate) mod rules;
 pub(crate) mod threads;
+pub(crate) mod waiting;
 
 /// Every check as a test of its own, on stores that `$open` gives; none: this backend is switched off.
 #[macro_export]
@@ -57,6 +58,11 @@ macro_rules! conformance {
             privacy::what_outlives_its_rules_goes_and_nothing_else,
             privacy::a_number_is_erased_from_its_account,
             privacy::an_erased_number_stays_on_the_deny_list_without_being_there,
+            waiting::a_free_place_is_whose_turn_it_is,
+            waiting::places_are_exact_while_many_wait,
+            waiting::patience_ends_with_a_name,
+            waiting::who_waits_for_an_agent_is_in_nobody_elses_way,
+            waiting::the_rules_are_asked_before_a_place_is_given,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {
@@ -113,6 +119,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         created: NOW,
         due: NOW,
         deadline: None,
+        wait_ms: 0,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
         origin: Origin { dialect: "native".into(), memo: String::new() },

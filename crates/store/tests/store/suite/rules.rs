@@ -4,7 +4,7 @@
 use crate::suite::{NOW, account, admission, answered, call, dialing, equip, later, number, plan};
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal};
-use callwright_store::{Admission, AdmitError, Denial, Ending, Listed, Opened, Permit, Store, StoredConsent};
+use callwright_store::{Admission, AdmitError, Denial, Ending, Listed, Opened, Permit, Seat, Store, StoredConsent};
 use futures_util::future::join_all;
 
 const CALLEE: &str = "+4915112345678";
@@ -157,16 +157,23 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
     for claimed in store.claim_due(tomorrow, 100).await.unwrap() {
         match store.permit(claimed, tomorrow).await.unwrap() {
             Permit::Granted => granted += 1,
-            Permit::Later(until) => {
-                assert_eq!(until, Moment(tomorrow.millis() + 1000));
+            Permit::Waits(rule) => {
+                assert_eq!(rule, Refusal::CallerBusy);
                 waiting += 1;
             }
+            Permit::Later(until) => panic!("put off until {until:?}"),
             Permit::Refused(refusal) => panic!("{refusal}"),
         }
     }
     assert_eq!((granted, waiting), (15, 85));
-    assert_eq!(store.claim_due(tomorrow, 100).await.unwrap(), vec![]);
-    assert_eq!(store.claim_due(Moment(tomorrow.millis() + 1000), 100).await.unwrap().len(), 85);
+    assert_eq!(store.claim_due(Moment(tomorrow.millis() + 1000), 100).await.unwrap(), vec![]);
+    // A place that gets free goes to the first in line, and to nobody else.
+    store.finish(call(1), tomorrow, Ending::from(HangupCause::Busy)).await.unwrap();
+    let line = reader.waiting(tomorrow).await.unwrap().lines.remove(0);
+    assert_eq!(store.seat(line.clone(), tomorrow).await.unwrap(), Seat::Taken);
+    assert_eq!(store.seat(line, tomorrow).await.unwrap(), Seat::Full);
+    let claimed = store.claim_due(tomorrow, 100).await.unwrap();
+    assert_eq!(claimed.iter().map(|plan| plan.id.bits()).collect::<Vec<_>>(), [16]);
 }
 
 /// NOW is 2023-11-14 22:13:20 UTC, 23:13 in Berlin.

@@ -1,0 +1,192 @@
+//! Waiting for a place: in the order of arrival, exactly as many as there are places, and not for longer than asked.
+
+use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number};
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::{AccountId, AgentId, CallEvent, CallState, HangupCause, Moment, Refusal, TrunkId};
+use callwright_store::{
+    Admission, AdmitError, Admitted, Ending, Number, Opened, Reader, Seat, Store, WaitingLine, Waits,
+};
+use futures_util::future::join_all;
+
+/// Longest wait of the calls here, in milliseconds.
+const PATIENCE: i64 = 5000;
+
+fn patient(owner: &AccountId, id: u128, at: Moment) -> Admission {
+    let mut request = admission(owner, id);
+    request.plan.wait_ms = PATIENCE.unsigned_abs();
+    (request.plan.created, request.plan.due) = (at, at);
+    request
+}
+
+/// An account whose number may have `max_calls`.
+async fn equip_with(store: &Store, owner: &AccountId, max_calls: u32) {
+    equip(store, owner).await;
+    let main = TrunkId::new("main").unwrap();
+    store.put_number(Number { max_calls, ..Number::new(owner.clone(), number(CALLER), main) }).await.unwrap();
+}
+
+async fn hang_up(store: &Store, id: u128, at: Moment) {
+    store.finish(call(id), at, Ending::from(HangupCause::Cancelled)).await.unwrap();
+}
+
+/// Seats as many as find a place; who ended instead.
+async fn seat_all(store: &Store, reader: &Reader, at: Moment) -> Vec<HangupCause> {
+    let waiting = reader.waiting(at).await.unwrap();
+    let mut ended = Vec::new();
+    let mut tell = |seat: Seat| {
+        if let Seat::Ended { recorded, .. } = seat {
+            let CallEvent::Ended { cause, .. } = recorded.event else { panic!("{recorded:?} is no end") };
+            ended.push(cause);
+        }
+    };
+    for (account, call) in waiting.late {
+        tell(store.give_up(account, call, at).await.unwrap());
+    }
+    for line in waiting.lines {
+        loop {
+            match store.seat(line.clone(), at).await.unwrap() {
+                Seat::Full | Seat::Nobody => break,
+                seat => tell(seat),
+            }
+        }
+    }
+    ended
+}
+
+async fn claimed(store: &Store, at: Moment) -> Vec<u128> {
+    store.claim_due(at, 100).await.unwrap().iter().map(|plan| plan.id.bits()).collect()
+}
+
+async fn refused(store: &Store, request: Admission, at: Moment) -> bool {
+    matches!(store.admit(request, at).await, Err(AdmitError::Refused(Refusal::CallerBusy)))
+}
+
+pub(crate) async fn a_free_place_is_whose_turn_it_is(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, 1).await;
+    assert_eq!(store.admit(patient(&acme, 90, NOW), NOW).await.unwrap(), Admitted::New, "a place is free");
+    // Ids against the order of arrival, so that the order is not the ids'.
+    for (id, after) in [(30, 1), (20, 2), (10, 3)] {
+        let request = patient(&acme, id, later(after));
+        assert_eq!(store.admit(request, later(after)).await.unwrap(), Admitted::Waiting(Refusal::CallerBusy));
+    }
+    let view = reader.call(&acme, call(20)).await.unwrap().unwrap();
+    assert_eq!(view.waits, Some(Waits { rule: Refusal::CallerBusy, until: Some(later(2 + PATIENCE)) }));
+    assert_eq!(reader.verdicts(&acme, call(20)).await.unwrap()[0].evidence["verdict"], "waits");
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 1, "who waits holds no place");
+    assert_eq!(claimed(&store, later(10)).await, [90], "who waits is not dialled");
+    assert_eq!(seat_all(&store, &reader, later(10)).await, []);
+    for (gone, next, at) in [(90, 30, 20), (30, 20, 30), (20, 10, 40)] {
+        hang_up(&store, gone, later(at)).await;
+        assert!(refused(&store, admission(&acme, 99), later(at)).await, "the place belongs to who waits");
+        seat_all(&store, &reader, later(at)).await;
+        assert_eq!(claimed(&store, later(at)).await, [next]);
+        let plan = reader.call(&acme, call(next)).await.unwrap().unwrap().plan;
+        assert_eq!(store.permit(plan, later(at)).await.unwrap(), callwright_store::Permit::Granted);
+    }
+    hang_up(&store, 10, later(50)).await;
+    assert_eq!(reader.waiting(later(50)).await.unwrap(), callwright_store::Waiting::default());
+    assert_eq!(store.admit(admission(&acme, 99), later(50)).await.unwrap(), Admitted::New);
+}
+
+/// Two nodes' worth of seating at once while calls come and go: never more than the places, and nobody is forgotten.
+pub(crate) async fn places_are_exact_while_many_wait(opened: Opened) {
+    const PLACES: u32 = 5;
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, PLACES).await;
+    let asked = (1..=60_u128).map(|id| {
+        let (store, request) = (store.clone(), patient(&acme, id, NOW));
+        tokio::spawn(async move { store.admit(request, NOW).await.unwrap() })
+    });
+    let asked = join_all(asked).await.into_iter().map(Result::unwrap);
+    assert_eq!(asked.filter(|admitted| *admitted == Admitted::New).count(), 5);
+    let mut dialled = 0;
+    while dialled < 60 {
+        let turns = (0..4).map(|_| {
+            let (store, reader) = (store.clone(), reader.clone());
+            tokio::spawn(async move { seat_all(&store, &reader, later(1)).await })
+        });
+        for ended in join_all(turns).await {
+            assert_eq!(ended.unwrap(), []);
+        }
+        assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), PLACES);
+        let up = claimed(&store, later(1)).await;
+        assert_eq!(up.len(), 5, "every place is used at once");
+        dialled += up.len();
+        let ends = up.into_iter().map(|id| {
+            let store = store.clone();
+            tokio::spawn(async move { hang_up(&store, id, later(2)).await })
+        });
+        join_all(ends).await.into_iter().for_each(Result::unwrap);
+    }
+    assert_eq!(reader.waiting(later(2)).await.unwrap(), callwright_store::Waiting::default());
+}
+
+pub(crate) async fn patience_ends_with_a_name(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, 1).await;
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    let mut hurried = patient(&acme, 2, later(1));
+    hurried.plan.deadline = Some(later(1000));
+    store.admit(hurried, later(1)).await.unwrap();
+    store.admit(patient(&acme, 3, later(2)), later(2)).await.unwrap();
+    store.admit(patient(&acme, 4, later(3)), later(3)).await.unwrap();
+    // Somebody hangs up who waits: the line closes up.
+    hang_up(&store, 4, later(500)).await;
+    assert_eq!(reader.waiting(later(999)).await.unwrap().late, []);
+    assert_eq!(seat_all(&store, &reader, later(1000)).await, [HangupCause::Expired]);
+    assert_eq!(seat_all(&store, &reader, later(1 + PATIENCE)).await, []);
+    // Late is late, even when a place gets free in the same moment.
+    hang_up(&store, 1, later(2 + PATIENCE)).await;
+    assert_eq!(seat_all(&store, &reader, later(2 + PATIENCE)).await, [HangupCause::NoPlace]);
+    let view = reader.call(&acme, call(3)).await.unwrap().unwrap();
+    assert_eq!((view.state, view.waits), (CallState::Ended(HangupCause::NoPlace), None));
+    assert_eq!(reader.records(&acme, call(3)).await.unwrap()[0].cause, HangupCause::NoPlace);
+    assert!(matches!(store.give_up(acme.clone(), call(3), later(9000)).await.unwrap(), Seat::Nobody));
+    assert_eq!(claimed(&store, later(9000)).await, [1_u128; 0]);
+}
+
+/// Who waits for a busy agent stands in the way of that agent's calls alone.
+pub(crate) async fn who_waits_for_an_agent_is_in_nobody_elses_way(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, 3).await;
+    let rules: RulesPatch = serde_json::from_str(r#"{"agent_calls":1}"#).unwrap();
+    let desk = AgentId::new("desk").unwrap();
+    store.put_rules(acme.clone(), Some(desk), rules, NOW).await.unwrap();
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    for id in 2..=4 {
+        let waits = store.admit(patient(&acme, id, NOW), NOW).await.unwrap();
+        assert_eq!(waits, Admitted::Waiting(Refusal::AgentBusy));
+    }
+    for id in 11..=12 {
+        let mut other = admission(&acme, id);
+        other.plan.agent_id = AgentId::new("other").unwrap();
+        assert_eq!(store.admit(other, NOW).await.unwrap(), Admitted::New);
+    }
+    // The number is full now, too: the first of those who wait for the agent goes on to wait for the number.
+    hang_up(&store, 1, NOW).await;
+    let mut other = admission(&acme, 13);
+    other.plan.agent_id = AgentId::new("other").unwrap();
+    assert_eq!(store.admit(other, NOW).await.unwrap(), Admitted::New);
+    seat_all(&store, &reader, NOW).await;
+    let waits = reader.call(&acme, call(2)).await.unwrap().unwrap().waits.unwrap();
+    assert_eq!(waits.rule, Refusal::CallerBusy);
+    hang_up(&store, 11, NOW).await;
+    seat_all(&store, &reader, NOW).await;
+    let line = |rule| WaitingLine { account: acme.clone(), caller: number(CALLER).dial().into(), agent: "desk".into(), rule };
+    assert_eq!(reader.waiting(NOW).await.unwrap().lines, [line(Refusal::AgentBusy)]);
+    assert!(claimed(&store, NOW).await.contains(&2));
+}
+
+/// What came to be forbidden while it waited is not dialled when a place gets free.
+pub(crate) async fn the_rules_are_asked_before_a_place_is_given(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, 1).await;
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    store.admit(patient(&acme, 2, NOW), NOW).await.unwrap();
+    let denied = callwright_store::Denial { number: number("+4915112345678"), reason: "asked".into() };
+    store.deny(callwright_store::Listed::Of(acme.clone()), vec![denied], NOW).await.unwrap();
+    hang_up(&store, 1, later(1)).await;
+    assert_eq!(seat_all(&store, &reader, later(1)).await, [HangupCause::CalleeBlocked]);
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+}
