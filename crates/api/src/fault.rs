@@ -153,3 +153,15 @@ const fn why(absence: &Absence) -> &'static str {
         Absence::Erased => "was erased with the number that was called",
     }
 }
+
+impl Fault {
+    /// The same fault of a member that stands below `member`.
+    #[must_use]
+    pub(crate) fn below(mut self, member: &str) -> Self {
+        if let Self::Missing { field } | Self::Invalid { field, .. } | Self::Unknown { field, .. } = &mut self {
+            // A value that is read as a whole has no name of its own.
+            *field = if field == "body" { member.to_owned() } else { format!("{member}.{field}") };
+        }
+        self
+    }
+}

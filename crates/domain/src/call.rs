@@ -7,6 +7,7 @@ use crate::agent::AgentProfile;
 use crate::campaign::CampaignCall;
 use crate::policy::Refusal;
 use crate::redaction::Redaction;
+use crate::retry::Retries;
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -58,6 +59,9 @@ pub struct CallPlan {
     /// it is due. 0: one that is due at once is refused instead, one that is due later waits until its deadline.
     #[serde(default)]
     pub wait_ms: u64,
+    /// When and how often it is followed by another when it reaches nobody.
+    #[serde(default)]
+    pub retry: Option<Retries>,
     /// Where the request came from.
     pub origin: Origin,
     /// Which call of a campaign it is, when it is one.

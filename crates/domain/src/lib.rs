@@ -15,6 +15,7 @@ pub mod pii;
 pub mod policy;
 pub mod redaction;
 pub mod retention;
+pub mod retry;
 pub mod transcript;
 pub mod webhook;
 

@@ -11,8 +11,10 @@ use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
+use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
+use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, CallState, HangupCause, KeyId, Moment, Origin,
@@ -25,7 +27,6 @@ use callwright_store::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
@@ -54,6 +55,8 @@ pub struct StartCall {
     pub deadline: Option<Moment>,
     /// How long it may wait for a place when its caller number, agent or account has none free; zero: it is refused.
     pub wait: Duration,
+    /// When and how often it is tried again when it reaches nobody.
+    pub retry: Option<Retries>,
     /// Makes repeats of the same request the same call.
     pub once: Option<Idempotency>,
     /// Where the request came from.
@@ -238,7 +241,7 @@ impl Calls {
                 Ok(Started { id, repeat: Repeat::First, waits: None })
             }
             Ok(Admitted::Waiting(rule)) => {
-                self.node.someone_waits.store(true, Ordering::Relaxed);
+                self.node.waiting.want_places(true);
                 self.node.bell.notify_one();
                 Ok(Started { id, repeat: Repeat::First, waits: Some(rule) })
             }
@@ -249,12 +252,21 @@ impl Calls {
         }
     }
 
-    /// Ends a call. A call that is still queued ends without being dialled.
+    /// Ends a call. A call that is still queued ends without being dialled; one that is over and is to be tried again is
+    /// not tried again.
     ///
     /// # Errors
     /// [`OrderError::UnknownCall`] for a call of another account, too; [`OrderError::Ended`] when it is over already.
     pub async fn hang_up(&self, account: &AccountId, call: CallId, how: HangUp) -> Result<(), OrderError> {
-        self.order(account, call, Order::HangUp(how)).await
+        let mut newest = call;
+        for _ in 0..MAX_ATTEMPTS {
+            let view = self.node.reader.call(account, newest).await?.ok_or(OrderError::UnknownCall)?;
+            match view.next {
+                Some(next) => newest = next,
+                None => break,
+            }
+        }
+        self.order(account, newest, Order::HangUp(how)).await
     }
 
     /// Speaks a text into the call, past the model.
@@ -378,6 +390,7 @@ impl Calls {
             due: request.due.unwrap_or(now),
             deadline: request.deadline,
             wait_ms: u64::try_from(request.wait.as_millis()).unwrap_or(u64::MAX),
+            retry: request.retry,
             origin: request.origin,
             campaign: None,
             redaction: rules.redaction,

@@ -9,7 +9,6 @@ use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
 use callwright_store::{Permit, Seat};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
 use tracing::{Instrument, error, info, info_span};
@@ -82,7 +81,7 @@ impl Dialer {
             Ok(waiting) => waiting,
             Err(error) => return error!(%error, "those who wait for a place could not be read"),
         };
-        self.node.someone_waits.store(!waiting.lines.is_empty(), Ordering::Relaxed);
+        self.node.waiting.want_places(!waiting.lines.is_empty());
         for (account, call) in waiting.late {
             match self.node.store.give_up(account, call, now).await {
                 Ok(seat) => self.tell(seat),

@@ -26,7 +26,6 @@ use callwright_store::{Reader, Recordings, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -113,8 +112,6 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
     pub(crate) bell: Notify,
-    /// Whether somebody waited for a place at the last look, so that a place that gets free is worth ringing for.
-    pub(crate) someone_waits: AtomicBool,
     /// Rung when a campaign was moved or got callees here.
     pub(crate) campaign_bell: Notify,
     /// The pace of each campaign on the wire.
@@ -149,7 +146,7 @@ impl Node {
 
     /// A call has ended: whoever waits for its place need not wait for the dialer's next look.
     pub(crate) fn place_freed(&self) {
-        if self.someone_waits.load(Ordering::Relaxed) {
+        if self.waiting.places_are_wanted() {
             self.bell.notify_one();
         }
     }
@@ -188,7 +185,6 @@ impl Engine {
             registry: Registry::default(),
             tasks: tasks.clone(),
             bell: Notify::new(),
-            someone_waits: AtomicBool::new(false),
             campaign_bell: Notify::new(),
             gates: Gates::new(),
         });

@@ -4,6 +4,7 @@
 
 use callwright_domain::{AccountId, CallId, CallPlan, Moment, TrunkId};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The account and the trunks that a call may go through, best first.
@@ -15,6 +16,8 @@ type Lines = BTreeMap<Choice, VecDeque<CallPlan>>;
 #[derive(Debug, Default)]
 pub(crate) struct WaitingCalls {
     lines: Mutex<Lines>,
+    /// Whether calls in the store waited for a place at the last look, so that a place that gets free is worth ringing for.
+    places_wanted: AtomicBool,
 }
 
 impl WaitingCalls {
@@ -22,6 +25,16 @@ impl WaitingCalls {
     pub(crate) fn push(&self, plan: CallPlan) {
         let trunks = std::iter::once(&plan.trunk).chain(&plan.spare_trunks).cloned().collect();
         self.lock().entry((plan.account.clone(), trunks)).or_default().push_back(plan);
+    }
+
+    /// Notes whether calls wait for a place.
+    pub(crate) fn want_places(&self, wanted: bool) {
+        self.places_wanted.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Whether calls waited for a place at the last look.
+    pub(crate) fn places_are_wanted(&self) -> bool {
+        self.places_wanted.load(Ordering::Relaxed)
     }
 
     /// How many wait.

@@ -66,6 +66,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         deadline: None,
         origin: Origin::default(),
         wait_ms: 0,
+        retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };

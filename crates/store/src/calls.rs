@@ -208,6 +208,8 @@ pub struct CallView {
     pub words_gone: Option<Absence>,
     /// The place that it waits for, when it does.
     pub waits: Option<Waits>,
+    /// The call that tries again, once this one has ended and is tried again.
+    pub next: Option<CallId>,
 }
 
 /// The node that runs a call.

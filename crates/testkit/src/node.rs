@@ -360,6 +360,7 @@ impl Node {
             due: None,
             deadline: None,
             wait: Duration::ZERO,
+            retry: None,
             once: None,
             origin: Origin::default(),
         }

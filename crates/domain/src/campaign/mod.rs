@@ -107,6 +107,27 @@ impl Default for RetryPlan {
 }
 
 impl RetryPlan {
+    /// Checks that the plan can be kept.
+    ///
+    /// # Errors
+    /// The first [`Flaw`], named below `retry`.
+    pub fn check(&self) -> Result<(), Flaw> {
+        within("retry.max_attempts", u64::from(self.max_attempts), u64::from(MAX_ATTEMPTS))?;
+        if self.waits_s.iter().any(|wait| *wait > MAX_WAIT.as_secs()) {
+            return Err(Flaw::new("retry.waits_s", format!("must each be at most {}", MAX_WAIT.as_secs())));
+        }
+        if self.waits_s.len() > usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX) {
+            return Err(Flaw::new("retry.waits_s", format!("must hold at most {MAX_ATTEMPTS} waits")));
+        }
+        if self.max_attempts > 1 && self.on.is_empty() {
+            return Err(Flaw::new("retry.on", "must name the ends after which to try again"));
+        }
+        if self.max_attempts == 1 && !(self.on.is_empty() && self.waits_s.is_empty()) {
+            return Err(Flaw::new("retry.max_attempts", "must be 2 or more when retries are described"));
+        }
+        Ok(())
+    }
+
     /// When to try again after attempt number `attempt` (the first is 1) ended with `cause` at `ended`; none: not again.
     pub fn next(&self, attempt: u32, cause: HangupCause, ended: Moment) -> Option<Moment> {
         if attempt >= self.max_attempts || !self.on.contains(&cause) {
@@ -129,7 +150,7 @@ pub struct Flaw {
 }
 
 impl Flaw {
-    fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
+    pub(crate) fn new(field: impl Into<String>, rule: impl Into<String>) -> Self {
         Self { field: field.into(), rule: rule.into() }
     }
 }
@@ -143,22 +164,10 @@ impl Settings {
         within("concurrency", u64::from(self.pace.concurrency), u64::from(MAX_CONCURRENCY))?;
         within("cps", u64::from(self.pace.cps), u64::from(MAX_CPS))?;
         within("priority", u64::from(self.priority), u64::from(MAX_PRIORITY))?;
-        within("retry.max_attempts", u64::from(self.retry.max_attempts), u64::from(MAX_ATTEMPTS))?;
         if u128::from(self.pace.gap_ms) > MAX_GAP.as_millis() {
             return Err(Flaw::new("gap_ms", format!("must be at most {}", MAX_GAP.as_millis())));
         }
-        if self.retry.waits_s.iter().any(|wait| *wait > MAX_WAIT.as_secs()) {
-            return Err(Flaw::new("retry.waits_s", format!("must each be at most {}", MAX_WAIT.as_secs())));
-        }
-        if self.retry.waits_s.len() > usize::try_from(MAX_ATTEMPTS).unwrap_or(usize::MAX) {
-            return Err(Flaw::new("retry.waits_s", format!("must hold at most {MAX_ATTEMPTS} waits")));
-        }
-        if self.retry.max_attempts > 1 && self.retry.on.is_empty() {
-            return Err(Flaw::new("retry.on", "must name the ends after which to try again"));
-        }
-        if self.retry.max_attempts == 1 && !(self.retry.on.is_empty() && self.retry.waits_s.is_empty()) {
-            return Err(Flaw::new("retry.max_attempts", "must be 2 or more when retries are described"));
-        }
+        self.retry.check()?;
         if let Some(deadline) = self.deadline
             && (deadline <= now || self.starts.is_some_and(|starts| deadline <= starts))
         {

@@ -199,6 +199,7 @@ impl<'a> Launcher<'a> {
             deadline: settings.deadline,
             // The campaign waits itself, and looks for another number meanwhile.
             wait: std::time::Duration::ZERO,
+            retry: None,
             once: None,
             origin: settings.origin.clone(),
         })

@@ -42,6 +42,7 @@ fn replayed(mut view: CallView, journal: &[Recorded]) -> CallView {
     }
     view.state = state;
     view.recording = view.recording.filter(|_| view.recording_gone.is_none());
+    (view.waits, view.next) = (None, view.next.filter(|_| state.is_ended()));
     view
 }
 
@@ -65,6 +66,7 @@ fn before_the_end(mut view: CallView, recorded: &Recorded) -> CallView {
         _ => CallState::Queued,
     };
     (view.cause, view.status, view.q850) = (None, None, None);
+    (view.waits, view.next) = (None, None);
     view.last_seq = recorded.seq;
     view.recording = match &recorded.event {
         CallEvent::RecordingKept { name, .. } => Some(name.clone()),

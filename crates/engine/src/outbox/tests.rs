@@ -201,6 +201,7 @@ fn plan(id: u128, now: Moment) -> CallPlan {
         trunk: TrunkId::new("t").unwrap(),
         spare_trunks: Vec::new(),
         wait_ms: 0,
+        retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
         variables: BTreeMap::new(),

@@ -18,8 +18,8 @@ const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND num
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
     "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held, waits, waits_until)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13) RETURNING ",
+        held, waits, waits_until, first_call, retries)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -67,7 +67,12 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     if let Some(endpoint) = &request.endpoint {
         webhooks::put(conn, endpoint).await?;
     }
-    let messages = insert(conn, &plan, waits, now).await?;
+    let place = match waits {
+        Some(rule) => Place::Waits { rule, until: plan.waits_until(now) },
+        None if plan.due <= now => Place::Held,
+        None => Place::Later,
+    };
+    let messages = insert(conn, &plan, place).await?;
     told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
 }
 
@@ -102,13 +107,15 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
 }
 
 async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Permit, StoreError> {
-    query("UPDATE calls SET due = $3, held = 0, owner = NULL, epoch = NULL
-         WHERE account = $1 AND id = $2 AND state = 'queued'")
-        .bind(plan.account.as_str())
-        .bind(plan.id.to_string())
-        .bind(until.millis())
-        .execute(conn)
-        .await?;
+    query(
+        "UPDATE calls SET due = $3, held = 0, owner = NULL, epoch = NULL
+         WHERE account = $1 AND id = $2 AND state = 'queued'",
+    )
+    .bind(plan.account.as_str())
+    .bind(plan.id.to_string())
+    .bind(until.millis())
+    .execute(conn)
+    .await?;
     Ok(Permit::Later(until))
 }
 
@@ -186,13 +193,29 @@ async fn earlier(
     Ok(Some(Admitted::Replayed { call, response: known.read("response")? }))
 }
 
+/// A new call's place among those of its caller number, agent and account.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// It holds one.
+    Held,
+    /// It takes one when it is dialled.
+    Later,
+    /// It waits for one.
+    Waits {
+        /// What is in its way.
+        rule: Refusal,
+        /// Until when it waits.
+        until: Option<Moment>,
+    },
+}
+
 /// Writes the call and its first event; how many messages to endpoints came of it.
-async fn insert(
-    conn: &mut Conn,
-    plan: &CallPlan,
-    waits: Option<Refusal>,
-    now: Moment,
-) -> Result<u64, StoreError> {
+pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Result<u64, StoreError> {
+    let (held, waits, until) = match place {
+        Place::Held => (1, None, None),
+        Place::Later => (0, None, None),
+        Place::Waits { rule, until } => (0, Some(rule.id()), until.map(Moment::millis)),
+    };
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
     let row = query(INSERT_CALL)
         .bind(plan.account.as_str())
@@ -205,9 +228,11 @@ async fn insert(
         .bind(plan.due.millis())
         .bind(Stage::Queued.word())
         .bind(json(&timeline)?)
-        .bind(i64::from(plan.due <= now && waits.is_none()))
-        .bind(waits.map(Refusal::id))
-        .bind(waits.and_then(|_| plan.waits_until(now)).map(Moment::millis))
+        .bind(held)
+        .bind(waits)
+        .bind(until)
+        .bind(plan.retry.as_ref().and_then(|retries| retries.first).map(|first| first.to_string()))
+        .bind(i64::from(plan.retry.is_some()))
         .fetch_one(&mut *conn)
         .await?;
     threads::join(conn, plan).await?;

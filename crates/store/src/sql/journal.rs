@@ -10,7 +10,7 @@ use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
 
 const LOAD: &str = concat!(
-    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, ",
+    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, retries, ",
     somebody_hears!(),
     " AS heard FROM calls WHERE id = $1"
 );
@@ -45,6 +45,8 @@ struct Standing {
     unwanted: bool,
     /// Whether an endpoint may want to hear of it.
     heard: bool,
+    /// Whether another call may follow its end.
+    retries: bool,
     /// Attempts that failed just now, each with a record of its own.
     failed: Vec<FailedAttempt>,
 }
@@ -164,6 +166,7 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
         failed: Vec::new(),
         unwanted: row.read::<Option<&str>>("recording_gone")?.is_some(),
         heard: row.read::<i64>("heard")? != 0,
+        retries: row.read::<i64>("retries")? != 0,
     })
 }
 
@@ -191,16 +194,19 @@ async fn add(
         let timeline = Timeline { ended: Some(failed.at), ..failed.timeline };
         write_record(conn, &standing.key, (failed.attempt, failed.ending), &timeline).await?;
     }
+    let mut messages = 0;
     if !was_ended {
         record(conn, &standing).await?;
         if let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) {
             super::campaigns::settle_call(conn, &standing.key, (cause, ended)).await?;
+            if standing.retries {
+                messages += super::retries::follow(conn, &standing.key, (cause, ended)).await?;
+            }
         }
     }
-    let mut messages = 0;
     if standing.heard {
         let happened: Vec<_> = recorded.iter().map(|one| (one.seq, one.at, &one.event)).collect();
-        messages = outbox::tell(conn, &standing.key, &happened).await?;
+        messages += outbox::tell(conn, &standing.key, &happened).await?;
     }
     Ok(Told { done: recorded, messages })
 }

@@ -32,6 +32,7 @@ pub(crate) mod outbox;
 mod query;
 pub(crate) mod reading;
 pub(crate) mod retention;
+mod retries;
 mod rows;
 pub(crate) mod rules;
 pub(crate) mod schema;

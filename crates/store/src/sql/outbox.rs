@@ -15,7 +15,7 @@ use callwright_domain::{AccountId, CallEvent, Moment, Topic, WebhookId};
 macro_rules! somebody_hears {
     () => {
         "CAST(CASE WHEN EXISTS (SELECT 1 FROM webhooks w WHERE w.account = calls.account AND w.status = 'enabled'
-            AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || calls.id)) THEN 1 ELSE 0 END AS BIGINT)"
+            AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || COALESCE(calls.first_call, calls.id))) THEN 1 ELSE 0 END AS BIGINT)"
     };
 }
 pub(super) use somebody_hears;
@@ -23,7 +23,7 @@ pub(super) use somebody_hears;
 const HEARING: &str = "
     SELECT w.id, w.topics, w.endpoint FROM webhooks w, calls
     WHERE calls.account = $1 AND calls.id = $2 AND w.account = calls.account AND w.status = 'enabled'
-        AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || calls.id)";
+        AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || COALESCE(calls.first_call, calls.id))";
 
 /// The count is not read: touching the row makes this wait for whoever settles it, and the other way round.
 const QUEUE_UP: &str = "

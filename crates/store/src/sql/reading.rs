@@ -359,7 +359,9 @@ pub(crate) async fn owner(pool: &Pool, account: &AccountId, id: CallId) -> Resul
 
 /// See [`crate::Reader::next_due`].
 pub(crate) async fn next_due(pool: &Pool) -> Result<Option<Moment>, StoreError> {
-    let row = query("SELECT MIN(due) FROM calls WHERE state = 'queued' AND waits IS NULL AND owner IS NULL").fetch_one(pool).await?;
+    let row = query("SELECT MIN(due) FROM calls WHERE state = 'queued' AND waits IS NULL AND owner IS NULL")
+        .fetch_one(pool)
+        .await?;
     Ok(row.read::<Option<i64>>(0)?.map(Moment))
 }
 

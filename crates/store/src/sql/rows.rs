@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 /// The columns that [`call_view`] reads.
 pub(super) const VIEW_COLUMNS: &str = "plan, state, cause, status, q850, timeline, seq, attempt, recording,
-    recording_gone, words_gone, waits, waits_until";
+    recording_gone, words_gone, waits, waits_until, next_call";
 
 /// A value as JSON text.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
@@ -114,6 +114,7 @@ pub(super) fn call_view(row: &Row) -> Result<CallView, StoreError> {
         recording: row.read("recording")?,
         recording_gone: absence_of(row.read("recording_gone")?)?,
         words_gone: absence_of(row.read("words_gone")?)?,
+        next: row.read::<Option<&str>>("next_call")?.map(|id| parsed("call id", id)).transpose()?,
         waits: match row.read::<Option<String>>("waits")? {
             None => None,
             Some(word) => Some(Waits {

@@ -15,6 +15,7 @@ const STEPS: &[(i64, &str)] = &[
     (20, include_str!("migrations/0020_outbox.sql")),
     (40, include_str!("migrations/0040_campaigns.sql")),
     (60, include_str!("migrations/0060_waiting.sql")),
+    (61, include_str!("migrations/0061_retries.sql")),
     (70, include_str!("migrations/0070_privacy.sql")),
 ];
 

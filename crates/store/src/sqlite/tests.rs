@@ -35,6 +35,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         deadline: None,
         origin: Origin::default(),
         wait_ms: 0,
+        retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };

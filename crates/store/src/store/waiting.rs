@@ -1,9 +1,9 @@
 //! The writing verbs about calls that wait for a place.
 
 use super::Store;
+use crate::StoreError;
 use crate::calls::{Seat, WaitingLine};
 use crate::sql::waiting;
-use crate::StoreError;
 use callwright_domain::{AccountId, CallId, Moment};
 use std::sync::Arc;
 
@@ -26,8 +26,10 @@ impl Store {
     /// As the database says.
     pub async fn give_up(&self, account: AccountId, call: CallId, now: Moment) -> Result<Seat, StoreError> {
         let (me, key) = (Arc::clone(&self.me), (account, call));
-        let told =
-            self.writer.write(move |conn| Box::pin(async move { waiting::give_up(conn, &me, &key, now).await })).await?;
+        let told = self
+            .writer
+            .write(move |conn| Box::pin(async move { waiting::give_up(conn, &me, &key, now).await }))
+            .await?;
         Ok(self.rung(told))
     }
 }

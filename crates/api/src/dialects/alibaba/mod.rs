@@ -234,6 +234,7 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
         due: None,
         deadline: None,
         wait: std::time::Duration::ZERO,
+        retry: None,
         once: None,
         origin: Origin { dialect: String::from("alibaba"), memo: config.unwrap_or_default() },
     })

@@ -4,7 +4,7 @@
 use super::ids::{DIALECT, every_agent, name_of};
 use super::view::{LANGUAGES, call};
 use super::words::Complaint;
-use super::{Asked, ids};
+use super::{Asked, ids, retries};
 use crate::dialects::native::{invalid, moment};
 use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, BrainPatch, OpeningPatch, VoicePatch};
@@ -96,7 +96,7 @@ fn within(elements: &[Value]) -> Result<&[Value], Complaint> {
 }
 
 /// Members of POST /dial/scheduled that are not built; an empty one asks for nothing.
-const NOT_SCHEDULED: [&str; 3] = ["csv_file", "retry_logic", "max_retries"];
+const NOT_SCHEDULED: [&str; 1] = ["csv_file"];
 /// Members of one of its calls that are no values for the prompt.
 const OWN_MEMBERS: [&str; 5] = ["phone_number", "scheduled_date", "scheduled_time", "timezone", "max_duration_mins"];
 
@@ -118,13 +118,15 @@ pub(super) async fn scheduled(asked: &Asked<'_>) -> Result<Value, Complaint> {
         _ => elements,
     };
     let gap = fields.minutes("staggered_interval_minutes")?.unwrap_or(0);
+    let retry = retries::of(&fields)?;
     let mut wanted = Vec::new();
     for (at, element) in within(elements)?.iter().enumerate() {
         let waits = gap * u64::try_from(at).unwrap_or(0);
         let element = scheduled_call(&body, element, asked.request.received.after(Duration::from_secs(waits * 60)))
             .map_err(|fault| Complaint::from(fault).at(at))?;
         let fields = Fields { members: &element };
-        wanted.push(decode(asked, &fields).await.map_err(|complaint| complaint.at(at))?);
+        let call = decode(asked, &fields).await.map_err(|complaint| complaint.at(at))?;
+        wanted.push(StartCall { retry: retry.clone(), ..call });
     }
     Ok(json!({"createdCalls": together(asked, wanted).await?}))
 }
@@ -254,6 +256,7 @@ async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Com
         due: due.map(|text| moment("scheduled_for", text)).transpose()?,
         deadline: None,
         wait: Duration::ZERO,
+        retry: None,
         once: None,
         origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },
     })

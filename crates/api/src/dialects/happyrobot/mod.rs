@@ -5,6 +5,7 @@ mod calls;
 mod dial;
 mod hooks;
 mod ids;
+mod retries;
 #[cfg(test)]
 mod tests;
 mod things;

@@ -140,6 +140,9 @@ pub(super) fn call(view: &CallView, book: &Book, now: Moment) -> Value {
             shown[name] = memo[name].clone();
         }
     }
+    if let Some(first) = plan.retry.as_ref().and_then(|retries| retries.first) {
+        shown["parent_call_id"] = json!(book.call(first));
+    }
     if let (Some(answered), Some(ended)) = (view.timeline.answered, view.timeline.ended) {
         shown["duration"] = json!(ended.since(answered).as_secs_f64());
     }

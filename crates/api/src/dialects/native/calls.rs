@@ -8,6 +8,8 @@ use crate::fault::Fault;
 use crate::feed;
 use crate::http::{Context, Request, Response};
 use axum::body::Body;
+use callwright_domain::campaign::{RetryPlan, Windows};
+use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
     AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook,
@@ -82,6 +84,7 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
     let due = body.moment("scheduled_for")?;
     let deadline = body.moment("deadline")?;
     let wait = wait(body.take("wait_s"))?;
+    let retry = retry(&mut body)?;
     let endpoint = body.inner("webhook")?;
     body.end()?;
     let now = asked.request.received;
@@ -104,6 +107,7 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
         due,
         deadline,
         wait,
+        retry,
         once: idempotency(asked)?,
         origin: Origin { dialect: String::from("native"), memo: String::new() },
     };
@@ -116,6 +120,16 @@ fn wait(given: Option<Value>) -> Result<Duration, Fault> {
     let seconds = given.as_u64().filter(|seconds| *seconds <= MAX_WAIT_S);
     let rule = format!("must be a whole number from 0 to {MAX_WAIT_S}");
     seconds.map(Duration::from_secs).ok_or_else(|| invalid("wait_s", &rule))
+}
+
+/// The plan for trying again.
+fn retry(body: &mut Object) -> Result<Option<Retries>, Fault> {
+    let Some(mut given) = body.inner("retry")? else { return Ok(None) };
+    let windows: Option<Windows> = given.object("windows").map_err(|fault| fault.below("retry"))?;
+    let plan: RetryPlan = given.whole().map_err(|fault| fault.below("retry"))?;
+    let retries = Retries::new(plan, windows);
+    retries.check().map_err(|flaw| invalid(&flaw.field, &flaw.rule))?;
+    Ok(Some(retries))
 }
 
 fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {
@@ -320,6 +334,7 @@ pub(super) fn summary(view: &CallView) -> Value {
         "variables": plan.variables,
         "created_at": timestamp(plan.created),
         "scheduled_for": timestamp(plan.due),
+        "retry": plan.retry.as_ref().map(|retries| retry_shown(view, retries)),
         "waiting_for": waiting_for(view),
         "waits_until": at(view.waits.and_then(|waits| waits.until)),
         "dialing_at": at(view.timeline.dialing),
@@ -332,6 +347,18 @@ pub(super) fn summary(view: &CallView) -> Value {
         "q850": view.q850,
         "recording": view.recording.as_ref().map(|_| format!("/v1/calls/{}/recording", plan.id)),
         "gone": {"recording": view.recording_gone, "transcript": view.words_gone},
+    })
+}
+
+fn retry_shown(view: &CallView, retries: &Retries) -> Value {
+    json!({
+        "on": retries.plan.on,
+        "max_attempts": retries.plan.max_attempts,
+        "waits_s": retries.plan.waits_s,
+        "windows": retries.windows,
+        "attempt": retries.attempt,
+        "first": retries.first.unwrap_or(view.plan.id),
+        "next": view.next,
     })
 }
 

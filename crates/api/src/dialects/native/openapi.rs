@@ -207,14 +207,8 @@ fn schemas() -> Value {
     let mut all = json!({
         "Error": object(&["error"], json!({"error": object(&["code", "message", "request_id"], json!({
             "code": text, "message": text, "field": text, "request_id": text}))})),
-        "StartCall": object(&["agent", "to"], json!({
-            "agent": text, "to": text, "from": {"oneOf": [text, {"type": "array", "items": text}]},
-            "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
-            "overrides": agent, "scheduled_for": time, "deadline": time,
-            "wait_s": {"type": "integer", "minimum": 0, "maximum": 86400, "default": 0, "description":
-                "how long the call may wait for a place among the calls of its caller number, agent or account; 0: it is \
-                 refused when there is none. A call whose wait ends without a place ends as no_place"},
-            "webhook": {"$ref": "#/components/schemas/Webhook"}})),
+        "StartCall": start_call(&agent),
+        "Retry": retry(),
         "StartedCall": object(&["id", "status"], json!({
             "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time,
             "waiting_for": waiting()})),
@@ -293,7 +287,8 @@ fn call_schema(text: &Value, time: &Value) -> Value {
         json!({
             "id": text, "status": status, "agent": text, "to": text, "from": text, "trunk": text,
             "user_data": or_null("string"), "thread": or_null("string"), "variables": {"type": "object"},
-            "created_at": time, "scheduled_for": time, "waiting_for": waiting(), "waits_until": or_null("string"), "dialing_at": or_null("string"), "ringing_at": or_null("string"),
+            "created_at": time, "scheduled_for": time, "waiting_for": waiting(),
+            "retry": {"oneOf": [{"$ref": "#/components/schemas/Retry"}, {"type": "null"}]}, "waits_until": or_null("string"), "dialing_at": or_null("string"), "ringing_at": or_null("string"),
             "answered_at": or_null("string"), "ended_at": or_null("string"), "duration_s": or_null("number"),
             "cause": {"enum": causes()}, "sip_status": or_null("integer"), "q850": or_null("integer"),
             "transcript": {"type": "array", "items": object(&["speaker", "text", "at"], json!({
@@ -330,6 +325,45 @@ fn webhook_schema(text: &Value, time: &Value) -> Value {
             "secret": {"type": "string", "description": "whsec_ and Base64; shown when it is made and never again"},
             "secrets": {"type": "integer", "readOnly": true}, "call": {"type": "string", "readOnly": true},
             "created_at": time, "updated_at": time,
+        }),
+    )
+}
+
+/// What a request for a call may hold.
+fn start_call(agent: &Value) -> Value {
+    let (text, time) = (json!({"type": "string"}), json!({"type": "string", "format": "date-time"}));
+    object(
+        &["agent", "to"],
+        json!({
+            "agent": text, "to": text, "from": {"oneOf": [text, {"type": "array", "items": text}]},
+            "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
+            "overrides": agent, "scheduled_for": time, "deadline": time,
+            "wait_s": {"type": "integer", "minimum": 0, "maximum": 86400, "default": 0, "description":
+                "how long the call may wait for a place among the calls of its caller number, agent or account; 0: it is \
+                 refused when there is none. A call whose wait ends without a place ends as no_place"},
+            "retry": {"$ref": "#/components/schemas/Retry"}, "webhook": {"$ref": "#/components/schemas/Webhook"}}),
+    )
+}
+
+/// When and how often a call is tried again, and where in its chain it stands.
+fn retry() -> Value {
+    let whole = json!({"type": "integer"});
+    let causes = callwright_domain::HangupCause::ALL.map(|cause| json!(cause));
+    let read = |schema: Value| {
+        let Value::Object(mut members) = schema else { return json!({}) };
+        members.insert(String::from("readOnly"), json!(true));
+        Value::Object(members)
+    };
+    let windows =
+        json!({"type": "object", "description": "the hours in which a retry may ring, as a campaign's windows"});
+    object(
+        &["on", "max_attempts"],
+        json!({
+            "on": {"type": "array", "items": {"enum": causes}},
+            "max_attempts": {"type": "integer", "minimum": 2, "maximum": 20},
+            "waits_s": {"type": "array", "items": whole}, "windows": windows,
+            "attempt": read(whole), "first": read(json!({"type": "string"})),
+            "next": read(json!({"type": ["string", "null"]})),
         }),
     )
 }

@@ -148,6 +148,7 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
         due: None,
         deadline: None,
         wait: Duration::ZERO,
+        retry: None,
         once: Some(Idempotency {
             key: format!("tencent {} {}", asked.key.id, asked.signature).chars().take(255).collect(),
             body_hash: hash(asked),

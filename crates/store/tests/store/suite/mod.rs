@@ -6,6 +6,7 @@ pub(crate) mod configuration;
 pub(crate) mod life;
 pub(crate) mod outbox;
 pub(crate) mod privacy;
+pub(crate) mod retries;
 pub(crate) mod rules;
 pub(crate) mod threads;
 pub(crate) mod waiting;
@@ -58,6 +59,10 @@ macro_rules! conformance {
             privacy::what_outlives_its_rules_goes_and_nothing_else,
             privacy::a_number_is_erased_from_its_account,
             privacy::an_erased_number_stays_on_the_deny_list_without_being_there,
+            retries::a_call_is_followed_as_its_plan_says,
+            retries::an_end_that_is_repeated_is_followed_once,
+            retries::a_retry_is_judged_like_any_other,
+            retries::the_calls_endpoint_hears_of_its_retries,
             waiting::a_free_place_is_whose_turn_it_is,
             waiting::places_are_exact_while_many_wait,
             waiting::patience_ends_with_a_name,
@@ -120,6 +125,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         due: NOW,
         deadline: None,
         wait_ms: 0,
+        retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
         origin: Origin { dialect: "native".into(), memo: String::new() },

@@ -11,7 +11,7 @@ fn hook(name: &str) -> WebhookId {
     WebhookId::new(name).unwrap()
 }
 
-fn webhook(owner: &AccountId, name: &str, whose: Whose) -> Webhook {
+pub(crate) fn webhook(owner: &AccountId, name: &str, whose: Whose) -> Webhook {
     let endpoint = Endpoint {
         url: Pii::new("https://example.com/".to_owned()),
         description: String::new(),

@@ -173,7 +173,8 @@ pub(crate) async fn who_waits_for_an_agent_is_in_nobody_elses_way(opened: Opened
     assert_eq!(waits.rule, Refusal::CallerBusy);
     hang_up(&store, 11, NOW).await;
     seat_all(&store, &reader, NOW).await;
-    let line = |rule| WaitingLine { account: acme.clone(), caller: number(CALLER).dial().into(), agent: "desk".into(), rule };
+    let line =
+        |rule| WaitingLine { account: acme.clone(), caller: number(CALLER).dial().into(), agent: "desk".into(), rule };
     assert_eq!(reader.waiting(NOW).await.unwrap().lines, [line(Refusal::AgentBusy)]);
     assert!(claimed(&store, NOW).await.contains(&2));
 }
