@@ -33,6 +33,7 @@ mod timers;
 mod tools;
 pub mod vocabulary;
 mod words;
+pub mod written;
 
 pub use exchange::{
     Ask, AskId, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Setup, ToolAction, ToolRunId, VoiceProgress,

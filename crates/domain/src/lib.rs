@@ -8,6 +8,7 @@ pub mod access;
 pub mod agent;
 pub mod call;
 pub mod campaign;
+pub mod chat;
 pub mod ids;
 pub mod moment;
 pub mod number;

@@ -222,6 +222,8 @@ topics! {
     TransferStarted = "call.transfer_started",
     /// The second leg is gone.
     TransferEnded = "call.transfer_ended",
+    /// An agent and a user wrote to each other.
+    ChatMessage = "chat.message",
     /// The recording can be fetched.
     RecordingReady = "call.recording_ready",
     /// The call is over; comes with its record and transcript.
@@ -264,6 +266,8 @@ impl Topic {
 pub struct Announcement {
     /// Whom.
     pub account: AccountId,
+    /// Whose endpoints hear it beside the account's own; none: nobody's.
+    pub agent: Option<AgentId>,
     /// What it is about.
     pub topic: Topic,
     /// Makes it one: the same announcement made twice is told once. At most 64 of A-Z a-z 0-9 - _ .

@@ -5,6 +5,7 @@
 
 pub mod calls;
 mod campaigns;
+mod chats;
 mod clock;
 mod dialer;
 mod journal;
@@ -27,6 +28,7 @@ pub use calls::{
     StartError, Started,
 };
 pub use campaigns::{CampaignFault, Campaigns, Upload};
+pub use chats::{ChatError, Written};
 pub use clock::Clock;
 pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};

@@ -97,6 +97,12 @@ pub const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
 pub const UNREGISTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a call whose first trunk failed may wait for the pace or a channel of the next. *End*: by the first failure.
 pub const NEXT_TRUNK_WAIT: Duration = Duration::from_secs(30);
+/// Written questions that agents' brains answer at once. *Refuse*: the user writes again; calls need their models too.
+pub const CHATS: usize = 64;
+/// How long a brain may take for a written answer, to its last word.
+pub const CHAT_ANSWER: Duration = Duration::from_secs(60);
+/// Most text of a written answer, in bytes; the rest is dropped.
+pub const CHAT_ANSWER_CAP: usize = 64 * 1024;
 /// How often the outbox is looked at when nobody rings its bell: retries fall due, other nodes leave messages.
 pub const OUTBOX_EVERY: Duration = Duration::from_millis(200);
 /// The least time between two looks: a burst of events is one look. Far below the delay that BARS R24 allows.

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::journal::{Journal, journal};
 use crate::limits::{
-    LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
+    CHATS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
 };
 use crate::live::Order;
 use crate::outbox::{Desk, Notifier, Outbox};
@@ -28,7 +28,7 @@ use rand::{RngCore, SeedableRng};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{self, Instant};
 use tracing::{error, info, warn};
 
@@ -112,10 +112,10 @@ pub(crate) struct Node {
     pub(crate) tasks: Tasks,
     /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
     pub(crate) bell: Notify,
-    /// Rung when a campaign was moved or got callees here.
-    pub(crate) campaign_bell: Notify,
-    /// The pace of each campaign on the wire.
+    /// The pace of each campaign on the wire, and the bell of those that were moved here.
     pub(crate) gates: Gates,
+    /// Places for written answers.
+    pub(crate) chats: Semaphore,
 }
 
 impl fmt::Debug for Node {
@@ -185,7 +185,7 @@ impl Engine {
             registry: Registry::default(),
             tasks: tasks.clone(),
             bell: Notify::new(),
-            campaign_bell: Notify::new(),
+            chats: Semaphore::new(CHATS),
             gates: Gates::new(),
         });
         let desk = desk(&node, parts.seed);

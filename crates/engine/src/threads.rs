@@ -13,4 +13,12 @@ impl Calls {
     pub async fn forget(&self, key: ThreadKey, call: CallId, seq: u64) -> Result<bool, StoreError> {
         self.node.store.forget(key, call, seq).await
     }
+
+    /// Removes a written message from a thread and from what its user reads; `false`: there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn forget_message(&self, key: ThreadKey, id: u128) -> Result<bool, StoreError> {
+        self.node.store.delete_chat(key.account, key.thread, id).await
+    }
 }

@@ -2,6 +2,7 @@
 //! account is found, and what the engine asks for all at once. Sees what is committed; never writes.
 
 mod campaigns;
+mod chats;
 
 use crate::calls::{CallFilter, CallOwner, CallView, Page, Record, Waiting};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};

@@ -4,6 +4,7 @@
 //! Dropping a verb's future does not undo it: once queued it is carried out, and only its answer is lost.
 
 mod campaigns;
+mod chats;
 
 use crate::aliases::Alias;
 use crate::blobs::Recordings;

@@ -43,12 +43,12 @@ async fn must(server: &Server, action: &'static str, parameters: &[(&str, &str)]
 }
 
 /// A receiver: keeps what it is told and says yes with 200.
-struct Receiver {
-    url: String,
-    got: mpsc::Receiver<(String, Value)>,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) got: mpsc::Receiver<(String, Value)>,
 }
 
-async fn receiver() -> Receiver {
+pub(crate) async fn receiver() -> Receiver {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}/hook?site=1", listener.local_addr().expect("bound"));
     let (told, got) = mpsc::channel(256);
@@ -88,7 +88,7 @@ async fn receive(mut stream: TcpStream, told: mpsc::Sender<(String, Value)>) {
 
 impl Receiver {
     /// Everything up to and with the event of this name for which `last` holds.
-    async fn until(&mut self, last: impl Fn(&Value) -> bool) -> Vec<(String, Value)> {
+    pub(crate) async fn until(&mut self, last: impl Fn(&Value) -> bool) -> Vec<(String, Value)> {
         let mut all = Vec::new();
         loop {
             let next = timeout(PATIENCE, self.got.recv()).await;
@@ -100,6 +100,11 @@ impl Receiver {
             }
         }
     }
+}
+
+/// Has an agent's calls told there.
+pub(crate) async fn set(server: &Server, agent: &str, url: &str) {
+    must(server, "SetNotifyConfig", &[("AIAgentId", agent), ("EnableNotify", "true"), ("CallbackUrl", url)]).await;
 }
 
 fn is_over(body: &Value) -> bool {

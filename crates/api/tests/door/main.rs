@@ -2,6 +2,7 @@
 //! secrets, and what is read back.
 
 mod alibaba;
+mod alibaba_chat;
 mod alibaba_notify;
 mod fuzz;
 mod happyrobot;

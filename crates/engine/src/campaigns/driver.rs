@@ -44,7 +44,7 @@ impl Driver {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.node.campaign_bell.notified() => {}
+                () = self.node.gates.bell.notified() => {}
                 () = sleep(CAMPAIGN_TICK) => {}
             }
             if self.node.is_draining() {

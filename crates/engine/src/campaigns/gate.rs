@@ -6,7 +6,7 @@ use callwright_domain::{AccountId, CallPlan, CampaignId};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use tokio::time::{Instant, sleep_until};
 
 /// Campaigns whose cadence is remembered; beyond it those that nobody waits at are forgotten, and begin with a pause.
@@ -17,6 +17,8 @@ type Key = (AccountId, CampaignId);
 /// The gates of a node, one for each campaign.
 #[derive(Debug)]
 pub(crate) struct Gates {
+    /// Rung when a campaign was moved or got callees here.
+    pub(crate) bell: Notify,
     began: Instant,
     cadences: std::sync::Mutex<HashMap<Key, Arc<Mutex<Cadence>>>>,
 }
@@ -31,7 +33,7 @@ pub(crate) struct Turn {
 impl Gates {
     /// Gates at which nothing has passed, as far as anybody knows.
     pub(crate) fn new() -> Self {
-        Self { began: Instant::now(), cadences: std::sync::Mutex::default() }
+        Self { bell: Notify::new(), began: Instant::now(), cadences: std::sync::Mutex::default() }
     }
 
     /// Waits for the turn of a call. Calls of no campaign have none to wait for.

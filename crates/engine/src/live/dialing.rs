@@ -475,7 +475,7 @@ async fn start_recording(node: &Node, leg: &LegHandle, name: BlobName) -> Result
 }
 
 /// The day in words, for templates.
-fn date_of(moment: callwright_domain::Moment) -> String {
+pub(crate) fn date_of(moment: callwright_domain::Moment) -> String {
     let timestamp = jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default();
     timestamp.strftime("%A, %-d %B %Y").to_string()
 }

@@ -14,6 +14,9 @@ mod talking;
 mod thread;
 mod voice;
 
+pub(crate) use dialing::date_of;
+pub(crate) use thread::thread_lines;
+
 use crate::calls::{HangUp, ORDERS, Speech};
 use crate::node::Node;
 use crate::registry::Place;

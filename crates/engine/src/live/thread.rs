@@ -1,35 +1,65 @@
-//! What was said in earlier calls of a call's thread, for its model. Hides how far back is looked. Never knows who was on
-//! the telephone then: whoever places calls gives the thread its id.
+//! What was said in earlier calls of a call's thread, and written in it, for its model. Hides how far back is looked.
+//! Never knows who was on the telephone then: whoever places calls gives the thread its id.
 //!
 //! The lines are those of the journals, so they do not depend on a recording; what was not heard is not among them. A
 //! call of the thread that is still up counts with what was said in it until this one is dialled.
 
 use crate::limits::{THREAD_BYTES, THREAD_CALLS, THREAD_LINES};
 use crate::node::Node;
-use callwright_domain::CallPlan;
 use callwright_domain::agent::{HistoryLine, HistoryRole};
+use callwright_domain::chat::{Author, ChatMessage, MessageKind};
 use callwright_domain::transcript::{Speaker, TranscriptLine};
-use callwright_store::{StoreError, ThreadKey};
+use callwright_domain::{CallId, CallPlan, Moment};
+use callwright_store::{First, StoreError, ThreadKey, ThreadSpan};
 
 /// The newest lines of the thread that a call belongs to, oldest first; none without a thread.
 pub(super) async fn earlier(node: &Node, plan: &CallPlan) -> Result<Vec<HistoryLine>, StoreError> {
     let Some(thread) = plan.thread.clone() else { return Ok(Vec::new()) };
     let key = ThreadKey { account: plan.account.clone(), thread };
+    thread_lines(node, &key, Some(plan.id)).await
+}
+
+/// The newest lines of a thread, spoken and written, oldest first; without those of the call `except`.
+pub(crate) async fn thread_lines(
+    node: &Node,
+    key: &ThreadKey,
+    except: Option<CallId>,
+) -> Result<Vec<HistoryLine>, StoreError> {
     let mut lines: Vec<TranscriptLine> = Vec::new();
-    for call in node.reader.thread_calls(&key, THREAD_CALLS).await? {
-        if call == plan.id {
+    for call in node.reader.thread_calls(key, THREAD_CALLS).await? {
+        if Some(call) == except {
             continue;
         }
-        let said = node.reader.transcript(&plan.account, call).await?;
-        let forgotten = node.reader.forgotten(&plan.account, call).await?;
+        let said = node.reader.transcript(&key.account, call).await?;
+        let forgotten = node.reader.forgotten(&key.account, call).await?;
         lines.extend(said.into_iter().filter(|line| !forgotten.contains(&line.seq)));
         if lines.len() >= THREAD_LINES {
             break;
         }
     }
+    let always = ThreadSpan { from: Moment(0), until: Moment(i64::MAX), first: First::Newest };
+    let most = u32::try_from(THREAD_LINES).unwrap_or(u32::MAX);
+    let written = node.reader.thread_messages(key, always, None, most).await?;
+    lines.extend(written.into_iter().filter(|message| message.kind != MessageKind::Custom).map(line_of));
     // Calls of one thread may have been up at the same time, and accepted in another order than they were dialled.
     lines.sort_by_key(|line| line.at);
     Ok(newest(lines))
+}
+
+/// A written message as a line beside spoken ones.
+fn line_of(message: ChatMessage) -> TranscriptLine {
+    let speaker = match message.author {
+        Author::User => Speaker::Callee,
+        Author::Agent => Speaker::Agent,
+    };
+    TranscriptLine {
+        seq: 0,
+        speaker,
+        text: message.text.into_exposed(),
+        at: message.at,
+        interrupted: false,
+        latency: None,
+    }
 }
 
 /// As many of the last lines as the model is told.
@@ -58,7 +88,6 @@ fn newest(lines: Vec<TranscriptLine>) -> Vec<HistoryLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callwright_domain::Moment;
 
     fn line(seq: u64, text: String) -> TranscriptLine {
         let speaker = if seq.is_multiple_of(2) { Speaker::Agent } else { Speaker::Callee };

@@ -22,6 +22,7 @@
 pub(crate) mod admission;
 pub(crate) mod campaign_rows;
 pub(crate) mod campaigns;
+pub(crate) mod chats;
 pub(crate) mod configuration;
 pub(crate) mod dialect;
 pub(crate) mod erasure;

@@ -8,7 +8,7 @@ use super::{Conn, Row, dialect, query};
 use crate::calls::Key;
 use crate::outbox::{Attempt, Content, Fate, Pending, Replay, Settled, Settlement, Standing};
 use crate::{NodeIdentity, StoreError};
-use callwright_domain::webhook::{Announcement, Order, Status, Topics};
+use callwright_domain::webhook::{Announcement, Order, Status, Topics, Whose};
 use callwright_domain::{AccountId, CallEvent, Moment, Topic, WebhookId};
 
 /// True for a call with an endpoint that may want to hear of it; `calls` is the call's table.
@@ -107,8 +107,10 @@ fn order_of(row: &Row) -> Result<Order, StoreError> {
 
 /// [`crate::Store::announce`].
 pub(crate) async fn announce(conn: &mut Conn, news: &Announcement, now: Moment) -> Result<u64, StoreError> {
-    let rows = query("SELECT id, topics FROM webhooks WHERE account = $1 AND whose = '' AND status = 'enabled'")
+    let agents = news.agent.as_ref().map_or_else(String::new, |agent| Whose::Agent(agent.clone()).word());
+    let rows = query("SELECT id, topics FROM webhooks WHERE account = $1 AND whose IN ('', $2) AND status = 'enabled'")
         .bind(news.account.as_str())
+        .bind(agents)
         .fetch_all(&mut *conn)
         .await?;
     let mut written = 0;
@@ -242,14 +244,14 @@ async fn judge_endpoint(
     settlement: &Settlement,
     now: Moment,
 ) -> Result<Option<Status>, StoreError> {
-    let (account, webhook) = (pending.account.as_str(), pending.webhook.as_str());
+    let (owner, webhook) = (pending.account.as_str(), pending.webhook.as_str());
     let status = match settlement.fate {
         Fate::Nothing => return Ok(None),
         Fate::Heard => {
             query(
                 "UPDATE webhooks SET failing_since = NULL WHERE account = $1 AND id = $2 AND failing_since IS NOT NULL",
             )
-            .bind(account)
+            .bind(owner)
             .bind(webhook)
             .execute(conn)
             .await?;
@@ -258,7 +260,7 @@ async fn judge_endpoint(
         Fate::Gone => Status::Gone,
         Fate::Later(_) | Fate::GivenUp => {
             query("UPDATE webhooks SET failing_since = $3 WHERE account = $1 AND id = $2 AND failing_since IS NULL")
-                .bind(account)
+                .bind(owner)
                 .bind(webhook)
                 .bind(settlement.attempt.at.millis())
                 .execute(&mut *conn)
@@ -271,7 +273,7 @@ async fn judge_endpoint(
         "UPDATE webhooks SET status = $3 WHERE account = $1 AND id = $2 AND status = 'enabled'
              AND COALESCE(failing_since, 0) <= $4",
     )
-    .bind(account)
+    .bind(owner)
     .bind(webhook)
     .bind(status.word())
     .bind(limit)
@@ -282,7 +284,8 @@ async fn judge_endpoint(
     }
     let body = serde_json::json!({"webhook": webhook, "reason": status.word()});
     let id = format!("{webhook}_{}_{}", status.word(), now.millis());
-    let news = Announcement { account: pending.account.clone(), topic: Topic::WebhookDisabled, id, at: now, body };
+    let account = pending.account.clone();
+    let news = Announcement { account, agent: None, topic: Topic::WebhookDisabled, id, at: now, body };
     announce(conn, &news, now).await?;
     Ok(Some(status))
 }

@@ -2,7 +2,7 @@
 //! whole calls go in the same transaction. Never judges how long is long: [`Retention`] does.
 
 use super::rows::{absence_of, json, of_json, parsed};
-use super::{Conn, Pool, Query, dialect, query};
+use super::{Conn, Pool, Query, chats, dialect, query};
 use crate::calls::Key;
 use crate::{BlobName, Removal, StoreError, Swept};
 use callwright_domain::policy::RulesPatch;
@@ -39,6 +39,12 @@ pub(crate) async fn sweep(conn: &mut Conn, now: Moment, limit: u32) -> Result<Sw
     for scope in scopes(conn).await? {
         for part in Kept::ALL {
             let Some(until) = scope.rule.until(part, now) else { continue };
+            if part == Kept::Transcript {
+                let whose = (scope.agent.as_ref(), scope.others.as_slice());
+                let expired = chats::expire(conn, &scope.account, whose, (until, limit)).await?;
+                swept.transcripts += expired;
+                swept.more |= expired >= u64::from(limit);
+            }
             let calls = outlived(conn, &scope, part, (until, limit)).await?;
             swept.more |= calls.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
             for (key, owner) in &calls {

@@ -14,6 +14,7 @@ const STEPS: &[(i64, &str)] = &[
     (10, include_str!("migrations/0010_rules.sql")),
     (20, include_str!("migrations/0020_outbox.sql")),
     (40, include_str!("migrations/0040_campaigns.sql")),
+    (51, include_str!("migrations/0051_chat.sql")),
     (60, include_str!("migrations/0060_waiting.sql")),
     (61, include_str!("migrations/0061_retries.sql")),
     (70, include_str!("migrations/0070_privacy.sql")),

@@ -1,6 +1,6 @@
 //! The chat history of a SessionId: listed, and lines taken out of it. Never changes what a call's own journal says.
 //!
-//! A dialogue is one line that was heard or said. A round begins where the user speaks after the agent has, and with the
+//! A dialogue is one line that was heard or said, or a written message. A round begins where the user speaks after the agent has, and with the
 //! first line of a call.
 
 use super::wire::Call;
@@ -8,6 +8,7 @@ use super::{VendorError, invalid};
 use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::agent::Greeting;
+use callwright_domain::chat::{Author, ChatMessage};
 use callwright_domain::transcript::Speaker;
 use callwright_domain::{AccountId, CallEvent, CallId, Moment, ThreadId};
 use callwright_store::{First, Reader, ThreadKey, ThreadPlace, ThreadSpan};
@@ -81,9 +82,12 @@ pub(super) async fn delete(call: &Call<'_>, account: &AccountId, context: &Conte
         return Err(invalid("NodeId", &format!("must be at most {MAX_ID} characters")).into());
     }
     // No dialogue has a node here, so a node names none of them.
-    let named = line_of(&dialogue).filter(|_| node.is_none());
-    let Some((call, seq)) = named else { return Err(unknown()) };
-    match context.calls.forget(key, call, seq).await.map_err(|error| Fault::Storage(error.public()))? {
+    let forgotten = match (line_of(&dialogue), super::chat::id_of(&dialogue)) {
+        (Some((call, seq)), _) if node.is_none() => context.calls.forget(key, call, seq).await,
+        (None, Some(message)) if node.is_none() => context.calls.forget_message(key, message).await,
+        _ => Ok(false),
+    };
+    match forgotten.map_err(|error| Fault::Storage(error.public()))? {
         true => Ok(json!({})),
         false => Err(unknown()),
     }
@@ -114,6 +118,7 @@ fn line_of(id: &str) -> Option<(CallId, u64)> {
 struct Line {
     id: String,
     round: String,
+    source: &'static str,
     speaker: Speaker,
     kind: &'static str,
     text: String,
@@ -133,7 +138,7 @@ impl Line {
             "Text": self.text,
             "ReasoningText": "",
             "Time": self.at.millis(),
-            "Source": "call",
+            "Source": self.source,
             "Type": self.kind,
             "NodeId": "",
             "Extend": "",
@@ -187,24 +192,33 @@ struct Lines<'a> {
     portion: VecDeque<(ThreadPlace, Speaker, String)>,
     /// Whether the last portion was the end.
     ended: bool,
+    /// The same for written messages.
+    written: VecDeque<ChatMessage>,
+    written_after: Option<(Moment, u128)>,
+    written_ended: bool,
     outlines: HashMap<CallId, Outline>,
 }
 
 impl<'a> Lines<'a> {
     fn new(reader: &'a Reader, key: ThreadKey, span: ThreadSpan) -> Self {
-        let (after, portion, outlines) = (None, VecDeque::new(), HashMap::new());
-        Self { reader, key, span, after, portion, ended: false, outlines }
+        let (portion, written, outlines) = (VecDeque::new(), VecDeque::new(), HashMap::new());
+        let (after, written_after, ended, written_ended) = (None, None, false, false);
+        Self { reader, key, span, after, portion, ended, written, written_after, written_ended, outlines }
     }
 
     async fn next(&mut self) -> Result<Option<Line>, Fault> {
-        let Some(((at, call, seq), speaker, text)) = self.take().await? else { return Ok(None) };
+        let ((at, call, seq), speaker, text) = match self.take().await? {
+            None => return Ok(None),
+            Some(Taken::Wrote(message)) => return Ok(Some(written(*message))),
+            Some(Taken::Said(place, speaker, text)) => (place, speaker, text),
+        };
         let outline = match self.outlines.entry(call) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(Outline::of(self.reader, &self.key.account, call).await?),
         };
         let round = id_of(call, outline.rounds.get(&seq).copied().unwrap_or(seq));
         let kind = if outline.greeting == Some(seq) { "greeting" } else { "normal" };
-        Ok(Some(Line { id: id_of(call, seq), round: format!("r{round}"), speaker, kind, text, at }))
+        Ok(Some(Line { id: id_of(call, seq), round: format!("r{round}"), source: "call", speaker, kind, text, at }))
     }
 
     async fn skip(&mut self, mut lines: u64) -> Result<(), Fault> {
@@ -214,10 +228,36 @@ impl<'a> Lines<'a> {
         Ok(())
     }
 
-    async fn take(&mut self) -> Result<Option<(ThreadPlace, Speaker, String)>, Fault> {
+    /// The next line, spoken or written.
+    async fn take(&mut self) -> Result<Option<Taken>, Fault> {
+        self.fill().await?;
+        let wrote = match (self.portion.front(), self.written.front()) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => false,
+            (None, Some(_)) => true,
+            (Some(((at, ..), ..)), Some(message)) => match self.span.first {
+                First::Newest => message.at > *at,
+                First::Oldest => message.at < *at,
+            },
+        };
+        Ok(match wrote {
+            true => self.written.pop_front().map(|message| Taken::Wrote(Box::new(message))),
+            false => self.portion.pop_front().map(|(place, speaker, text)| Taken::Said(place, speaker, text)),
+        })
+    }
+
+    /// Reads on until the next line of each kind is known.
+    async fn fill(&mut self) -> Result<(), Fault> {
+        let away = |error: callwright_store::StoreError| Fault::Storage(error.public());
+        if self.written.is_empty() && !self.written_ended {
+            let (key, after) = (&self.key, self.written_after);
+            let messages = self.reader.thread_messages(key, self.span, after, AT_A_TIME).await.map_err(away)?;
+            self.written_ended = messages.len() < AT_A_TIME as usize;
+            self.written_after = messages.last().map(|last| (last.at, last.id)).or(self.written_after);
+            self.written.extend(messages);
+        }
         while self.portion.is_empty() && !self.ended {
-            let events = self.reader.thread_events(&self.key, self.span, self.after, AT_A_TIME).await;
-            let events = events.map_err(|error| Fault::Storage(error.public()))?;
+            let events = self.reader.thread_events(&self.key, self.span, self.after, AT_A_TIME).await.map_err(away)?;
             self.ended = events.len() < AT_A_TIME as usize;
             self.after = events.last().map(|(call, last)| (last.at, *call, last.seq)).or(self.after);
             self.portion.extend(events.into_iter().filter_map(|(call, recorded)| {
@@ -229,7 +269,29 @@ impl<'a> Lines<'a> {
                 }
             }));
         }
-        Ok(self.portion.pop_front())
+        Ok(())
+    }
+}
+
+/// A line before it is known in which round it is.
+enum Taken {
+    Said(ThreadPlace, Speaker, String),
+    Wrote(Box<ChatMessage>),
+}
+
+fn written(message: ChatMessage) -> Line {
+    let speaker = match message.author {
+        Author::User => Speaker::Callee,
+        Author::Agent => Speaker::Agent,
+    };
+    Line {
+        id: format!("{:032x}", message.id),
+        round: format!("{:032x}", message.round),
+        source: "chat",
+        speaker,
+        kind: message.kind.word(),
+        text: message.text.into_exposed(),
+        at: message.at,
     }
 }
 

@@ -5,6 +5,7 @@
 //! Read from top to bottom: limits, who claims a request, the order of checks, the operations, the words of errors.
 
 mod auth;
+mod chat;
 mod dialogues;
 mod handover;
 mod instances;
@@ -55,11 +56,14 @@ impl Dialect for Alibaba {
 
     fn claims(&self, request: &Request) -> bool {
         let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
-        root && wire::bears_signs(request)
+        (root && wire::bears_signs(request)) || request.path == chat::DOOR
     }
 
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
         Box::pin(async move {
+            if request.path == chat::DOOR {
+                return chat::serve(&request, context).await;
+            }
             match answer(&request, context).await {
                 Ok(body) => wire::success(&request, body),
                 Err(error) => wire::failure(&request, &error),
@@ -94,6 +98,8 @@ enum Action {
     DeleteDialogue,
     Speak,
     Put,
+    ChatToken,
+    ChatText,
 }
 
 impl Action {
@@ -114,6 +120,8 @@ impl Action {
             "DeleteAIAgentDialogue" => Some(Self::DeleteDialogue),
             "SendAIAgentSpeech" => Some(Self::Speak),
             "SendAIAgentText" => Some(Self::Put),
+            "GenerateMessageChatToken" => Some(Self::ChatToken),
+            "SendMessageChatText" => Some(Self::ChatText),
             _ => None,
         }
     }
@@ -127,7 +135,9 @@ impl Action {
             | Self::Put
             | Self::Takeover
             | Self::Forward
-            | Self::SendMessage => Scope::CallsWrite,
+            | Self::SendMessage
+            | Self::ChatToken
+            | Self::ChatText => Scope::CallsWrite,
             Self::Describe | Self::ListInstances | Self::Concurrency | Self::ListDialogues => Scope::CallsRead,
             Self::SetNotify => Scope::ConfigWrite,
             Self::DescribeNotify | Self::ListNumbers => Scope::ConfigRead,
@@ -164,6 +174,8 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::DeleteDialogue => dialogues::delete(&call, &key.account, context).await,
         Action::Speak => speech::speak(&call, &key.account, context).await,
         Action::Put => speech::put(&call, &key.account, context).await,
+        Action::ChatToken => chat::token(&call, &key, request, context).await,
+        Action::ChatText => chat::send(&call, &key.account, request, context).await,
     }
 }
 

@@ -34,7 +34,7 @@ const INTENT_DETECTED: Kind = kind("intent_detected", "Intent detected event", &
 const INTENT_RECOGNIZED: Kind = kind("intent_recognized", "Intent recognized event", &[Topic::CallTurn]);
 const LLM_DATA: Kind = kind("llm_data_received", "LLM data received event", &[Topic::CallTurn]);
 const TTS_DATA: Kind = kind("tts_data_received", "TTS data received event", &[Topic::CallTurn]);
-const CHAT_RECORD: Kind = kind("chat_record", "Chat record event", &[Topic::Transcript]);
+const CHAT_RECORD: Kind = kind("chat_record", "Chat record event", &[Topic::Transcript, Topic::ChatMessage]);
 /// One utterance's audio. Recordings are of whole calls here.
 const AUDIO_RECORD: Kind = kind("audio_record", "Audio record event", &[]);
 /// The whole call's audio.
@@ -93,18 +93,47 @@ impl Event {
 
 /// The requests that tell an event, in their order.
 pub(super) fn callbacks(telling: &Telling) -> Vec<Callback> {
-    let Subject::Call(news) = &telling.subject else { return Vec::new() };
     let endpoint = &telling.webhook.endpoint;
     let memo = Memo::of(endpoint);
-    let wanted = events(news, &memo).into_iter().filter(|event| memo.wants(event.kind));
+    let (about, at, events) = match &telling.subject {
+        Subject::Call(news) => (About::call(news), news.recorded.at, events(news, &memo)),
+        Subject::Account { topic: Topic::ChatMessage, at, body, .. } => {
+            (About::chat(body), *at, vec![written(&telling.id, body)])
+        }
+        Subject::Account { .. } => return Vec::new(),
+    };
+    let wanted = events.into_iter().filter(|event| memo.wants(event.kind));
     wanted
         .map(|event| Callback {
             url: endpoint.url.clone(),
             headers: vec![("content-type", Pii::new(String::from("application/json")))],
-            body: body(news, event).to_string().into_bytes(),
+            body: body(&about, at, event).to_string().into_bytes(),
             heard: said_200,
         })
         .collect()
+}
+
+/// What a callback is about.
+struct About {
+    agent: Value,
+    instance: String,
+    user_data: String,
+}
+
+impl About {
+    fn call(news: &CallNews) -> Self {
+        let plan = &news.view.plan;
+        Self {
+            agent: json!(plan.agent_id),
+            instance: plan.id.to_string(),
+            user_data: plan.user_data.as_ref().map_or_else(String::new, |text| text.expose().clone()),
+        }
+    }
+
+    /// Written messages belong to no instance.
+    fn chat(body: &Value) -> Self {
+        Self { agent: body["agent"].clone(), instance: String::new(), user_data: String::new() }
+    }
 }
 
 /// The vendor takes 204 for a failure.
@@ -112,16 +141,15 @@ fn said_200(status: StatusCode, _body: &[u8]) -> bool {
     status == StatusCode::OK
 }
 
-fn body(news: &CallNews, event: Event) -> Value {
-    let plan = &news.view.plan;
+fn body(about: &About, at: Moment, event: Event) -> Value {
     json!({
-        "aiAgentId": plan.agent_id,
-        "instanceId": plan.id,
+        "aiAgentId": about.agent,
+        "instanceId": about.instance,
         "event": event.kind.word,
         "code": event.code,
         "message": event.message.as_deref().unwrap_or(event.kind.message),
-        "timestamp": time(news.recorded.at),
-        "userData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
+        "timestamp": time(at),
+        "userData": about.user_data,
         "data": event.data,
         "extendData": event.extend,
     })
@@ -166,6 +194,26 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         | CallEvent::Transferring
         | CallEvent::TransferEnded => Vec::new(),
     }
+}
+
+/// The chat form of `chat_record`. `message` is the message's id, the same in every repeat.
+fn written(message: &str, body: &Value) -> Event {
+    let dialogue = |line: &Value| {
+        json!({
+            "dialogueId": line["id"],
+            "roundId": line["round"],
+            "producer": line["author"],
+            "text": line["text"],
+            "reasoningText": "",
+            "time": line["at"],
+            "source": "chat",
+            "type": line["kind"],
+        })
+    };
+    let dialogues: Vec<Value> = body["messages"].as_array().into_iter().flatten().map(dialogue).collect();
+    let request = message.strip_prefix("msg_chat_").unwrap_or(message);
+    let data = json!({"requestId": request, "code": "Success", "message": "", "dialogues": dialogues});
+    Event { data, ..Event::of(&CHAT_RECORD) }
 }
 
 /// What `CallInfo` says, in this vendor's other spelling.

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod campaigns;
+pub(crate) mod chats;
 pub(crate) mod configuration;
 pub(crate) mod life;
 pub(crate) mod outbox;
@@ -40,6 +41,10 @@ macro_rules! conformance {
             campaigns::a_refused_launch_changes_nothing,
             campaigns::a_pause_and_a_stop_hold_at_once,
             campaigns::another_account_sees_no_campaign,
+            chats::messages_come_back_in_their_order,
+            chats::another_account_reads_and_removes_nothing,
+            chats::what_is_kept_is_announced_with_it,
+            chats::messages_expire_with_the_words_of_calls,
             outbox::messages_come_with_their_events_in_order,
             outbox::settled_messages_are_listed_and_replayed,
             outbox::endpoints_are_switched_off_and_announced,

@@ -7,7 +7,7 @@ use callwright_store::outbox::{Attempt, Content, Fate, Pending, Replay, Settleme
 use callwright_store::{Ending, Opened, Store};
 use std::time::Duration;
 
-fn hook(name: &str) -> WebhookId {
+pub(crate) fn hook(name: &str) -> WebhookId {
     WebhookId::new(name).unwrap()
 }
 
@@ -152,6 +152,7 @@ pub(crate) async fn endpoints_are_switched_off_and_announced(opened: Opened) {
     store.admit(admission(&acme, 2), NOW).await.unwrap();
     assert_eq!(reader.deliveries(&acme, &hook("bad"), None, None, 10).await.unwrap().items.len(), 1, "told no more");
     let news = Announcement {
+        agent: None,
         account: acme.clone(),
         topic: Topic::WebhookDisabled,
         id: "once".into(),
