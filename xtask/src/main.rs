@@ -63,6 +63,18 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Play stories of whole nodes in simulated time: calls, weather, faults, deaths, jumps of the clock, all from a seed.
+    Simulate {
+        /// How many.
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
+        /// The first seed. One seed alone is told with its whole log.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Instead, so many deaths at each named failpoint.
+        #[arg(long)]
+        deaths: Option<u64>,
+    },
     /// Kill a node a hundred times while it tells ten thousand events to a receiver that fails three times of ten.
     Webhookloop,
     /// How long accepting a call takes at rising rates, on SQLite or PostgreSQL.
@@ -105,6 +117,7 @@ fn main() -> Result<()> {
         Chore::Killloop { kills, seed } => {
             run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
         }
+        Chore::Simulate { seeds, from, deaths } => simulate(&root, (seeds, from), deaths),
         Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
         Chore::Webhookloop => {
             let test = "outbox::tests::nothing_is_lost_over_a_hundred_kills";
@@ -138,6 +151,17 @@ fn ci(root: &Path) -> Result<()> {
     format::run(root, true)?;
     run(root, "cargo", &["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     run(root, "cargo", &["test", "--locked", "--workspace", "--quiet"])
+}
+
+fn simulate(root: &Path, (seeds, from): (u64, u64), deaths: Option<u64>) -> Result<()> {
+    let (seeds, from) = (seeds.to_string(), from.to_string());
+    let deaths = deaths.map(|deaths| deaths.to_string());
+    let mut arguments = vec!["run", "--locked", "--quiet", "--profile", "demo", "--package", "callwright-testkit"];
+    arguments.extend(["--example", "simulate", "--", "--seeds", &seeds, "--from", &from]);
+    if let Some(deaths) = &deaths {
+        arguments.extend(["--deaths", deaths]);
+    }
+    run(root, "cargo", &arguments)
 }
 
 fn script(root: &Path, path: &str, rest: &[String]) -> Result<()> {

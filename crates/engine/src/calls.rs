@@ -2,6 +2,7 @@
 //! [`Calls`], nothing else. Hides the store's writing half, the registry of live calls and the dialer.
 
 use crate::campaigns::Campaigns;
+use crate::failpoint::Failpoint;
 use crate::journal::Fed;
 use crate::limits;
 use crate::live::Order;
@@ -235,6 +236,7 @@ impl Calls {
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
         let admission = Admission { plan, idempotency: once, response: String::new(), endpoint };
         let admitted = self.node.store.admit(admission, now).await;
+        self.node.tasks.reach(Failpoint::Accepted).await;
         match admitted {
             Ok(Admitted::New) => {
                 self.node.bell.notify_one();

@@ -3,6 +3,12 @@
 use callwright_domain::Moment;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// The time that durations and timers are measured in: the runtime's clock, which a simulation stops and moves.
+pub(crate) fn instant() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// Tells the time.
 #[derive(Clone)]

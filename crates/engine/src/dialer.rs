@@ -2,6 +2,7 @@
 //! trunk will carry it. A call whose trunk is full, paced or resting waits in line and is lost to nobody: it stays queued
 //! until it starts. Never waits for a call: a live call is a task of its own.
 
+use crate::failpoint::Failpoint;
 use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
 use crate::live::{LiveCall, Order};
 use crate::node::Node;
@@ -39,6 +40,7 @@ impl Dialer {
         let mut way_at = None;
         loop {
             let occasion = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = self.node.bell.notified() => Occasion::Due,
                 () = time::sleep_until(claim_at) => Occasion::Due,
@@ -123,6 +125,9 @@ impl Dialer {
                     // More may wait: look again at once.
                     self.node.bell.notify_one();
                 }
+                if !plans.is_empty() {
+                    self.node.tasks.reach(Failpoint::Claimed).await;
+                }
                 for plan in plans {
                     self.node.waiting.push(plan);
                 }
@@ -204,7 +209,10 @@ impl Dialer {
 async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Order>, passage: Passage) {
     let (account, call) = (plan.account.clone(), plan.id);
     match node.store.permit(plan.clone(), node.clock.now()).await {
-        Ok(Permit::Granted) => LiveCall::run(Arc::clone(node), plan, orders, passage).await,
+        Ok(Permit::Granted) => {
+            node.tasks.reach(Failpoint::Permitted).await;
+            LiveCall::run(Arc::clone(node), plan, orders, passage).await;
+        }
         Ok(Permit::Refused(refusal)) => {
             info!(rule = refusal.id(), "not dialled: the rules forbid it");
             end(node, &account, call, HangupCause::of_refusal(refusal)).await;

@@ -68,10 +68,22 @@ impl Journal {
         at: Moment,
         event: CallEvent,
     ) -> Result<(), StoreError> {
+        let done = self.enter(account, call, at, event).await?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Queues an event in its place; what is returned tells when it is durable.
+    pub(crate) async fn enter(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        at: Moment,
+        event: CallEvent,
+    ) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
         let (written, done) = oneshot::channel();
         let entry = Entry { account: account.clone(), call, at, event, written: Some(written) };
         self.entries.send(entry).await.map_err(|_| StoreError::Closed)?;
-        done.await.map_err(|_| StoreError::Closed)?
+        Ok(done)
     }
 
     /// Tells the watchers of an event that another verb of the store wrote.
@@ -194,6 +206,7 @@ impl Writer {
 async fn wait_for_return(error: &StoreError, stop: &CancellationToken) -> bool {
     warn!(%error, "events wait until the database is back");
     tokio::select! {
+        biased;
         () = stop.cancelled() => false,
         () = tokio::time::sleep(JOURNAL_RETRY) => true,
     }

@@ -8,6 +8,7 @@ mod campaigns;
 mod chats;
 mod clock;
 mod dialer;
+mod failpoint;
 mod journal;
 pub mod limits;
 mod live;
@@ -30,6 +31,7 @@ pub use calls::{
 pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use chats::{ChatError, Written};
 pub use clock::Clock;
+pub use failpoint::{Failpoint, Failpoints};
 pub use journal::Fed;
 pub use node::{Engine, Parts, Policy};
 pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};

@@ -69,6 +69,9 @@ pub const EARS_RESTARTS: u32 = 2;
 /// How long the end of a SIP call may wait for the far end's answer before the task goes away; the SIP plane goes on
 /// repeating BYE by itself.
 pub const BYE_GRACE: Duration = Duration::from_millis(200);
+/// How long the ACK to an answer waits for the answer to be written down, so that a crash in between leaves a far end
+/// that repeats its answer and is found again. Below SIP's T1: a far end that has to wait longer would repeat it anyway.
+pub const ANSWER_STORED: Duration = Duration::from_millis(400);
 /// Pieces of a greeting that is made while the telephone rings. *Wait*: a piece is 20 to 200 ms, and the first phrase is
 /// short.
 pub const GREETING_PIECES: usize = 256;

@@ -5,6 +5,7 @@ use crate::calls::Calls;
 use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
+use crate::failpoint::Failpoints;
 use crate::journal::{Journal, journal};
 use crate::limits::{
     CHATS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
@@ -58,6 +59,8 @@ pub struct Parts {
     pub policy: Policy,
     /// Seed of ids and tags; random outside tests.
     pub seed: [u8; 32],
+    /// Where a simulation stops the node; none outside simulations.
+    pub failpoints: Failpoints,
 }
 
 /// What a node allows.
@@ -164,7 +167,7 @@ impl Engine {
     /// [`StoreError`] when the interrupted calls could not be read or ended.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (journal, writer) = journal(parts.store.clone());
-        let tasks = Tasks::new();
+        let tasks = Tasks::passing(parts.failpoints);
         let trunks = Trunks::new(parts.reader.clone(), parts.sip.clone(), parts.clock.clone(), tasks.clone());
         let node = Arc::new(Node {
             trunks: Arc::new(trunks),
@@ -220,6 +223,7 @@ impl Engine {
         let live = self.node.registry.len();
         info!(live, "going down: no new calls");
         tokio::select! {
+            biased;
             () = self.idle() => {}
             () = time::sleep(self.node.policy.drain) => warn!("the drain took too long"),
             () = hurry => info!("hurried"),
@@ -262,6 +266,7 @@ async fn every<F: Future<Output = ()>>(pause: Duration, node: Arc<Node>, work: i
     beat.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             _ = beat.tick() => work(Arc::clone(&node)).await,
         }

@@ -137,6 +137,7 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
                     }
                 };
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => {}
                     outcome = time::timeout(crate::limits::PEER_INSISTENCE, insisting) => {
                         if outcome.is_err() {

@@ -1,6 +1,7 @@
 //! What a crash left behind. Calls that were queued will be dialled by the dialer; calls that were being dialled or were
 //! up are ended here and never dialled again, because nobody can know whether the callee was rung.
 
+use crate::failpoint::Failpoint;
 use crate::node::Node;
 use crate::trunks::TrunkError;
 use callwright_domain::HangupCause;
@@ -21,6 +22,7 @@ pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> 
         if let Err(error) = say_goodbye(node, &call).await {
             warn!(call = %call.plan.id, %error, "the far end could not be told");
         }
+        node.tasks.reach(Failpoint::GhostDismissed).await;
         // Each is handed out once per life: one that cannot be written must not keep the others from their end.
         if let Err(error) = node.end(&call.plan.account, call.plan.id, HangupCause::ServerRestarted).await {
             error!(call = %call.plan.id, %error, "the end of an interrupted call could not be written");

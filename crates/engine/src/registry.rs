@@ -2,7 +2,7 @@
 
 use crate::live::Order;
 use callwright_domain::CallId;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -18,7 +18,7 @@ pub(crate) enum Sent {
     NotLive(Order),
 }
 
-type Live = HashMap<CallId, mpsc::Sender<Order>>;
+type Live = BTreeMap<CallId, mpsc::Sender<Order>>;
 
 /// The live calls of this node. Locked for a map look-up only, never across a wait.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,7 @@
 //! The one place that spawns. Counts what runs, so that a drain knows when the last call has ended, and turns a panic
 //! into the end of one call instead of the end of all.
 
+use crate::failpoint::{Failpoint, Failpoints};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use tokio_util::sync::CancellationToken;
@@ -12,12 +13,24 @@ pub(crate) struct Tasks {
     tracker: TaskTracker,
     drain: CancellationToken,
     stop: CancellationToken,
+    failpoints: Failpoints,
 }
 
 impl Tasks {
     /// No tasks yet.
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// No tasks yet; those to come pass these failpoints.
+    pub(crate) fn passing(failpoints: Failpoints) -> Self {
+        Self { failpoints, ..Self::default() }
+    }
+
+    /// Passes a failpoint.
+    pub(crate) async fn reach(&self, point: Failpoint) {
+        self.failpoints.reach(point).await;
     }
 
     /// From now on no call is to begin.

@@ -17,7 +17,7 @@ use callwright_sip::{Credentials, Trunk as Route, TrunkRef};
 use callwright_store::{Reader, StoreError, Transport, Trunk, TrunkSettings};
 use keeper::Keeper;
 use standing::{Busy, Fitness, Standing, TrunkKey};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -157,7 +157,7 @@ impl Trunks {
             // Something newer than what was read is known already.
             return Ok(());
         }
-        let mut gone: HashSet<TrunkKey> = kept.trunks.keys().cloned().collect();
+        let mut gone: BTreeSet<TrunkKey> = kept.trunks.keys().cloned().collect();
         for (account, trunk) in stored {
             let key = (account, trunk.id.clone());
             gone.remove(&key);
@@ -226,6 +226,7 @@ impl Trunks {
                 }
             }
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return false,
                 _ = wanted.changed() => {}
                 () = time::sleep(LAST_CALLS_EVERY) => {}

@@ -5,6 +5,7 @@ pub mod media_shard;
 pub mod ports;
 pub mod resolve;
 pub mod sip_transport;
+pub mod wire;
 
 pub use media_shard::{
     AudioChunk, LegGone, LegHandle, LegReport, MediaPlane, MediaSettings, OpenError, OpenLeg, PlaneStats, PlayError,
@@ -13,6 +14,7 @@ pub use media_shard::{
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};
 pub use sip_transport::{
-    CallEvent, RegistrationState, SipCall, SipEndpoint, SipGone, SipHandle, SipRegistration, SipReport, SipSettings,
-    SipStats, StartError, StreamLimits,
+    Acknowledgement, CallEvent, RegistrationState, SipCall, SipEndpoint, SipGone, SipHandle, SipRegistration,
+    SipReport, SipSettings, SipStats, StartError, StreamLimits,
 };
+pub use wire::{Air, Datagram, Wire};

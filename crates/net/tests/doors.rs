@@ -2,7 +2,9 @@
 //! challenges from the wrong people, a flood of strangers.
 
 use callwright_net::{SipEndpoint, SipHandle, SipReport, SipSettings, StreamLimits};
-use callwright_sip::{Body, Credentials, DialIntent, Inbound, OutboundInvite, Reliability, Transport, Trunk};
+use callwright_sip::{
+    AckTiming, Body, Credentials, DialIntent, Inbound, OutboundInvite, Reliability, Transport, Trunk,
+};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -234,6 +236,7 @@ fn invite(trunk: Trunk) -> OutboundInvite {
         session_expires: None,
         reliability: Reliability::Offered,
         ring_timeout: Duration::from_secs(60),
+        ack: AckTiming::AtOnce,
     }
 }
 

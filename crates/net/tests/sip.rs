@@ -4,8 +4,8 @@ use callwright_net::{
     CallEvent, RegistrationState, SipCall, SipEndpoint, SipHandle, SipReport, SipSettings, StreamLimits,
 };
 use callwright_sip::{
-    Body, DialIntent, EndedBy, HangupCause, Inbound, InviteError, OutboundInvite, Registration, Reliability, Transport,
-    Trunk,
+    AckTiming, Body, DialIntent, EndedBy, HangupCause, Inbound, InviteError, OutboundInvite, Registration, Reliability,
+    Transport, Trunk,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -90,6 +90,7 @@ fn invite(to: SocketAddr, transport: Transport) -> OutboundInvite {
         session_expires: None,
         reliability: Reliability::Offered,
         ring_timeout: Duration::from_secs(60),
+        ack: AckTiming::AtOnce,
     }
 }
 

@@ -402,6 +402,7 @@ impl Listening {
                 input = None;
             }
             tokio::select! {
+                biased;
                 heard = events.recv() => match heard {
                     Some(Ok(event)) => {
                         link.breaker.succeeded();

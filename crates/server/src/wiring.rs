@@ -7,7 +7,7 @@ use crate::seeding;
 use anyhow::Context;
 use callwright_api::{Api, Callbacks, Guard, SystemLookup};
 use callwright_domain::Moment;
-use callwright_engine::{Calls, Clock, Engine, NoPeers, Parts, Peers, Policy, Sounds};
+use callwright_engine::{Calls, Clock, Engine, Failpoints, NoPeers, Parts, Peers, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::asr::Asr;
 use callwright_providers::catalogue::{Catalogue, LocalEntry, LocalParts};
@@ -97,6 +97,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
             media_timeout: Duration::from_secs(settings.media.timeout_s.max(5)),
         },
         seed,
+        failpoints: Failpoints::default(),
     })
     .await?;
     let listener = TcpListener::bind(settings.http.listen).await.with_context(|| {

@@ -205,6 +205,11 @@ impl UserAgent {
         self.withdraw(now, calling.0, crate::HangupCause::Cancelled);
     }
 
+    /// Acknowledges an answer whose INVITE said [`crate::AckTiming::WhenTold`]. Harmless otherwise, and when repeated.
+    pub fn acknowledge_answer(&mut self, call: &Confirmed) {
+        self.release_ack(call.0);
+    }
+
     // ---- calls of peers ----
 
     /// Tells the caller that it rings (180) or what goes on (181 to 199), with early media if there is a body.

@@ -129,6 +129,17 @@ impl Body {
     }
 }
 
+/// When the ACK to the answer of a call of ours is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AckTiming {
+    /// As soon as the answer comes.
+    #[default]
+    AtOnce,
+    /// When the application says so ([`crate::UserAgent::acknowledge_answer`]), for example after it has written the
+    /// answer down. Until then the peer repeats its answer, so that a program which dies before finds the call again.
+    WhenTold,
+}
+
 /// Whether reliable provisional answers (RFC 3262) are offered or demanded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reliability {
@@ -166,6 +177,8 @@ pub struct OutboundInvite {
     pub reliability: Reliability,
     /// How long it may ring, from the INVITE on; then CANCEL and cause [`HangupCause::NoAnswer`].
     pub ring_timeout: Duration,
+    /// When the answer is acknowledged.
+    pub ack: AckTiming,
 }
 
 // Numbers and names of people are in it; logs get what identifies the dial and no more.

@@ -21,8 +21,8 @@ pub use agent::{DialogSnapshot, SnapshotError};
 pub use auth::Credentials;
 pub use cause::{EndedBy, HangupCause, Retry};
 pub use invite::{
-    Answered, Body, CallKey, Calling, Confirmed, DialIntent, Failure, Incoming, InviteError, OutboundInvite, Reached,
-    Reliability, Trunk, TrunkRef, normal_clearing,
+    AckTiming, Answered, Body, CallKey, Calling, Confirmed, DialIntent, Failure, Incoming, InviteError, OutboundInvite,
+    Reached, Reliability, Trunk, TrunkRef, normal_clearing,
 };
 pub use message::{Host, NameAddr, Reason, SipUri, StreamItem, StreamParser, Uri};
 pub use register::Registration;

@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 
 use callwright_sip::{
-    Body, Calling, Confirmed, Credentials, DialogSnapshot, EndedBy, Event, HangupCause, OutboundInvite, Reached,
-    Reliability, Transport, Trunk, TrunkRef,
+    AckTiming, Body, Calling, Confirmed, Credentials, DialogSnapshot, EndedBy, Event, HangupCause, OutboundInvite,
+    Reached, Reliability, Transport, Trunk, TrunkRef,
 };
 use support::{
     CALLEE, CONTACT, SDP, Stage, address, answer, header, headers, inner, invite, label, millis, secs, trunk,
@@ -410,6 +410,30 @@ fn reliable_provisional_answers_are_acknowledged_in_order() {
     });
     let bye = stage.last("BYE");
     assert_eq!(header(&bye, "CSeq").as_deref(), Some("4 BYE"), "after two PRACKs");
+}
+
+#[test]
+fn an_answer_is_acknowledged_when_the_application_says_so() {
+    let answered = || {
+        let (mut stage, calling, request) = dial(OutboundInvite { ack: AckTiming::WhenTold, ..invite(trunk()) });
+        drop(calling);
+        let ok = answer(&request, "200 OK", "TA", CONTACT, SDP);
+        stage.hear(ok.clone());
+        stage.hear(ok.clone());
+        let handle = confirmed(&mut stage);
+        assert!(stage.labels().is_empty(), "neither the answer nor its repeat");
+        (stage, handle, ok)
+    };
+    let (mut stage, handle, ok) = answered();
+    stage.agent.acknowledge_answer(&handle);
+    stage.agent.acknowledge_answer(&handle);
+    assert_eq!(stage.labels(), ["ACK"], "once");
+    stage.hear(ok);
+    assert_eq!(stage.labels(), ["ACK"], "and for each repeat");
+
+    let (mut stage, handle, _) = answered();
+    stage.agent.bye(stage.now, handle, None);
+    assert_eq!(stage.labels(), ["ACK", "BYE"], "BYE does not overtake it");
 }
 
 fn account(realm: Option<&str>) -> TrunkRef {

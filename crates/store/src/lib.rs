@@ -12,6 +12,7 @@ mod calls;
 mod campaigns;
 mod configuration;
 mod error;
+mod inline;
 mod moving;
 pub mod outbox;
 mod postgres;
@@ -34,6 +35,7 @@ pub use campaigns::{
 };
 pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
+pub use inline::{Disk, DiskTime};
 pub use moving::{Moved, move_to_shared};
 pub use privacy::{Erasure, ErasureOrder, Removal, Suppress, Swept, Tally};
 pub use reader::{PAGE_MAX, Reader};

@@ -10,6 +10,7 @@ use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
+use crate::inline::Disk;
 use crate::sql::{Pool, Writer, admission, configuration, journal, leases, once};
 use crate::sqlite::{self, Scratch};
 use crate::{Reader, StoreError, postgres};
@@ -115,16 +116,34 @@ impl Store {
             None => sqlite::open(&settings.path, &settings.node, now).await?,
             Some(shared) => postgres::open(&settings.path, shared, &settings.node, now).await?,
         };
+        Ok(Self::opened(settings, base))
+    }
+
+    /// Opens the embedded database of `settings` for a simulation: without threads of its own, and over `disk`. What
+    /// happens then depends on nothing but what is asked of it and in which order.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_simulated(
+        settings: StoreSettings,
+        now: Moment,
+        disk: Arc<dyn Disk>,
+    ) -> Result<Opened, StoreError> {
+        let base = sqlite::open_inline(&settings.path, &settings.node, (now, disk)).await?;
+        Ok(Self::opened(settings, base))
+    }
+
+    fn opened(settings: StoreSettings, base: Base) -> Opened {
         let identity = NodeIdentity { node: settings.node, epoch: base.epoch };
         tracing::info!(directory = %base.directory.display(), epoch = base.epoch, "store opened");
         let me = Arc::new(identity.clone());
         let shared = settings.shared.is_some();
-        Ok(Opened {
+        Opened {
             store: Self { writer: base.writer, me, shared, bell: Arc::default(), _scratch: base.scratch.clone() },
             reader: Reader::new(base.readers, base.scratch),
             identity,
             recordings: base.recordings,
-        })
+        }
     }
 
     /// Carries out what is queued, closes the database and gives the data directory free. Later verbs of any clone

@@ -1,6 +1,8 @@
 //! A whole telephone call on one machine, for tests: a callee with a telephone, ears and a brain that follow a script,
 //! a voice that hums, and the engine between them. Real UDP on loopback, ports chosen by the system.
 //!
+//! [`sim`] is the other way to test a node: in simulated time, on no network at all, from a seed.
+//!
 //! Hides sockets, tasks and the waiting. Never sleeps to wait for something: whoever waits here waits for an event, with
 //! [`PATIENCE`] as the bound that only a defect reaches. Never part of the server.
 
@@ -8,6 +10,7 @@ mod brain;
 mod callee;
 mod ears;
 mod node;
+pub mod sim;
 mod sound;
 mod voice;
 mod wav;

@@ -10,7 +10,7 @@ use callwright_domain::{
     Recorded, TrunkId,
 };
 use callwright_engine::{
-    Calls, Clock, Engine, Fed, NoPeers, Notifier, Parts, Policy, Sounds, StartCall, Telling, Told,
+    Calls, Clock, Engine, Failpoints, Fed, NoPeers, Notifier, Parts, Policy, Sounds, StartCall, Telling, Told,
 };
 use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
@@ -162,6 +162,7 @@ impl NodeBuilder {
             clock: Clock::new(now),
             policy: Policy { max_calls: self.max_calls, drain: self.drain, media_timeout: self.media_timeout },
             seed: rand_seed(),
+            failpoints: Failpoints::default(),
         })
         .await
         .expect("an engine over a fresh store starts");
@@ -232,7 +233,7 @@ impl Notifier for Deaf {
 }
 
 /// An agent that greets, ends turns quickly and keeps no recording.
-fn agent() -> AgentProfile {
+pub(crate) fn agent() -> AgentProfile {
     let mut agent = AgentProfile { language: String::from("en"), ..AgentProfile::default() };
     agent.opening.greeting = Greeting::Text(String::from("Hello there."));
     agent.turn.silence_ms = 200;
@@ -259,23 +260,28 @@ fn rand_seed() -> [u8; 32] {
 }
 
 /// The fakes under the name that the catalogue takes for the default.
-struct Fakes(NodeBuilder);
+struct Fakes(ScriptedEars, ScriptedBrain, ToneVoice);
 
 impl LocalParts for Fakes {
     fn ears(&self, _: &str, _: &LocalEntry) -> Result<Arc<dyn Asr>, ProviderError> {
-        Ok(Arc::new(self.0.ears.clone()))
+        Ok(Arc::new(self.0.clone()))
     }
 
     fn brain(&self, _: &str, _: &LocalEntry) -> Result<Arc<dyn Llm>, ProviderError> {
-        Ok(Arc::new(self.0.brain.clone()))
+        Ok(Arc::new(self.1.clone()))
     }
 
     fn voice(&self, _: &str, _: &LocalEntry) -> Result<Arc<dyn Tts>, ProviderError> {
-        Ok(Arc::new(self.0.voice.clone()))
+        Ok(Arc::new(self.2.clone()))
     }
 }
 
 fn catalogue(builder: &NodeBuilder) -> Catalogue {
+    catalogue_of(builder.ears.clone(), builder.brain.clone(), builder.voice.clone())
+}
+
+/// A catalogue of these and nothing else.
+pub(crate) fn catalogue_of(ears: ScriptedEars, brain: ScriptedBrain, voice: ToneVoice) -> Catalogue {
     let (name, entry) = (String::from("local"), LocalEntry::default());
     let vendors = VendorsConfig {
         ears: BTreeMap::from([(name.clone(), EarsVendor::Local(entry.clone()))]),
@@ -283,7 +289,7 @@ fn catalogue(builder: &NodeBuilder) -> Catalogue {
         voice: BTreeMap::from([(name, VoiceVendor::Local(entry))]),
         ..VendorsConfig::default()
     };
-    Catalogue::build(&vendors, &Fakes(builder.clone())).expect("the fakes are configured well")
+    Catalogue::build(&vendors, &Fakes(ears, brain, voice)).expect("the fakes are configured well")
 }
 
 /// Nobody may call a node; a report that is dropped refuses its call.

@@ -43,6 +43,7 @@ impl Driver {
         let stop = self.node.tasks.stopping();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = self.node.gates.bell.notified() => {}
                 () = sleep(CAMPAIGN_TICK) => {}

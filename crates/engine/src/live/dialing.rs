@@ -7,7 +7,9 @@ use super::ending::{Ending, Tape};
 use super::greeting::Greeting;
 use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked, thread};
-use crate::limits::{CLAIM_EVERY, NEXT_TRUNK_WAIT};
+use crate::clock::instant;
+use crate::failpoint::Failpoint;
+use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
@@ -19,12 +21,14 @@ use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, Ope
 use callwright_providers::asr::AsrParams;
 use callwright_sip::message::{TextError, UriError};
 use callwright_sip::{
-    Body, DialogSnapshot, Failure, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability, SipUri,
+    AckTiming, Body, DialogSnapshot, Failure, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability,
+    SipUri,
 };
 use callwright_store::{BlobName, StoreError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 /// Session interval asked for, in seconds (RFC 4028). Far below what trunks usually demand at least, so that a trunk that
@@ -171,13 +175,16 @@ impl LiveCall {
         let mut intent = self.intent(*attempt + 1);
         let invite = self.invite(trunk, &intent, offer)?;
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
+        self.node.tasks.reach(Failpoint::IntentDue).await;
         self.commit(CallEvent::Dialing { intent }).await?;
         *attempt += 1;
+        self.node.tasks.reach(Failpoint::IntentStored).await;
         let turn = self.node.gates.turn(&self.plan).await;
         let sip = self.passage.in_turn(self.node.sip.invite(invite)).await??;
         if let Some(turn) = turn {
             turn.left();
         }
+        self.node.tasks.reach(Failpoint::Invited).await;
         if *attempt == 1 {
             if let Some(opening) = conversation.opening_request() {
                 brain.warm(opening);
@@ -217,6 +224,7 @@ impl LiveCall {
                 return Next::None;
             }
             tokio::select! {
+                biased;
                 order = self.orders.recv() => match withdrawal(order) {
                     Some(cause) => return Next::Withdrawn(cause),
                     None => continue,
@@ -245,6 +253,7 @@ impl LiveCall {
                 Some(SipEvent::Progress(progress)) => {
                     if progress.status >= 180 && !rung {
                         rung = true;
+                        self.node.tasks.reach(Failpoint::Rung).await;
                         line.make_greeting();
                         self.note(CallEvent::Ringing { status: progress.status }).await;
                     }
@@ -292,6 +301,7 @@ impl LiveCall {
 
     /// Somebody answered: audio flows, the recording runs, the recogniser listens.
     async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Tried, Trouble> {
+        self.node.tasks.reach(Failpoint::Answered).await;
         let answer = body.map(|body| body.bytes).unwrap_or_default();
         let remote = match line.negotiation.accept_answer(&answer) {
             Ok(remote) => remote,
@@ -308,8 +318,30 @@ impl LiveCall {
         line.tape = self.record(&line.leg).await;
         line.ears = Some(self.ears(&line.leg)?);
         let dialog = line.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
-        self.note(CallEvent::Answered { dialog, codec }).await;
+        self.note_answer(&line, CallEvent::Answered { dialog, codec }).await;
+        self.node.tasks.reach(Failpoint::AnswerNoted).await;
         Ok(Tried::Answered(Box::new(line)))
+    }
+
+    /// Writes the answer down and then acknowledges it: whoever dies in between leaves a far end that repeats its answer,
+    /// and the next life ends that call too. Nobody waits for it here.
+    async fn note_answer(&self, line: &Line, answer: CallEvent) {
+        let (journal, at) = (&self.node.journal, self.node.clock.now());
+        let stored = journal.enter(&self.plan.account, self.plan.id, at, answer).await;
+        let ack = line.sip.acknowledgement();
+        self.node.tasks.spawn(async move {
+            match stored {
+                Ok(stored) => {
+                    if timeout(ANSWER_STORED, stored).await.is_err() {
+                        warn!("an answer is acknowledged before it is written down: the database is slow");
+                    }
+                }
+                Err(error) => warn!(%error, "an answer is acknowledged and could not be written down"),
+            }
+            if let Err(gone) = ack.send().await {
+                debug!(%gone, "an answer was not acknowledged");
+            }
+        });
     }
 
     fn leg_settings(&self) -> OpenLeg {
@@ -446,6 +478,7 @@ impl LiveCall {
             session_expires: Some(SESSION_EXPIRES),
             reliability: Reliability::Offered,
             ring_timeout: Duration::from_secs(self.plan.agent.limits.ring_timeout_s.max(1)),
+            ack: AckTiming::WhenTold,
         })
     }
 }
@@ -488,7 +521,7 @@ impl Line {
 
     /// Makes the agent's first phrase, once it is known that somebody may hear it.
     fn make_greeting(&mut self) {
-        let first = self.conversation.as_ref().and_then(|conversation| conversation.first_words(Instant::now()));
+        let first = self.conversation.as_ref().and_then(|conversation| conversation.first_words(instant()));
         self.greeting = first.map(|text| Greeting::make(&self.voice, text));
     }
 

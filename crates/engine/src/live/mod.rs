@@ -18,6 +18,8 @@ pub(crate) use dialing::date_of;
 pub(crate) use thread::thread_lines;
 
 use crate::calls::{HangUp, ORDERS, Speech};
+use crate::clock::instant;
+use crate::failpoint::Failpoint;
 use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
@@ -28,7 +30,6 @@ use dialing::Dialed;
 use ears::EarsReport;
 use ending::Ending;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 use voice::VoiceReport;
@@ -90,7 +91,7 @@ impl LiveCall {
 
     /// Lives the call to its end. The end is written whatever happens.
     pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, passage: Passage) {
-        let began = Instant::now();
+        let began = instant();
         let _counted = Counted::new();
         let mut call = Self { node, plan, orders, passage };
         let ending = match call.dial().await {
@@ -102,7 +103,7 @@ impl LiveCall {
             }
         };
         call.close(ending).await;
-        metrics::histogram!("callwright_call_seconds").record(began.elapsed().as_secs_f64());
+        metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
     }
 
     /// Writes the end, then closes the recording, whose name comes after the end in the journal.
@@ -110,9 +111,11 @@ impl LiveCall {
         let Ending { cause, status, q850, recording } = ending;
         info!(?cause, status, "ended");
         metrics::counter!("callwright_calls_ended_total", "cause" => format!("{cause:?}")).increment(1);
+        self.node.tasks.reach(Failpoint::EndDue).await;
         if let Err(error) = self.commit(CallEvent::Ended { cause, status, q850 }).await {
             error!(%error, "the end of the call could not be written; the next start will write it");
         }
+        self.node.tasks.reach(Failpoint::EndStored).await;
         if let Some(recording) = recording {
             match recording.kept().await {
                 Ok(event) => self.note(event).await,

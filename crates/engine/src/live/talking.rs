@@ -10,6 +10,7 @@ use super::greeting::Greeting;
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
+use crate::clock::instant;
 use callwright_conversation::{
     Conversation, Grace, HeardPhrase, Input, Output, PhraseId, ToolAction, ToolRunId, VoiceProgress,
 };
@@ -78,7 +79,7 @@ impl LiveCall {
         let Some(ears) = line.ears.take() else { return Ending::of(HangupCause::InternalError) };
         let Some(brain) = line.brain.take() else { return Ending::of(HangupCause::InternalError) };
         let voice = Voice::new(line.voice(), self.node.tasks.clone());
-        let until = Instant::now() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
+        let until = instant() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
         let tape = line.tape.take();
         let greeting = line.greeting.take();
         if self.plan.agent.opening.tone.is_on() {
@@ -150,6 +151,7 @@ impl Talk<'_> {
         let far_end = async {
             loop {
                 tokio::select! {
+                    biased;
                     event = self.line.sip.next() => match event {
                         Some(SipEvent::Ended(_)) | None => return,
                         Some(event) => self.line.renegotiate(event).await,
@@ -187,7 +189,7 @@ impl Talk<'_> {
             Stimulus::Voice(report) => self.on_voice(report).await,
             Stimulus::Order(order) => self.on_order(order).await,
             Stimulus::Clock => {
-                if Instant::now() >= self.until {
+                if instant() >= self.until {
                     self.end(Ending::of(HangupCause::MaxDuration));
                 } else {
                     self.tell(Input::Clock).await;
@@ -198,7 +200,7 @@ impl Talk<'_> {
 
     async fn on_leg(&mut self, report: Option<LegReport>) {
         let Some(report) = report else { return self.end(Ending::of(HangupCause::MediaFailed)) };
-        let now = Instant::now();
+        let now = instant();
         match report {
             LegReport::Audio(chunk) => self.ears.hear(AsrInput::Audio(chunk.to_vec())),
             LegReport::SpeechStarted { at } => {
@@ -300,7 +302,7 @@ impl Talk<'_> {
 
     /// Tells the conversation what happened and carries out what it wants, until it wants nothing more.
     async fn tell(&mut self, input: Input) {
-        self.conversation.handle(Instant::now(), input);
+        self.conversation.handle(instant(), input);
         while let Some(output) = self.conversation.poll() {
             self.carry_out(output).await;
         }
@@ -315,7 +317,7 @@ impl Talk<'_> {
                 let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made });
                 if let Err(VoiceReport::Failed(id, error)) = spoken {
                     warn!(%error, "a phrase was not spoken");
-                    self.conversation.handle(Instant::now(), Input::Voiced(id, VoiceProgress::Failed));
+                    self.conversation.handle(instant(), Input::Voiced(id, VoiceProgress::Failed));
                 }
             }
             Output::Flush => self.flush().await,
@@ -342,7 +344,7 @@ impl Talk<'_> {
             Some(HeardPhrase { phrase, sent: stretch.sent, total: stretch.mark.map(|_| stretch.total) })
         });
         let phrases = phrases.collect();
-        self.conversation.handle(Instant::now(), Input::Flushed(phrases));
+        self.conversation.handle(instant(), Input::Flushed(phrases));
     }
 
     async fn run_tool(&mut self, id: ToolRunId, action: ToolAction) {
@@ -352,7 +354,7 @@ impl Talk<'_> {
             Ok(_) => String::from("pressed"),
             Err(gone) => gone.to_string(),
         };
-        self.conversation.handle(Instant::now(), Input::ToolFinished { id, result });
+        self.conversation.handle(instant(), Input::ToolFinished { id, result });
     }
 
     /// The first end stands.

@@ -89,6 +89,7 @@ impl Voice {
         let stopped = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
+                biased;
                 () = stopped.cancelled() => {}
                 () = speaker.run() => {}
             }

@@ -6,6 +6,7 @@ use super::news::{news, wants_journal};
 use super::schedule;
 use super::{Failure, Notifier, Subject, Telling, Told};
 use crate::clock::Clock;
+use crate::failpoint::Failpoint;
 use crate::limits::{
     OUTBOX_DISABLE_AFTER, OUTBOX_EVERY, OUTBOX_GAP, OUTBOX_LANES, OUTBOX_LEASE, OUTBOX_STOP, OUTBOX_SUSPECT,
 };
@@ -63,6 +64,7 @@ impl Outbox {
         let bell = self.desk.store.outbox_bell();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = bell.notified() => {}
                 () = time::sleep(OUTBOX_EVERY) => {}
@@ -103,6 +105,7 @@ impl Outbox {
                     time::sleep(OUTBOX_STOP).await;
                 };
                 tokio::select! {
+                    biased;
                     () = tell_lane(&desk, pending, &mut place) => {}
                     // What is cut off here is told again by the next life: at least once.
                     () = stopped => {}
@@ -184,7 +187,10 @@ async fn tell(desk: &Desk, pending: Pending, place: &Place) -> Result<Option<Pen
                 if pending.tries == 0 {
                     metrics::histogram!("callwright_webhook_delay_seconds").record(waited);
                 }
-                Some((webhook.endpoint.max_tries, desk.notifier.notify(&telling).await))
+                desk.tasks.reach(Failpoint::TellingDue).await;
+                let told = desk.notifier.notify(&telling).await;
+                desk.tasks.reach(Failpoint::TellingDone).await;
+                Some((webhook.endpoint.max_tries, told))
             }
         },
     };

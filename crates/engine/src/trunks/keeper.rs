@@ -44,6 +44,7 @@ impl Keeper {
             let go_on = match &trunk {
                 Some(trunk) if trunk.enabled.is_on() => {
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => false,
                         () = changed(&mut self.wanted, trunk) => true,
                         () = ask(&self.trunks, &self.standing, &trunk.settings) => true,
@@ -51,6 +52,7 @@ impl Keeper {
                     }
                 }
                 Some(trunk) => tokio::select! {
+                    biased;
                     () = self.stop.cancelled() => false,
                     () = changed(&mut self.wanted, trunk) => true,
                 },

@@ -11,7 +11,7 @@ use callwright_media::sdp::RemoteMedia;
 use mio::Waker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// What a shard is told.
 pub(super) enum Order {
@@ -46,9 +46,17 @@ pub(super) struct Door {
 
 /// The half of the door that the shard keeps too.
 pub(super) struct Bell {
-    waker: Waker,
+    waker: Ringer,
     ringing: AtomicBool,
     closed: AtomicBool,
+}
+
+/// What wakes the shard.
+pub(super) enum Ringer {
+    /// A thread in its poll.
+    Poll(Waker),
+    /// A task.
+    Task(Notify),
 }
 
 impl Door {
@@ -77,15 +85,29 @@ impl Drop for Door {
 }
 
 impl Bell {
-    pub(super) fn new(waker: Waker) -> Self {
+    pub(super) fn new(waker: Ringer) -> Self {
         Self { waker, ringing: AtomicBool::new(false), closed: AtomicBool::new(false) }
     }
 
     fn ring(&self) {
-        if !self.ringing.swap(true, Ordering::AcqRel)
-            && let Err(error) = self.waker.wake()
-        {
-            tracing::error!(%error, "a media thread cannot be woken");
+        if self.ringing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        match &self.waker {
+            Ringer::Poll(waker) => {
+                if let Err(error) = waker.wake() {
+                    tracing::error!(%error, "a media thread cannot be woken");
+                }
+            }
+            Ringer::Task(notify) => notify.notify_one(),
+        }
+    }
+
+    /// Waits for the bell, where a task answers it. Safe to drop midway.
+    pub(super) async fn rung(&self) {
+        match &self.waker {
+            Ringer::Poll(_) => std::future::pending().await,
+            Ringer::Task(notify) => notify.notified().await,
         }
     }
 

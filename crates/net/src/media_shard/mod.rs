@@ -4,6 +4,7 @@
 
 mod door;
 mod handle;
+mod memory;
 mod outbox;
 mod recording;
 mod schedule;
@@ -11,18 +12,22 @@ mod seat;
 mod shard;
 
 use crate::ports::{self, PortError, PortRange, RtcpPort};
+use crate::wire::Wire;
 use callwright_media::leg::RtpStart;
 use callwright_media::{Leg, LegSettings};
-use door::{Door, Order};
-use rand::Rng;
+use door::{Bell, Door, Order, Ringer};
+use memory::Table;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use recording::{RecordingDesk, Writer};
-use seat::NewSeat;
+use seat::{Line, NewSeat};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 pub use handle::{LegGone, LegHandle, PlayError};
 pub use outbox::{AudioChunk, LegReport};
@@ -98,7 +103,10 @@ impl OpenLeg {
 
 /// Fresh entropy for one leg (RFC 3550 section 5.1).
 pub fn random_start() -> RtpStart {
-    let mut rng = rand::rng();
+    start_from(&mut rand::rng())
+}
+
+fn start_from(rng: &mut impl Rng) -> RtpStart {
     RtpStart { ssrc: rng.random(), sequence: rng.random(), timestamp: rng.random(), seed: rng.random() }
 }
 
@@ -160,6 +168,16 @@ pub struct MediaPlane {
     desk: RecordingDesk,
     meter: Arc<Meter>,
     next_id: Arc<AtomicU64>,
+    ground: Ground,
+}
+
+/// Where legs send and receive.
+#[derive(Clone)]
+enum Ground {
+    /// On sockets of the system.
+    System,
+    /// On a network in memory; the seed is for what else would be random.
+    Memory(Wire, u64),
 }
 
 /// One shard as the plane sees it.
@@ -190,26 +208,67 @@ impl MediaPlane {
             settings: Arc::new(settings),
             meter,
             next_id: Arc::new(AtomicU64::new(1)),
+            ground: Ground::System,
         })
+    }
+
+    /// A plane without threads, on a network in memory and on the runtime's clock; the same seed over the same network
+    /// does the same. Its legs live while the future runs. It records nothing.
+    pub fn on_wire(settings: MediaSettings, wire: Wire, seed: u64) -> (Self, impl Future<Output = ()> + Send) {
+        let (meter, legs) = (Arc::new(Meter::default()), Arc::new(AtomicUsize::new(0)));
+        let bell = Arc::new(Bell::new(Ringer::Task(Notify::new())));
+        let (sender, orders) = mpsc::channel(settings.orders.max(1));
+        let table = Table {
+            wire: wire.clone(),
+            orders,
+            bell: Arc::clone(&bell),
+            legs: Arc::clone(&legs),
+            meter: Arc::clone(&meter),
+            seats: BTreeMap::new(),
+        };
+        let plane = Self {
+            shards: Arc::new([ShardSeat { door: Arc::new(Door::new(sender, bell)), legs }]),
+            desk: RecordingDesk::without_disk(),
+            settings: Arc::new(settings),
+            meter,
+            next_id: Arc::new(AtomicU64::new(1)),
+            ground: Ground::Memory(wire, seed),
+        };
+        (plane, table.run())
     }
 
     /// Opens a leg on the shard with the fewest. It is deaf and silent until [`LegHandle::remote`].
     ///
     /// # Errors
     /// [`OpenError`].
-    pub async fn open(&self, leg: OpenLeg) -> Result<(LegHandle, mpsc::Receiver<LegReport>), OpenError> {
-        let ports = ports::bind(self.settings.ports, self.settings.bind, leg.rtcp)?;
-        let shard = self.least_loaded().ok_or(OpenError::Stopped)?;
-        let host = self.settings.advertise.unwrap_or(self.settings.bind);
-        let local = SocketAddr::new(host, ports.port);
+    pub async fn open(&self, mut leg: OpenLeg) -> Result<(LegHandle, mpsc::Receiver<LegReport>), OpenError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let (line, local) = self.line(id, &mut leg)?;
+        let shard = self.least_loaded().ok_or(OpenError::Stopped)?;
         let (reports, received) = mpsc::channel(self.settings.reports.max(4));
         let media = Leg::rtp(leg.media.clone());
         let link = handle::Link::new(id, leg.media.rate, media.room());
         let handle = LegHandle::new(Arc::clone(&link), local, Arc::clone(&shard.door), self.desk.clone());
-        let seat = NewSeat { leg: media, ports, link, reports, settings: leg };
+        let seat = NewSeat { leg: media, line, link, reports, settings: leg };
         shard.door.send(Order::Open(Box::new(seat))).await.map_err(|_| OpenError::Stopped)?;
         Ok((handle, received))
+    }
+
+    /// Where a new leg sends and receives, and the address to tell peers.
+    fn line(&self, id: u64, leg: &mut OpenLeg) -> Result<(Line, SocketAddr), OpenError> {
+        match &self.ground {
+            Ground::System => {
+                let ports = ports::bind(self.settings.ports, self.settings.bind, leg.rtcp)?;
+                let host = self.settings.advertise.unwrap_or(self.settings.bind);
+                let local = SocketAddr::new(host, ports.port);
+                Ok((Line::Ports(ports), local))
+            }
+            Ground::Memory(wire, seed) => {
+                leg.media.start = start_from(&mut StdRng::seed_from_u64(seed.wrapping_add(id)));
+                let port = memory::port_of(id);
+                Ok((Line::Memory(wire.clone(), port), SocketAddr::new(wire.address().ip(), port)))
+            }
+        }
     }
 
     /// Counters since the start.

@@ -80,6 +80,12 @@ pub(super) struct RecordingDesk {
 }
 
 impl RecordingDesk {
+    /// A desk at which nothing can be recorded.
+    pub(super) fn without_disk() -> Self {
+        let (jobs, _nobody) = sync_channel(1);
+        Self { jobs, next: Arc::new(AtomicU64::new(1)) }
+    }
+
     pub(super) fn open(&self, path: PathBuf, rate: Rate) -> Result<(ShardRecording, RecordingTicket), RecordError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (done, ticket) = oneshot::channel();

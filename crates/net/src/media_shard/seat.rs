@@ -7,11 +7,14 @@ use super::handle::Link;
 use super::outbox::{BufferPool, ChunkLengths, Flow, LegReport, Outbox};
 use super::recording::{Recording, RecordingBuffers, ShardRecording};
 use crate::ports::BoundPorts;
+use crate::wire::Wire;
 use callwright_media::leg::Channel;
 use callwright_media::{FramePair, Leg, LegEvent};
 use mio::net::UdpSocket;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 use tokio::sync::mpsc;
 
@@ -19,11 +22,21 @@ use tokio::sync::mpsc;
 const READS: usize = 32;
 /// Largest datagram looked at; RTP over Ethernet stays below 1500. A longer one fills the buffer and is dropped.
 pub(super) const DATAGRAM: usize = 2048;
+/// Buffers kept for reuse.
+const POOL: usize = 512;
+
+/// Where a leg's packets come from and go to.
+pub(super) enum Line {
+    /// Sockets of the system.
+    Ports(BoundPorts),
+    /// A port of a network in memory, and the one after it.
+    Memory(Wire, u16),
+}
 
 /// A leg on its way to a shard.
 pub(super) struct NewSeat {
     pub(super) leg: Leg,
-    pub(super) ports: BoundPorts,
+    pub(super) line: Line,
     pub(super) link: Arc<Link>,
     pub(super) reports: mpsc::Sender<LegReport>,
     pub(super) settings: OpenLeg,
@@ -35,6 +48,20 @@ pub(super) struct Supplies {
     pub(super) recordings: RecordingBuffers,
     pub(super) datagram: Box<[u8; DATAGRAM]>,
     pub(super) send_failures: u64,
+}
+
+impl Supplies {
+    /// Empty pools.
+    pub(super) fn new() -> Self {
+        let (chunk_spare, chunk_returned) = sync_channel(POOL);
+        let (record_spare, record_returned) = sync_channel(POOL);
+        Self {
+            chunks: BufferPool { spare: chunk_spare, returned: chunk_returned },
+            recordings: RecordingBuffers { spare: record_spare, returned: record_returned },
+            datagram: Box::new([0; DATAGRAM]),
+            send_failures: 0,
+        }
+    }
 }
 
 /// Whether a seat is still wanted.
@@ -57,7 +84,7 @@ pub(super) enum Read {
 /// A leg in place.
 pub(super) struct Seat {
     leg: Leg,
-    pub(super) ports: BoundPorts,
+    pub(super) line: Line,
     pub(super) link: Arc<Link>,
     outbox: Outbox,
     recording: Option<ShardRecording>,
@@ -83,7 +110,7 @@ impl Seat {
         Self {
             room: new.leg.room(),
             leg: new.leg,
-            ports: new.ports,
+            line: new.line,
             outbox: Outbox::new(new.reports, lengths, Arc::clone(&new.link)),
             link: new.link,
             recording: None,
@@ -116,9 +143,10 @@ impl Seat {
 
     /// Reads one of the sockets, up to a limit.
     pub(super) fn read(&mut self, now: Instant, channel: Channel, supplies: &mut Supplies) -> Read {
-        let socket = match channel {
-            Channel::Rtp => Some(&self.ports.rtp),
-            Channel::Rtcp => self.ports.rtcp.as_ref(),
+        let socket = match (&self.line, channel) {
+            (Line::Ports(ports), Channel::Rtp) => Some(&ports.rtp),
+            (Line::Ports(ports), Channel::Rtcp) => ports.rtcp.as_ref(),
+            (Line::Memory(..), _) => None,
         };
         let Some(socket) = socket else { return Read::Drained };
         let mut outcome = Read::More;
@@ -144,6 +172,27 @@ impl Seat {
         }
         self.drain(now, supplies);
         outcome
+    }
+
+    /// Whether this port of a network in memory is one of its two.
+    pub(super) fn listens_at(&self, port: u16) -> bool {
+        matches!(&self.line, Line::Memory(_, own) if *own == port || own.saturating_add(1) == port)
+    }
+
+    /// Takes a packet that came through a network in memory.
+    pub(super) fn hear(
+        &mut self,
+        now: Instant,
+        (source, port): (SocketAddr, u16),
+        packet: &[u8],
+        supplies: &mut Supplies,
+    ) {
+        match &self.line {
+            Line::Memory(_, own) if *own == port => self.leg.handle_rtp(now, source, packet),
+            Line::Memory(..) => self.leg.handle_rtcp(now, source, packet),
+            Line::Ports(_) => {}
+        }
+        self.drain(now, supplies);
     }
 
     /// Carries an order out. Audio that can leave at once does.
@@ -184,7 +233,7 @@ impl Seat {
     }
 
     /// Ends the leg; gives its ports, and a recording whose end the writer has no room for yet.
-    pub(super) fn close(mut self, now: Instant, supplies: &mut Supplies) -> (BoundPorts, Option<ShardRecording>) {
+    pub(super) fn close(mut self, now: Instant, supplies: &mut Supplies) -> (Line, Option<ShardRecording>) {
         self.leg.close(now);
         self.drain(now, supplies);
         self.outbox.finish(now, &supplies.chunks);
@@ -193,7 +242,7 @@ impl Seat {
             let handed_over = recording.close(Recording::Going);
             (!handed_over).then_some(recording)
         });
-        (self.ports, unfinished)
+        (self.line, unfinished)
     }
 
     fn play(&mut self, pcm: &[i16], epoch: u64) {
@@ -205,9 +254,14 @@ impl Seat {
     /// Sends and reports everything there is.
     fn drain(&mut self, now: Instant, supplies: &mut Supplies) {
         while let Some(packet) = self.leg.poll_transmit() {
-            let socket: &UdpSocket = match packet.channel {
-                Channel::Rtp => &self.ports.rtp,
-                Channel::Rtcp => self.ports.rtcp.as_ref().unwrap_or(&self.ports.rtp),
+            let socket: &UdpSocket = match (&self.line, packet.channel) {
+                (Line::Ports(ports), Channel::Rtp) => &ports.rtp,
+                (Line::Ports(ports), Channel::Rtcp) => ports.rtcp.as_ref().unwrap_or(&ports.rtp),
+                (Line::Memory(wire, port), channel) => {
+                    let port = port.saturating_add(u16::from(channel == Channel::Rtcp));
+                    wire.send_from(port, packet.destination, packet.bytes);
+                    continue;
+                }
             };
             if let Err(error) = socket.send_to(packet.bytes, packet.destination) {
                 supplies.send_failures += 1;

@@ -2,11 +2,10 @@
 //! it wakes by its schedule alone and reads what came meanwhile, so that packets cost no wake-ups of their own.
 //! Never blocks anywhere else.
 
-use super::door::{Bell, Door, LegOrder, Order};
-use super::outbox::BufferPool;
-use super::recording::{Recording, RecordingBuffers, ShardRecording};
+use super::door::{Bell, Door, LegOrder, Order, Ringer};
+use super::recording::{Recording, ShardRecording};
 use super::schedule::{PHASE, ROUND, Schedule};
-use super::seat::{DATAGRAM, Life, NewSeat, Read, Seat, Supplies};
+use super::seat::{Life, Line, NewSeat, Read, Seat, Supplies};
 use super::{MediaSettings, Meter};
 use crate::ports::Quarantine;
 use callwright_media::leg::Channel;
@@ -15,7 +14,6 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -31,8 +29,6 @@ const COARSE: Duration = Duration::from_micros(1200);
 const EVENTS: usize = 1024;
 /// Orders taken per wake, so that a burst of them delays no tick for long.
 const ORDERS: usize = 256;
-/// Buffers kept for reuse.
-const POOL: usize = 512;
 /// Resting ports looked at per wake, and how often when there is nothing else to wake for.
 const SWEEP: usize = 4;
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
@@ -49,16 +45,8 @@ pub(super) fn start(
     meter: Arc<Meter>,
 ) -> io::Result<Arc<Door>> {
     let poll = Poll::new()?;
-    let bell = Arc::new(Bell::new(Waker::new(poll.registry(), BELL)?));
+    let bell = Arc::new(Bell::new(Ringer::Poll(Waker::new(poll.registry(), BELL)?)));
     let (orders, waiting) = mpsc::channel(settings.orders.max(1));
-    let (chunk_spare, chunk_returned) = sync_channel(POOL);
-    let (record_spare, record_returned) = sync_channel(POOL);
-    let supplies = Supplies {
-        chunks: BufferPool { spare: chunk_spare, returned: chunk_returned },
-        recordings: RecordingBuffers { spare: record_spare, returned: record_returned },
-        datagram: Box::new([0; DATAGRAM]),
-        send_failures: 0,
-    };
     let shard = Shard {
         poll,
         events: Events::with_capacity(EVENTS),
@@ -72,7 +60,7 @@ pub(super) fn start(
         due: Vec::new(),
         quarantine: Quarantine::new(settings.rest),
         unfinished: Vec::new(),
-        supplies,
+        supplies: Supplies::new(),
         legs,
         meter,
     };
@@ -219,8 +207,9 @@ impl Shard {
 
     fn register(&self, index: usize, seat: &mut Seat) -> io::Result<()> {
         let registry = self.poll.registry();
-        registry.register(&mut seat.ports.rtp, Token(2 * index), Interest::READABLE)?;
-        if let Some(rtcp) = &mut seat.ports.rtcp {
+        let Line::Ports(ports) = &mut seat.line else { return Ok(()) };
+        registry.register(&mut ports.rtp, Token(2 * index), Interest::READABLE)?;
+        if let Some(rtcp) = &mut ports.rtcp {
             registry.register(rtcp, Token(2 * index + 1), Interest::READABLE)?;
         }
         Ok(())
@@ -274,12 +263,16 @@ impl Shard {
         self.legs.fetch_sub(1, Ordering::Relaxed);
         self.meter.dropped_chunks.fetch_add(seat.link.dropped_chunks.load(Ordering::Relaxed), Ordering::Relaxed);
         let registry = self.poll.registry();
-        let rtcp = seat.ports.rtcp.as_mut().map_or(Ok(()), |rtcp| registry.deregister(rtcp));
-        if let Err(error) = registry.deregister(&mut seat.ports.rtp).and(rtcp) {
-            tracing::warn!(%error, "a closed leg cannot be taken from the poll");
+        if let Line::Ports(ports) = &mut seat.line {
+            let rtcp = ports.rtcp.as_mut().map_or(Ok(()), |rtcp| registry.deregister(rtcp));
+            if let Err(error) = registry.deregister(&mut ports.rtp).and(rtcp) {
+                tracing::warn!(%error, "a closed leg cannot be taken from the poll");
+            }
         }
-        let (ports, unfinished) = seat.close(now, &mut self.supplies);
-        self.quarantine.admit(now, ports);
+        let (line, unfinished) = seat.close(now, &mut self.supplies);
+        if let Line::Ports(ports) = line {
+            self.quarantine.admit(now, ports);
+        }
         self.unfinished.extend(unfinished);
     }
 

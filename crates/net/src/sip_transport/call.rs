@@ -80,6 +80,23 @@ impl CallEvent {
     }
 }
 
+/// An answer that is still to be acknowledged.
+#[derive(Debug)]
+pub struct Acknowledgement {
+    key: CallKey,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Acknowledgement {
+    /// Acknowledges it. A call that is over by now needs none.
+    ///
+    /// # Errors
+    /// [`SipGone`].
+    pub async fn send(self) -> Result<(), SipGone> {
+        self.orders.send(Order::Call(self.key, CallOrder::Acknowledge)).await.map_err(|_| SipGone)
+    }
+}
+
 /// The signalling of one call. When dropped before its last event the call is withdrawn, refused or ended, as it may be.
 #[derive(Debug)]
 pub struct SipCall {
@@ -142,6 +159,13 @@ impl SipCall {
     /// [`SipGone`].
     pub async fn accept(&self, body: Body) -> Result<(), SipGone> {
         self.order(CallOrder::Accept(body)).await
+    }
+
+    /// Acknowledges the answer of a call of ours later, from elsewhere; for an INVITE that says [`AckTiming::WhenTold`].
+    ///
+    /// [`AckTiming::WhenTold`]: callwright_sip::AckTiming::WhenTold
+    pub fn acknowledgement(&self) -> Acknowledgement {
+        Acknowledgement { key: self.key, orders: self.orders.clone() }
     }
 
     /// Refuses a call from a peer with a status of 300 to 699.

@@ -5,7 +5,7 @@ use super::call::CallEvent;
 use super::handle::CallOrder;
 use super::{Meter, count};
 use callwright_sip::{Answered, CallKey, Calling, Confirmed, Incoming, Reason, UserAgent};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -32,14 +32,15 @@ struct Entry {
 
 /// All calls of an endpoint.
 pub(super) struct Desk {
-    calls: HashMap<CallKey, Entry>,
+    /// In the order of their keys: what goes through all of them does the same each time.
+    calls: BTreeMap<CallKey, Entry>,
     depth: usize,
     meter: Arc<Meter>,
 }
 
 impl Desk {
     pub(super) fn new(depth: usize, meter: Arc<Meter>) -> Self {
-        Self { calls: HashMap::new(), depth: depth.max(4), meter }
+        Self { calls: BTreeMap::new(), depth: depth.max(4), meter }
     }
 
     /// Takes a new call; gives the receiving end of its events.
@@ -98,6 +99,11 @@ impl Desk {
                     Held::Incoming(call) => Held::Answered(agent.accept(now, call, body)),
                     other => other,
                 };
+            }
+            CallOrder::Acknowledge => {
+                if let Some(Held::Confirmed(call)) = self.held(key) {
+                    agent.acknowledge_answer(call);
+                }
             }
             CallOrder::AcceptOffer(offer, body) => agent.accept_offer(now, offer, body),
             CallOrder::RejectOffer(offer, status) => agent.reject_offer(now, offer, status),

@@ -8,12 +8,13 @@ use super::handle::{Order, SipHandle, SipReport};
 use super::registration::{RegistrationState, SipRegistration};
 use super::streams::Streams;
 use super::{Meter, SipSettings, StartError, count, local_address};
+use crate::wire::{Datagrams, Wire};
 use callwright_sip::agent::PingKey;
 use callwright_sip::{
     Arrival, CallKey, Event, Incoming, Input, Invitation, InviteError, RegistrationKey, Transmit, Transport, UserAgent,
 };
 use socket2::SockRef;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A SIP endpoint, bound and not yet running.
 pub struct SipEndpoint {
     agent: UserAgent,
-    udp: UdpSocket,
+    udp: Datagrams,
     unsent: VecDeque<Transmit>,
     listener: Option<TcpListener>,
     streams: Streams,
@@ -53,7 +54,8 @@ pub struct SipEndpoint {
     reports: mpsc::Sender<SipReport>,
     desk: Desk,
     pings: HashMap<PingKey, oneshot::Sender<Option<u16>>>,
-    registrations: HashMap<RegistrationKey, Watched>,
+    /// In the order of their keys, as everything that is gone through: the same history must do the same again.
+    registrations: BTreeMap<RegistrationKey, Watched>,
     meter: Arc<Meter>,
 }
 
@@ -73,24 +75,48 @@ impl SipEndpoint {
         let cannot = |transport, address| move |source| StartError::Listen { transport, address, source };
         let udp = UdpSocket::bind(settings.udp).await.map_err(cannot(Transport::Udp, settings.udp))?;
         enlarge_buffers(&udp);
+        let listener = match settings.tcp {
+            None => None,
+            Some(address) => Some(TcpListener::bind(address).await.map_err(cannot(Transport::Tcp, address))?),
+        };
+        Self::assemble(settings, Datagrams::Socket(udp), listener, rand::random())
+    }
+
+    /// An endpoint on a network in memory, without TCP, as [`SipEndpoint::bind`] makes one on the system's. `seed` feeds
+    /// tags and branches: the same seed over the same network does the same.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn on_wire(
+        settings: SipSettings,
+        wire: Wire,
+        seed: u64,
+    ) -> Result<(Self, SipHandle, mpsc::Receiver<SipReport>), StartError> {
+        Self::assemble(settings, Datagrams::Memory(wire), None, seed)
+    }
+
+    fn assemble(
+        settings: SipSettings,
+        udp: Datagrams,
+        listener: Option<TcpListener>,
+        seed: u64,
+    ) -> Result<(Self, SipHandle, mpsc::Receiver<SipReport>), StartError> {
+        let cannot = |transport, address| move |source| StartError::Listen { transport, address, source };
         let udp_address = udp.local_addr().map_err(cannot(Transport::Udp, settings.udp))?;
         let mut agent = settings.agent;
         agent.local = vec![local_address(Transport::Udp, udp_address, settings.advertise.as_ref())?];
-        let (listener, tcp_address) = match settings.tcp {
-            None => (None, None),
-            Some(address) => {
-                let listener = TcpListener::bind(address).await.map_err(cannot(Transport::Tcp, address))?;
-                let bound = listener.local_addr().map_err(cannot(Transport::Tcp, address))?;
-                agent.local.push(local_address(Transport::Tcp, bound, settings.advertise.as_ref())?);
-                (Some(listener), Some(bound))
-            }
-        };
+        let mut tcp_address = None;
+        if let (Some(listener), Some(address)) = (&listener, settings.tcp) {
+            let bound = listener.local_addr().map_err(cannot(Transport::Tcp, address))?;
+            agent.local.push(local_address(Transport::Tcp, bound, settings.advertise.as_ref())?);
+            tcp_address = Some(bound);
+        }
         let (order_sender, orders) = mpsc::channel(settings.orders.max(1));
         let (reports, received) = mpsc::channel(settings.reports.max(1));
         let (streams, stream_events) = Streams::new(settings.streams);
         let meter = Arc::new(Meter::default());
         let endpoint = Self {
-            agent: UserAgent::new(agent, rand::random()),
+            agent: UserAgent::new(agent, seed),
             udp,
             unsent: VecDeque::new(),
             listener,
@@ -101,7 +127,7 @@ impl SipEndpoint {
             reports,
             desk: Desk::new(settings.call_events, Arc::clone(&meter)),
             pings: HashMap::new(),
-            registrations: HashMap::new(),
+            registrations: BTreeMap::new(),
             meter: Arc::clone(&meter),
         };
         Ok((endpoint, SipHandle::new(order_sender, meter, udp_address, tcp_address), received))
@@ -115,8 +141,13 @@ impl SipEndpoint {
         while leaving.is_none_or(|until| until > now() && self.has_farewells()) {
             let timer = self.agent.poll_timeout();
             tokio::select! {
+                biased;
                 order = self.orders.recv(), if leaving.is_none() => match order {
-                    Some(order) => self.obey_batch(order),
+                    Some(order) => {
+                        self.obey_batch(order);
+                        // The order of these branches is fixed; many orders must not keep the network waiting.
+                        self.read_datagrams(&mut datagram);
+                    }
                     None => {
                         self.desk.sweep(now(), &mut self.agent);
                         self.sweep_registrations();

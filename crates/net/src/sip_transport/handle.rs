@@ -55,6 +55,7 @@ pub(super) enum CallOrder {
     HangUp(Option<Reason>),
     Ring(u16, Option<Body>),
     Accept(Body),
+    Acknowledge,
     Reject(u16),
     Reinvite(Body, oneshot::Sender<bool>),
     AcceptOffer(OfferKey, Body),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::agent::{FlowId, OfferKey};
 use crate::cause::HangupCause;
 use crate::dialog::Dialog;
-use crate::invite::{Body, OutboundInvite, Reached, TrunkRef};
+use crate::invite::{AckTiming, Body, OutboundInvite, Reached, TrunkRef};
 use crate::message::{Reason, Request, Response};
 use crate::session_timer::Agreement;
 use crate::transaction::{Alarm, TransactionId, Way};
@@ -31,6 +31,7 @@ pub(crate) struct Dialing {
     pub(crate) invite: TransactionId,
     /// The offer, kept for a refresh by re-INVITE.
     pub(crate) offer: Option<Body>,
+    pub(crate) ack: AckTiming,
     /// `Session-Expires` asked for, seconds, and whether a 422 already raised it.
     pub(crate) asked: Asked,
     /// One per fork, in the order of their first answers.
@@ -147,6 +148,8 @@ pub(crate) struct Talk {
     /// Our latest session description, for a refresh by re-INVITE.
     pub(crate) local_body: Option<Body>,
     pub(crate) updates: Updates,
+    /// The INVITE of ours whose answer waits to be acknowledged.
+    pub(crate) unsent_ack: Option<TransactionId>,
 }
 
 /// Whether both sides know that the call stands.
@@ -207,6 +210,16 @@ pub(crate) struct Acknowledgement {
     pub(crate) remote_tag: Box<str>,
     pub(crate) way: Way,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) sending: Sending,
+}
+
+/// Whether an ACK may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// It was, and is with each repeated 2xx.
+    Now,
+    /// The application has not said so yet.
+    Held,
 }
 
 /// A re-INVITE or UPDATE of a peer that waits for the application.

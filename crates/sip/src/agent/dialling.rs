@@ -5,14 +5,15 @@
 
 use std::time::Instant;
 
-use super::call::{Acknowledgement, Asked, Call, Dialing, Early, Ours, Stage, Talk, Updates, Withdrawal};
+use super::call::{Acknowledgement, Asked, Call, Dialing, Early, Ours, Sending, Stage, Talk, Updates, Withdrawal};
 use super::compose::{session_description, way_to, with_body};
 use super::errand::{Errand, Outcome, Purpose};
 use super::{Event, Progress, UserAgent};
 use crate::cause::HangupCause;
 use crate::dialog::{Dialog, Parts};
 use crate::invite::{
-    Body, CallKey, Confirmed, Failure, InviteError, OutboundInvite, Reached, Reliability, Trunk, normal_clearing,
+    AckTiming, Body, CallKey, Confirmed, Failure, InviteError, OutboundInvite, Reached, Reliability, Trunk,
+    normal_clearing,
 };
 use crate::message::{
     Allowance, CallId, HeaderName, HeaderValue, Headers, Method, NewRequest, RAck, Reason, Request, Response,
@@ -50,6 +51,7 @@ impl UserAgent {
             trunk,
             invite: id,
             offer: Some(invite.offer),
+            ack: invite.ack,
             early: Vec::new(),
             reached: Reached::Nothing,
             withdrawal: Withdrawal::No,
@@ -218,7 +220,12 @@ impl UserAgent {
         {
             dialog.used_cseq(early.dialog.local_cseq()); // PRACKs took numbers.
         }
-        self.acknowledge(id, &errand.trunk, &mut dialog, &invite);
+        let talks = !response.headers.contacts().is_empty();
+        let held = self
+            .dialing(key, id)
+            .is_some_and(|dialing| talks && dialing.ack == AckTiming::WhenTold && dialing.withdrawal == Withdrawal::No);
+        let sending = if held { Sending::Held } else { Sending::Now };
+        self.acknowledge((id, sending), &errand.trunk, &mut dialog, &invite);
         let Some(dialing) = self.dialing(key, id) else {
             self.leave(now, dialog, errand.trunk.clone(), Some(other_answered()));
             return;
@@ -232,7 +239,7 @@ impl UserAgent {
         let lost = match withdrawn {
             Some(cause) => Some(cause),
             // Without Contact there is nowhere to send later requests: better to end it now than to lose it later.
-            None if response.headers.contacts().is_empty() => Some(HangupCause::Protocol),
+            None if !talks => Some(HangupCause::Protocol),
             None => None,
         };
         if let Some(cause) = lost {
@@ -241,13 +248,14 @@ impl UserAgent {
             self.events.push_back(Event::Failed { call: key, failure });
             return;
         }
-        self.begin_talk(now, key, (*dialing, dialog), response, body);
+        let unsent_ack = held.then_some(id);
+        self.begin_talk(now, (key, unsent_ack), (*dialing, dialog), response, body);
     }
 
     fn begin_talk(
         &mut self,
         now: Instant,
-        key: CallKey,
+        (key, unsent_ack): (CallKey, Option<TransactionId>),
         (dialing, dialog): (Dialing, Dialog),
         response: &Response,
         body: Option<Body>,
@@ -267,6 +275,7 @@ impl UserAgent {
             unacked: None,
             local_body: dialing.offer,
             updates: updates(&response.headers),
+            unsent_ack,
         };
         self.calls.insert(key, Call::Talking(Box::new(talk)));
         self.agree(now, key, Agreement::from_answer(&response.headers));
@@ -274,7 +283,13 @@ impl UserAgent {
     }
 
     /// The ACK to a 2xx: a request of its own, kept to be repeated (RFC 3261 section 13.2.2.4).
-    pub(super) fn acknowledge(&mut self, id: TransactionId, trunk: &Trunk, dialog: &mut Dialog, invite: &Request) {
+    pub(super) fn acknowledge(
+        &mut self,
+        (id, sending): (TransactionId, Sending),
+        trunk: &Trunk,
+        dialog: &mut Dialog,
+        invite: &Request,
+    ) {
         let Some(number) = invite.headers.cseq().map(|cseq| cseq.number) else {
             return;
         };
@@ -289,8 +304,11 @@ impl UserAgent {
             }
         }
         let way = way_to(trunk, dialog.next_hop());
-        let bytes = send_alone(&mut self.wires, way, ack);
-        let record = Acknowledgement { remote_tag: dialog.remote_tag().into(), way, bytes };
+        let bytes = match sending {
+            Sending::Now => send_alone(&mut self.wires, way, ack),
+            Sending::Held => ack.to_bytes(),
+        };
+        let record = Acknowledgement { remote_tag: dialog.remote_tag().into(), way, bytes, sending };
         self.acknowledgements.entry(id).or_default().push(record);
     }
 
@@ -301,8 +319,22 @@ impl UserAgent {
             // More answers than forks we follow: not acknowledged, the peer gives up by itself.
             return records.len() > self.settings.limits.early_dialogs;
         };
-        self.wires.send(record.way, record.bytes.clone());
+        if record.sending == Sending::Now {
+            self.wires.send(record.way, record.bytes.clone());
+        }
         true
+    }
+
+    /// Sends the ACK that was held back, if there is one.
+    pub(super) fn release_ack(&mut self, key: CallKey) {
+        let Some(Call::Talking(talk)) = self.calls.get_mut(&key) else { return };
+        let Some(id) = talk.unsent_ack.take() else { return };
+        let tag = talk.dialog.remote_tag();
+        let records = self.acknowledgements.get_mut(&id).map_or(&mut [][..], Vec::as_mut_slice);
+        if let Some(record) = records.iter_mut().find(|record| &*record.remote_tag == tag) {
+            record.sending = Sending::Now;
+            self.wires.send(record.way, record.bytes.clone());
+        }
     }
 
     /// BYE for a dialog that is nobody's call any more.
@@ -482,6 +514,7 @@ impl UserAgent {
             trunk,
             invite: id,
             offer: None,
+            ack: AckTiming::AtOnce,
             asked: Asked::Nothing,
             early: Vec::new(),
             // Unknown; CANCEL goes out at once, because waiting for an answer that came before the restart helps nobody.

@@ -75,7 +75,7 @@ pub struct Transmit {
 pub struct OfferKey(pub(crate) u64);
 
 /// Names one account that is kept registered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistrationKey(pub(crate) u64);
 
 /// Names one OPTIONS ping.

@@ -226,6 +226,7 @@ impl UserAgent {
             unacked: None,
             local_body: Some(body),
             updates: updates(&ringing.request.headers),
+            unsent_ack: None,
         };
         self.calls.insert(key, Call::Talking(Box::new(talk)));
     }

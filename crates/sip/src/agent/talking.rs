@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{Call, Holds, Ours, Stage, Talk, Unacked, Updates};
+use super::call::{Call, Holds, Ours, Sending, Stage, Talk, Unacked, Updates};
 use super::compose::{session_description, way_to, with_body};
 use super::dialling::{failure, updates};
 use super::errand::{Errand, Outcome, Purpose};
@@ -55,6 +55,8 @@ impl UserAgent {
 
     /// Sends BYE, forgets the call and tells the application.
     fn part(&mut self, now: Instant, key: CallKey, reason: Option<Reason>, ending: Ending) {
+        // BYE may not overtake the ACK (RFC 3261 section 15).
+        self.release_ack(key);
         if let Some(talk) = self.take_talk(now, key) {
             let told = matches!(talk.stage, Stage::Leaving(_));
             let Talk { dialog, trunk, .. } = *talk;
@@ -235,7 +237,7 @@ impl UserAgent {
         let Some(talk) = self.talk(key) else {
             // The call ended meanwhile; the peer still waits for its ACK.
             if let Some(mut dialog) = Dialog::at_caller(&invite, response) {
-                self.acknowledge(id, &trunk, &mut dialog, &invite);
+                self.acknowledge((id, Sending::Now), &trunk, &mut dialog, &invite);
             }
             return;
         };
@@ -245,7 +247,7 @@ impl UserAgent {
         if let Ours::Offer(body) = &change {
             talk.local_body = Some(body.clone());
         }
-        self.acknowledge(id, &trunk, &mut dialog, &invite);
+        self.acknowledge((id, Sending::Now), &trunk, &mut dialog, &invite);
         self.agree(now, key, Agreement::from_answer(&response.headers));
         if matches!(change, Ours::Offer(_)) {
             let body = session_description(&response.headers, &response.body);

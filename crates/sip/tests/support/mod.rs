@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use callwright_sip::{
-    Arrival, Body, DialIntent, Event, Inbound, Input, LocalAddress, OutboundInvite, Reliability, Settings, Transmit,
-    Transport, Trunk, TrunkRef, UserAgent,
+    AckTiming, Arrival, Body, DialIntent, Event, Inbound, Input, LocalAddress, OutboundInvite, Reliability, Settings,
+    Transmit, Transport, Trunk, TrunkRef, UserAgent,
 };
 
 pub const CALLER: &str = "127.0.0.1:5060";
@@ -58,6 +58,7 @@ pub fn invite(trunk: TrunkRef) -> OutboundInvite {
         session_expires: None,
         reliability: Reliability::Off,
         ring_timeout: secs(60),
+        ack: AckTiming::AtOnce,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Never rewrites a statement: what is written is what is sent.
 
 use crate::StoreError;
+use crate::inline::{Reads, whole};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqliteRow};
 use sqlx::{
@@ -25,6 +26,8 @@ pub(crate) enum Backend {
 /// A connection that writes.
 pub(crate) enum Conn {
     Sqlite(SqliteConnection),
+    /// The same, each statement carried out on the spot.
+    Inline(SqliteConnection),
     Postgres(PgConnection),
 }
 
@@ -32,7 +35,7 @@ impl Conn {
     /// Which database it leads to.
     pub(crate) const fn backend(&self) -> Backend {
         match self {
-            Self::Sqlite(_) => Backend::Sqlite,
+            Self::Sqlite(_) | Self::Inline(_) => Backend::Sqlite,
             Self::Postgres(_) => Backend::Postgres,
         }
     }
@@ -42,6 +45,7 @@ impl Conn {
         let statements = sqlx::raw_sql(AssertSqlSafe(sql.into()));
         match self {
             Self::Sqlite(conn) => statements.execute(conn).await.map(drop)?,
+            Self::Inline(conn) => whole(statements.execute(conn)).map(drop)?,
             Self::Postgres(conn) => statements.execute(conn).await.map(drop)?,
         }
         Ok(())
@@ -50,7 +54,7 @@ impl Conn {
     /// Sends rows in the text form of COPY; how many they were. Only PostgreSQL knows it.
     pub(crate) async fn copy_in(&mut self, statement: &str, rows: String) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
+            Self::Sqlite(_) | Self::Inline(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
             Self::Postgres(conn) => {
                 let mut copy = conn.copy_in_raw(statement).await?;
                 copy.send(rows.into_bytes()).await?;
@@ -63,6 +67,7 @@ impl Conn {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(conn) => conn.close().await?,
+            Self::Inline(conn) => whole(conn.close())?,
             Self::Postgres(conn) => conn.close().await?,
         }
         Ok(())
@@ -72,6 +77,7 @@ impl Conn {
 /// Where fresh connections that write come from.
 pub(crate) enum Opener {
     Sqlite(SqliteConnectOptions),
+    Inline(SqliteConnectOptions),
     Postgres(PgConnectOptions),
 }
 
@@ -80,6 +86,7 @@ impl Opener {
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
             Self::Sqlite(options) => Conn::Sqlite(options.connect().await?),
+            Self::Inline(options) => Conn::Inline(whole(options.connect())?),
             Self::Postgres(options) => Conn::Postgres(options.connect().await?),
         })
     }
@@ -89,6 +96,8 @@ impl Opener {
 #[derive(Clone)]
 pub(crate) enum Pool {
     Sqlite(SqlitePool),
+    /// One connection, each statement carried out on the spot.
+    Inline(Reads),
     Postgres(PgPool),
     /// PostgreSQL behind a pooler that gives out sessions a transaction at a time.
     Pooler(PgPool),
@@ -159,8 +168,13 @@ macro_rules! run {
     ($query:expr, $on:expr, $method:ident) => {
         match $on.into() {
             On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite($query.sqlite()?.$method(conn).await?),
+            On::Conn(Conn::Inline(conn)) => Outcome::Sqlite(whole($query.sqlite()?.$method(conn))?),
             On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
             On::Pool(Pool::Sqlite(pool)) => Outcome::Sqlite($query.sqlite()?.$method(pool).await?),
+            On::Pool(Pool::Inline(reads)) => {
+                reads.turn().await;
+                Outcome::Sqlite(whole($query.sqlite()?.$method(&mut *reads.lock()))?)
+            }
             On::Pool(Pool::Postgres(pool)) => {
                 let query = $query.postgres()?;
                 Outcome::Postgres(in_time(query.$method(pool)).await?)

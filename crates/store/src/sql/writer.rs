@@ -11,6 +11,7 @@
 //! away in the middle cannot leave a transaction half done.
 
 use super::{Backend, Conn, Opener, dialect};
+use crate::inline::Disk;
 use crate::sqlite::DirectoryLock;
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
@@ -76,12 +77,21 @@ impl Failure for AdmitError {
 impl Writer {
     /// Starts a task for each connection. They end, and give `lock` free, after [`Writer::close`] or when every clone is
     /// dropped.
-    pub(crate) fn start(connections: Vec<Conn>, opener: Opener, mut lock: Option<DirectoryLock>) -> Self {
+    pub(crate) fn start(connections: Vec<Conn>, opener: Opener, lock: Option<DirectoryLock>) -> Self {
+        Self::start_on(connections, opener, (lock, None))
+    }
+
+    /// The same over a disk that is simulated.
+    pub(crate) fn start_on(
+        connections: Vec<Conn>,
+        opener: Opener,
+        (mut lock, disk): (Option<DirectoryLock>, Option<Arc<dyn Disk>>),
+    ) -> Self {
         let opener = Arc::new(opener);
         let queues = connections.into_iter().map(|conn| {
             let (queue, orders) = mpsc::channel(QUEUE);
-            let opener = Arc::clone(&opener);
-            tokio::spawn(WriterTask { conn, opener, orders, health: Health::Good, lock: lock.take() }.run());
+            let (opener, disk) = (Arc::clone(&opener), disk.clone());
+            tokio::spawn(WriterTask { conn, opener, orders, health: Health::Good, lock: lock.take(), disk }.run());
             queue
         });
         Self { queues: queues.collect(), turn: Arc::default() }
@@ -222,6 +232,8 @@ struct WriterTask {
     orders: mpsc::Receiver<Order>,
     health: Health,
     lock: Option<DirectoryLock>,
+    /// In simulations.
+    disk: Option<Arc<dyn Disk>>,
 }
 
 impl WriterTask {
@@ -262,12 +274,18 @@ impl WriterTask {
             tracing::error!(%error, jobs = batch.len(), "a commit failed; its verbs are refused");
             self.recover().await;
         }
+        if let Some(disk) = &self.disk {
+            disk.after_commit().await;
+        }
         for job in batch {
             job.answer(committed.clone());
         }
     }
 
     async fn commit_in_time(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        if let Some(disk) = &self.disk {
+            disk.before_commit().await?;
+        }
         match self.conn.backend() {
             // A disk may stall for long, and nothing but waiting helps.
             Backend::Sqlite => self.commit(batch).await,

@@ -7,6 +7,7 @@ pub(crate) use lock::DirectoryLock;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
+use crate::inline::{Disk, Reads};
 use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
 use crate::store::Base;
 use callwright_domain::Moment;
@@ -51,6 +52,31 @@ pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Base, S
         .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
     let writer = Writer::start(vec![conn], opener, Some(lock));
     Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
+}
+
+/// The same without threads of the database's own, over a disk that is simulated.
+pub(crate) async fn open_inline(
+    directory: &Path,
+    node: &str,
+    (now, disk): (Moment, Arc<dyn Disk>),
+) -> Result<Base, StoreError> {
+    make_directory(directory)?;
+    let lock = DirectoryLock::take(directory)?;
+    let file = directory.join(FILE_NAME);
+    make_file(&file)?;
+    // A simulated crash ends the node, not the machine: what was written is there, flushed or not.
+    let wal = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Off);
+    let opener = Opener::Inline(wal);
+    let prepared = prepare(&opener, node, now).await;
+    let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
+    let Conn::Inline(reading) = Opener::Inline(base_options(&file).read_only(true)).connect().await? else {
+        return Err(StoreError::Closed);
+    };
+    let recordings = Recordings::open(directory.join(RECORDINGS))
+        .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
+    let readers = Pool::Inline(Reads::new(reading, Arc::clone(&disk)));
+    let writer = Writer::start_on(vec![conn], opener, (Some(lock), Some(disk)));
+    Ok(Base { directory: directory.to_owned(), writer, readers, recordings, epoch, scratch: None })
 }
 
 /// A checked connection to a database whose directory the caller has locked, brought up to date.
