@@ -3,7 +3,7 @@
 //! opens nothing here, and the cluster's secret opens nothing else.
 
 use crate::http::{Request, Response};
-use callwright_domain::{AccountId, CallId, HangupCause, Pii};
+use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Pii};
 use callwright_engine::limits::PEER_WAIT;
 use callwright_engine::{Calls, HangUp, OrderError, PeerError, PeerMessage, PeerOrder, Peers, Speech};
 use futures_util::future::BoxFuture;
@@ -41,6 +41,7 @@ enum WireOrder {
     SayInsistent { text: String },
     SayPatient { text: String },
     Hear { text: String },
+    Change { patch: Box<AgentPatch> },
 }
 
 /// Why an order was not carried out, on the wire.
@@ -136,6 +137,7 @@ impl Wire {
             PeerOrder::Say { text, order: Speech::Insistent } => WireOrder::SayInsistent { text },
             PeerOrder::Say { text, order: Speech::Patient } => WireOrder::SayPatient { text },
             PeerOrder::Hear { text } => WireOrder::Hear { text },
+            PeerOrder::Change { patch } => WireOrder::Change { patch },
         };
         Self { account: message.account.clone(), call: message.call, order }
     }
@@ -148,6 +150,7 @@ impl Wire {
             WireOrder::SayInsistent { text } => PeerOrder::Say { text, order: Speech::Insistent },
             WireOrder::SayPatient { text } => PeerOrder::Say { text, order: Speech::Patient },
             WireOrder::Hear { text } => PeerOrder::Hear { text },
+            WireOrder::Change { patch } => PeerOrder::Change { patch },
         };
         PeerMessage { account: self.account, call: self.call, order }
     }

@@ -35,6 +35,11 @@ impl BargeIn {
         Self { settings, speaking_since: None, false_alarms: 0 }
     }
 
+    /// Judges by other settings from now on.
+    pub(crate) fn adopt(&mut self, fresh: Self) {
+        self.settings = fresh.settings;
+    }
+
     pub(crate) const fn speech_started(&mut self, since: Instant) {
         self.speaking_since = Some(since);
     }

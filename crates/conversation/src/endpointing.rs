@@ -95,6 +95,11 @@ impl Endpointing {
         }
     }
 
+    /// Goes by other settings from now on.
+    pub(crate) fn adopt(&mut self, fresh: Self) {
+        self.settings = fresh.settings;
+    }
+
     pub(crate) fn speech_started(&mut self) {
         self.voice = Voice::Speaking;
         self.owed = true;

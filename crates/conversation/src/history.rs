@@ -80,6 +80,12 @@ impl History {
         history
     }
 
+    /// Takes another's instructions and limits; what was said stays.
+    pub(crate) fn adopt(&mut self, fresh: Self) {
+        (self.prompt, self.limit, self.join) = (fresh.prompt, fresh.limit, fresh.join);
+        self.prune();
+    }
+
     /// The callee said this. Consecutive utterances become one, where so configured.
     pub(crate) fn callee(&mut self, text: &str) {
         match self.entries.back_mut() {

@@ -212,6 +212,17 @@ impl Conversation {
         })
     }
 
+    /// Goes on as the agent of `fresh`, a conversation that has not begun: its settings and instructions count for
+    /// everything that is still to come. What was said, what is being said and what is being thought stay.
+    pub fn adopt(&mut self, fresh: Self) {
+        let Self { agent, history, ears, barge_in, texts, .. } = fresh;
+        self.agent = agent;
+        self.history.adopt(history);
+        self.ears.adopt(ears);
+        self.barge_in.adopt(barge_in);
+        self.texts = texts;
+    }
+
     /// Whether the agent's templates can be rendered with these variables; for refusing a call before it is dialled.
     pub fn check(agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), TemplateError> {
         let mut variables = variables.clone();

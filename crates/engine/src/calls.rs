@@ -423,7 +423,7 @@ impl Calls {
         }
     }
 
-    fn check(&self, agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), StartError> {
+    pub(crate) fn check(&self, agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), StartError> {
         Conversation::check(agent, variables)?;
         let catalogue = &self.node.catalogue;
         let vendors = [
@@ -522,11 +522,11 @@ impl Calls {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
             (CallState::Talking | CallState::Transferring, _) => Ok(()),
             (_, Order::Say { .. } | Order::Hear { .. }) => Err(OrderError::NotAnswered),
-            (_, Order::HangUp(_) | Order::Shutdown) => Ok(()),
+            (_, Order::HangUp(_) | Order::Change(_) | Order::Shutdown) => Ok(()),
         }
     }
 
-    async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
+    pub(crate) async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
         self.check_order(account, call, &order).await?;
         match self.node.registry.send(call, order) {
             Sent::Yes => Ok(()),

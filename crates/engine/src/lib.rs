@@ -5,6 +5,7 @@
 
 pub mod calls;
 mod campaigns;
+mod changing;
 mod chats;
 mod clock;
 mod dialer;
@@ -29,6 +30,7 @@ pub use calls::{
     StartError, Started,
 };
 pub use campaigns::{CampaignFault, Campaigns, Upload};
+pub use changing::ChangeError;
 pub use chats::{ChatError, Written};
 pub use clock::Clock;
 pub use failpoint::{Failpoint, Failpoints};

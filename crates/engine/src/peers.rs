@@ -5,7 +5,7 @@ use crate::calls::{HangUp, OrderError, Speech};
 use crate::limits::{LEASE_DOUBT, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
-use callwright_domain::{AccountId, CallId, HangupCause};
+use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause};
 use callwright_store::CallOwner;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 use tracing::warn;
 
 /// What may be asked of a call on another node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum PeerOrder {
     /// End it.
     HangUp(HangUp),
@@ -29,10 +29,15 @@ pub enum PeerOrder {
         /// The text.
         text: String,
     },
+    /// Change its agent.
+    Change {
+        /// What is changed.
+        patch: Box<AgentPatch>,
+    },
 }
 
 /// An order and the call it is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PeerMessage {
     /// Whose call.
     pub account: AccountId,
@@ -118,7 +123,7 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
 async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError> {
     match message.order {
         PeerOrder::HangUp(_) => Ok(node.end(&message.account, message.call, HangupCause::Cancelled).await?),
-        PeerOrder::Say { .. } | PeerOrder::Hear { .. } => Err(OrderError::NotAnswered),
+        PeerOrder::Say { .. } | PeerOrder::Hear { .. } | PeerOrder::Change { .. } => Err(OrderError::NotAnswered),
     }
 }
 
@@ -148,7 +153,7 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
             });
             Ok(())
         }
-        PeerOrder::Say { .. } | PeerOrder::Hear { .. } => Err(OrderError::Elsewhere),
+        PeerOrder::Say { .. } | PeerOrder::Hear { .. } | PeerOrder::Change { .. } => Err(OrderError::Elsewhere),
     }
 }
 
@@ -159,6 +164,7 @@ impl PeerOrder {
             Order::HangUp(how) => Some(Self::HangUp(*how)),
             Order::Say { text, order } => Some(Self::Say { text: text.clone(), order: *order }),
             Order::Hear { text } => Some(Self::Hear { text: text.clone() }),
+            Order::Change(patch) => Some(Self::Change { patch: patch.clone() }),
             Order::Shutdown => None,
         }
     }
@@ -168,6 +174,7 @@ impl PeerOrder {
             Self::HangUp(how) => Order::HangUp(how),
             Self::Say { text, order } => Order::Say { text, order },
             Self::Hear { text } => Order::Hear { text },
+            Self::Change { patch } => Order::Change(patch),
         }
     }
 }

@@ -4,8 +4,8 @@
 use crate::StoreError;
 use callwright_domain::call::Timeline;
 use callwright_domain::{
-    Absence, AccountId, AgentId, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber, Recorded,
-    Refusal, Webhook,
+    Absence, AccountId, AgentId, AgentPatch, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber,
+    Pii, Recorded, Refusal, Webhook,
 };
 use std::time::Duration;
 
@@ -21,6 +21,17 @@ pub struct Admission {
     pub response: String,
     /// An endpoint that is told of this call alone; made with the call.
     pub endpoint: Option<Webhook>,
+}
+
+/// What is changed in a call that is not over.
+#[derive(Debug, Clone, Default)]
+pub struct Amendment {
+    /// What is changed in its agent.
+    pub patch: AgentPatch,
+    /// The requester's own text from now on; none: as it was.
+    pub user_data: Option<Pii<String>>,
+    /// What its dialect wants back from now on; none: as it was.
+    pub memo: Option<String>,
 }
 
 /// A key under which a request may be repeated. Kept for [`Idempotency::KEPT`].

@@ -27,8 +27,8 @@ mod threads;
 pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
-    Admission, AdmitError, Admitted, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency, Interrupted, Page,
-    Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
+    Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
+    Interrupted, Page, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,

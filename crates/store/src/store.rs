@@ -8,10 +8,10 @@ mod chats;
 
 use crate::aliases::Alias;
 use crate::blobs::Recordings;
-use crate::calls::{Admission, AdmitError, Admitted, Answer, Ending, Finished, Interrupted, Permit, Purged};
+use crate::calls::{Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
 use crate::inline::Disk;
-use crate::sql::{Pool, Writer, admission, configuration, journal, leases, once};
+use crate::sql::{Pool, Writer, admission, amending, configuration, journal, leases, once};
 use crate::sqlite::{self, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::{
@@ -270,6 +270,22 @@ impl Store {
             Answer::Admitted(admitted) => Ok(admitted),
             Answer::Refused(refusal) => Err(AdmitError::Refused(refusal)),
         }
+    }
+
+    /// Changes what a call that is not over was to be; the call as it is to be now. `None`: there is no such call, or it
+    /// is over.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn amend(
+        &self,
+        account: AccountId,
+        call: CallId,
+        change: Amendment,
+    ) -> Result<Option<CallPlan>, StoreError> {
+        self.writer
+            .write(move |conn| Box::pin(async move { amending::amend(conn, &account, call, change).await }))
+            .await
     }
 
     /// Judges a claimed call again, now that it is to be dialled: by today's rules, lists and counts.

@@ -251,6 +251,47 @@ async fn instances_of_an_agent_are_listed_and_counted() {
 }
 
 #[tokio::test]
+async fn an_instance_that_talks_is_changed_and_shows_it() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let (server, brain) = talking_server(&callee).await;
+    let (call, _line) = greeted(&server, &mut callee, None).await;
+    let instance = call.to_string();
+    let template = r#"{"VoiceChat":{"LlmSystemPrompt":"Be kind {{.","AsrMaxSilence":600,"Volume":50}}"#;
+    let config = r#"{"AsrConfig":{"AsrMaxSilence":800},"BackChannelingConfigs":[],"GracefulShutdown":true}"#;
+    let parameters =
+        [("InstanceId", instance.as_str()), ("TemplateConfig", template), ("AgentConfig", config), ("UserData", "new")];
+    done(&server, "UpdateAIAgentInstance", &parameters).await;
+    done(&server, "SendAIAgentText", &[("InstanceId", &instance), ("Text", "Well?")]).await;
+    said(&server, call, "Go on.").await;
+    assert_eq!(brain.asked().last().expect("asked").messages[0].content, "Be kind {{.");
+    let shown = done(&server, "DescribeAIAgentInstance", &[("InstanceId", &instance)]).await["Instance"].clone();
+    assert_eq!(shown["UserData"], "new");
+    let expected = json!({"LlmConfig": {"LlmSystemPrompt": "Be kind {{."}, "AsrConfig": {"AsrMaxSilence": 800},
+        "Volume": 50, "GracefulShutdown": true, "BackChannelingConfigs": null});
+    for (name, value) in expected.as_object().expect("an object") {
+        assert_eq!(&shown["AgentConfig"][name], value, "{name}");
+    }
+    let view = server.node.calls().reader().call(&server.node.account(), call).await.expect("read").expect("there");
+    assert_eq!((view.plan.agent.turn.silence_ms, view.plan.agent.voice.volume), (800, 50));
+    let refusal = |code: &str| (400, code.to_owned());
+    for (config, code) in [
+        ("[]", "InvalidParameter.AgentConfig"),
+        ("{", "InvalidParameter.AgentConfig"),
+        (r#"{"Volume":401}"#, "InvalidParameter.AgentConfig"),
+        (r#"{"EnablePushToTalk":true}"#, "InvalidParameter.AgentConfig"),
+    ] {
+        let parameters = [("InstanceId", instance.as_str()), ("AgentConfig", config)];
+        assert_eq!(refused(&server, "UpdateAIAgentInstance", &parameters).await, refusal(code), "{config}");
+    }
+    let theirs = ask_as(&server, OTHER_KEY, "UpdateAIAgentInstance", &[("InstanceId", &instance)]).await;
+    assert_eq!((theirs.status, theirs.code()), (404, String::from("InstanceNotFound")));
+    done(&server, "StopAIAgentInstance", &[("InstanceId", &instance)]).await;
+    server.node.ended(call).await;
+    let late = refused(&server, "UpdateAIAgentInstance", &[("InstanceId", &instance)]).await;
+    assert_eq!(late, refusal("InvalidStatus.Instance"));
+}
+
+#[tokio::test]
 async fn numbers_are_listed_with_their_standing() {
     let server = server().await;
     let off = server.native("PUT", "/v1/numbers/+15550101", &json!({"trunk": "loop", "status": "disabled"})).await;
@@ -300,7 +341,10 @@ async fn each_operation_needs_its_scope() {
     let server = server().await;
     for (scope, actions) in [
         (Scope::CallsRead, &["ListAIAgentDialogues", "ListAIAgentInstance", "GetAIAgentConcurrency"][..]),
-        (Scope::CallsWrite, &["DeleteAIAgentDialogue", "SendAIAgentSpeech", "SendAIAgentText"]),
+        (
+            Scope::CallsWrite,
+            &["DeleteAIAgentDialogue", "SendAIAgentSpeech", "SendAIAgentText", "UpdateAIAgentInstance"],
+        ),
         (Scope::ConfigRead, &["ListAIAgentPhoneNumber"]),
     ] {
         for action in actions {
@@ -329,8 +373,9 @@ fn good(name: &str) -> Option<&'static str> {
 fn wrong(field: &Value) -> Vec<String> {
     let mut values = match field["type"].as_str().expect("a type") {
         "integer" => ["x", "1.5", "true", "9223372036854775808", "-1", "1 2"].map(str::to_owned).to_vec(),
+        "object" => ["x", "7", "[1]"].map(str::to_owned).to_vec(),
         "boolean" => ["yes", "1", "TRUE!"].map(str::to_owned).to_vec(),
-        "string" => vec!["x".repeat(7000)],
+        "string" => vec!["x".repeat(17_000)],
         other => panic!("a type that the test does not know: {other}"),
     };
     for (bound, step) in [("max", 1), ("min", -1)] {
@@ -377,7 +422,7 @@ async fn every_wrong_or_missing_parameter_is_named() {
             }
         }
     }
-    assert_eq!(parameters_seen, 26);
+    assert_eq!(parameters_seen, 30);
     let backwards = [("SessionId", "x"), ("StartTime", "2"), ("EndTime", "1")];
     let expected = (400, String::from("InvalidParameter.EndTime"));
     assert_eq!(refused(&server, "ListAIAgentDialogues", &backwards).await, expected);

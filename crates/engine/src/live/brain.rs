@@ -47,6 +47,12 @@ impl Brain {
         self.answers.push((id, stream));
     }
 
+    /// Thinks as `fresh` does from the next question on; answers that are being given go on.
+    pub(super) fn change(&mut self, mut fresh: Self) {
+        std::mem::swap(&mut self.answers, &mut fresh.answers);
+        std::mem::swap(self, &mut fresh);
+    }
+
     /// The answer is not wanted any more.
     pub(super) fn cancel(&mut self, id: AskId) {
         self.answers.retain(|(asked, _)| *asked != id);

@@ -13,12 +13,12 @@ use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
-use callwright_domain::agent::Recording;
+use callwright_domain::agent::{HistoryLine, Recording};
 use callwright_domain::{CallEvent, DialIntent, HangupCause, TrunkId};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordError, SipCall, SipGone};
-use callwright_providers::asr::AsrParams;
+use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
 use callwright_sip::{
     AckTiming, Body, DialogSnapshot, Failure, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability,
@@ -225,9 +225,11 @@ impl LiveCall {
             }
             tokio::select! {
                 biased;
-                order = self.orders.recv() => match withdrawal(order) {
-                    Some(cause) => return Next::Withdrawn(cause),
-                    None => continue,
+                order = self.orders.recv() => match order {
+                    Some(Order::Change(patch)) => self.change_plan(*patch),
+                    order => if let Some(cause) = withdrawal(order) {
+                        return Next::Withdrawn(cause);
+                    },
                 },
                 () = tokio::time::sleep_until(until) => {}
             }
@@ -242,7 +244,10 @@ impl LiveCall {
             let event = tokio::select! {
                 biased;
                 order = self.orders.recv(), if withdrawn.is_none() => {
-                    withdrawn = self.withdraw(&line, order).await?;
+                    match order {
+                        Some(Order::Change(patch)) => self.change_before_answer(&mut line, *patch).await,
+                        order => withdrawn = self.withdraw(&line, order).await?,
+                    }
                     continue;
                 }
                 event = line.sip.next() => event,
@@ -364,8 +369,7 @@ impl LiveCall {
 
     /// The conversation, with what was said in earlier calls of the same thread. A call without that is better than none:
     /// trouble is told, the call goes on.
-    async fn conversation(&self) -> Result<Conversation, TemplateError> {
-        let date = self.node.clock.now();
+    pub(super) async fn conversation(&self) -> Result<Conversation, TemplateError> {
         let earlier = match thread::earlier(&self.node, &self.plan).await {
             Ok(lines) => lines,
             Err(error) => {
@@ -374,11 +378,16 @@ impl LiveCall {
                 Vec::new()
             }
         };
+        self.conversation_after(earlier)
+    }
+
+    /// The conversation with these earlier lines.
+    pub(super) fn conversation_after(&self, earlier: Vec<HistoryLine>) -> Result<Conversation, TemplateError> {
         Conversation::new(Setup {
             agent: self.plan.agent.clone(),
             variables: self.plan.variables.clone(),
             thread: earlier,
-            today: date_of(date),
+            today: date_of(self.node.clock.now()),
             seed: self.node.entropy.bits64(),
         })
     }
@@ -397,13 +406,19 @@ impl LiveCall {
         }
     }
 
-    fn brain(&self) -> Result<Brain, Trouble> {
+    pub(super) fn brain(&self) -> Result<Brain, Trouble> {
         let settings = self.plan.agent.brain.clone();
         let model = self.node.catalogue.brain_of(&settings)?;
         Ok(Brain::new(model, settings, self.plan.id.to_string()))
     }
 
     fn ears(&self, leg: &LegHandle) -> Result<Ears, Trouble> {
+        let (recogniser, params) = self.hearing(leg)?;
+        Ok(Ears::new(recogniser, params))
+    }
+
+    /// The recogniser, and what it is to listen for.
+    pub(super) fn hearing(&self, leg: &LegHandle) -> Result<(Arc<dyn Asr>, AsrParams), Trouble> {
         let settings = &self.plan.agent.ears;
         let language = if settings.language.is_empty() { &self.plan.agent.language } else { &settings.language };
         let params = AsrParams {
@@ -414,10 +429,10 @@ impl LiveCall {
             silence_ms: self.plan.agent.turn.silence_ms,
             params: settings.params.clone(),
         };
-        Ok(Ears::new(self.node.catalogue.ears(&settings.vendor)?, params))
+        Ok((self.node.catalogue.ears(&settings.vendor)?, params))
     }
 
-    fn voice_line(&self, leg: &LegHandle) -> Result<VoiceLine, Trouble> {
+    pub(super) fn voice_line(&self, leg: &LegHandle) -> Result<VoiceLine, Trouble> {
         let mut settings = self.plan.agent.voice.clone();
         if settings.language.is_empty() {
             settings.language = self.plan.agent.language.clone();
@@ -498,7 +513,7 @@ fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
     match order {
         Some(Order::HangUp(_)) => Some(asked(false)),
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
-        Some(Order::Say { .. } | Order::Hear { .. }) => None,
+        Some(Order::Say { .. } | Order::Hear { .. } | Order::Change(_)) => None,
     }
 }
 
@@ -517,6 +532,14 @@ impl Line {
     /// What a fresh voice for this line needs.
     pub(super) fn voice(&self) -> VoiceLine {
         self.voice.clone()
+    }
+
+    /// Takes what was made from a changed agent. A greeting that is being made is made anew.
+    pub(super) fn change(&mut self, conversation: Conversation, brain: Brain, voice: VoiceLine) {
+        (self.conversation, self.brain, self.voice) = (Some(conversation), Some(brain), voice);
+        if self.greeting.take().is_some() {
+            self.make_greeting();
+        }
     }
 
     /// Makes the agent's first phrase, once it is known that somebody may hear it.

@@ -35,6 +35,15 @@ impl Ears {
         Self { recogniser, params, stream, restarts: 0, dropped: 0 }
     }
 
+    /// Listens with this recogniser and for this from now on. Where nothing changes, the one that listens goes on.
+    pub(super) fn change(&mut self, recogniser: Arc<dyn Asr>, params: AsrParams) {
+        if recogniser.name() == self.recogniser.name() && params == self.params {
+            return;
+        }
+        self.stream = Some(recogniser.start(params.clone()));
+        (self.recogniser, self.params) = (recogniser, params);
+    }
+
     /// Hands input over; drops it when the recogniser is behind.
     pub(super) fn hear(&mut self, input: AsrInput) {
         let Some(stream) = &self.stream else { return };

@@ -6,6 +6,7 @@
 //! because they are fields.
 
 mod brain;
+mod changing;
 mod dialing;
 mod ears;
 mod ending;
@@ -24,7 +25,7 @@ use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
-use callwright_domain::{CallEvent, CallId, CallPlan, HangupCause};
+use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause};
 use callwright_net::{CallEvent as SipEvent, LegReport};
 use dialing::Dialed;
 use ears::EarsReport;
@@ -51,6 +52,8 @@ pub(crate) enum Order {
         /// The text.
         text: String,
     },
+    /// Change its agent.
+    Change(Box<AgentPatch>),
     /// The server goes down.
     Shutdown,
 }

@@ -38,12 +38,12 @@ const TONE_HZ: (f32, f32) = (660.0, 880.0);
 
 /// Two people connected.
 pub(super) struct Talk<'a> {
-    call: &'a mut LiveCall,
-    line: Line,
-    conversation: Conversation,
-    ears: Ears,
-    brain: Brain,
-    voice: Voice,
+    pub(super) call: &'a mut LiveCall,
+    pub(super) line: Line,
+    pub(super) conversation: Conversation,
+    pub(super) ears: Ears,
+    pub(super) brain: Brain,
+    pub(super) voice: Voice,
     /// The first phrase, until something is said.
     greeting: Option<Greeting>,
     /// Whether the voice works.
@@ -115,7 +115,9 @@ async fn announce(leg: &LegHandle) {
 impl Talk<'_> {
     async fn run(mut self) -> Ending {
         self.tell(Input::Answered).await;
-        self.surround().await;
+        if self.call.plan.agent.ambient.volume > 0 {
+            self.surround().await;
+        }
         while self.ending.is_none() {
             let stimulus = self.next().await;
             self.digest(stimulus).await;
@@ -128,12 +130,12 @@ impl Talk<'_> {
         ending
     }
 
-    /// Puts the agent where it is to be heard sitting. A call without that is better than none.
-    async fn surround(&self) {
+    /// Puts the agent where it is to be heard sitting, or nowhere. A call without that is better than none.
+    pub(super) async fn surround(&self) {
         let ambient = &self.call.plan.agent.ambient;
         let volume = u8::try_from(ambient.volume.min(100)).unwrap_or(100);
-        let Some(place) = self.call.node.sounds.place(&ambient.sound).filter(|_| volume > 0) else { return };
-        if let Err(gone) = self.line.leg.ambient(Some(place), volume).await {
+        let place = self.call.node.sounds.place(&ambient.sound).filter(|_| volume > 0);
+        if let Err(gone) = self.line.leg.ambient(place, volume).await {
             debug!(%gone, "no ambient sound");
         }
     }
@@ -284,6 +286,7 @@ impl Talk<'_> {
                 };
                 self.tell(input).await;
             }
+            Some(Order::Change(patch)) => self.change(*patch).await,
             Some(Order::Hear { text }) => self.tell(Input::UserText(text)).await,
             Some(Order::Shutdown) | None => {
                 self.tell(Input::Stop { cause: HangupCause::ServerShutdown, grace: SHUTDOWN_GRACE }).await;

@@ -37,7 +37,7 @@ pub(super) struct Phrase {
     pub(super) made: Option<TtsStream>,
 }
 
-/// How the voice of a call sounds and where it goes; what does not change during the call.
+/// How the voice of a call sounds and where it goes.
 #[derive(Clone)]
 pub(super) struct VoiceLine {
     /// The synthesiser.
@@ -69,7 +69,8 @@ impl VoiceLine {
 
 /// A voice that can be silenced.
 pub(super) struct Voice {
-    line: VoiceLine,
+    /// As the next phrase will sound.
+    line: watch::Sender<VoiceLine>,
     tasks: Tasks,
     phrases: mpsc::Sender<Phrase>,
     reports: mpsc::Receiver<VoiceReport>,
@@ -85,7 +86,8 @@ impl Voice {
         let (report, reports) = mpsc::channel(VOICE_REPORTS);
         let stop = CancellationToken::new();
         let (now_speaking, speaking) = watch::channel(None);
-        let speaker = Speaker { line: line.clone(), waiting, report, speaking: now_speaking };
+        let (line, changed) = watch::channel(line);
+        let speaker = Speaker { line: changed, waiting, report, speaking: now_speaking };
         let stopped = stop.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -100,8 +102,14 @@ impl Voice {
     /// Queues a phrase. One that does not fit is reported as failed, never dropped in silence.
     pub(super) fn say(&self, phrase: Phrase) -> Result<(), VoiceReport> {
         let Err(refused) = self.phrases.try_send(phrase) else { return Ok(()) };
-        let error = ProviderError::new(self.line.synthesiser.name(), ErrorKind::Saturated, "too many phrases wait");
+        let vendor = self.line.borrow().synthesiser.name().to_owned();
+        let error = ProviderError::new(&vendor, ErrorKind::Saturated, "too many phrases wait");
         refused.into_inner().id.map_or(Ok(()), |id| Err(VoiceReport::Failed(id, error)))
+    }
+
+    /// Sounds like this from the next phrase on.
+    pub(super) fn change(&self, line: VoiceLine) {
+        self.line.send_replace(line);
     }
 
     /// Queues a small sound of attention; one that does not fit is not missed.
@@ -113,7 +121,8 @@ impl Voice {
     /// queue is the leg's to flush.
     pub(super) fn silence(&mut self) -> Option<PhraseId> {
         let speaking = *self.speaking.borrow();
-        *self = Self::new(self.line.clone(), self.tasks.clone());
+        let line = self.line.borrow().clone();
+        *self = Self::new(line, self.tasks.clone());
         speaking
     }
 
@@ -128,7 +137,7 @@ impl Voice {
 
 /// The task behind a voice.
 struct Speaker {
-    line: VoiceLine,
+    line: watch::Receiver<VoiceLine>,
     waiting: mpsc::Receiver<Phrase>,
     report: mpsc::Sender<VoiceReport>,
     speaking: watch::Sender<Option<PhraseId>>,
@@ -153,13 +162,13 @@ impl Speaker {
     }
 
     async fn speak(&self, phrase: Phrase) -> Result<(), ProviderError> {
-        let line = &self.line;
+        let line = &self.line.borrow().clone();
         let gone = || ProviderError::new("playout", ErrorKind::Unreachable, "the leg is closed");
         let hangs = || {
             let detail = "the synthesiser gave no sign of life";
             ProviderError::new(line.synthesiser.name(), ErrorKind::Timeout, detail)
         };
-        let begun = timeout(VOICE_FIRST_SOUND, self.begin(phrase.text, phrase.made));
+        let begun = timeout(VOICE_FIRST_SOUND, begin(line, phrase.text, phrase.made));
         let (mut stream, mut event) = begun.await.map_err(|_| hangs())?;
         let mut sounded = false;
         loop {
@@ -188,23 +197,23 @@ impl Speaker {
             None => Ok(()),
         }
     }
+}
 
-    /// The phrase's stream and its first event. A voice that has too much to do is asked again: it is late, not broken.
-    async fn begin(
-        &self,
-        text: String,
-        made: Option<TtsStream>,
-    ) -> (TtsStream, Option<Result<TtsEvent, ProviderError>>) {
-        let request = self.line.request(text);
-        let mut stream = made.unwrap_or_else(|| self.line.synthesiser.speak(request.clone()));
-        loop {
-            let first = stream.events.recv().await;
-            if !matches!(&first, Some(Err(error)) if error.kind == ErrorKind::Saturated) {
-                return (stream, first);
-            }
-            sleep(VOICE_AGAIN).await;
-            stream = self.line.synthesiser.speak(request.clone());
+/// The phrase's stream and its first event. A voice that has too much to do is asked again: it is late, not broken.
+async fn begin(
+    line: &VoiceLine,
+    text: String,
+    made: Option<TtsStream>,
+) -> (TtsStream, Option<Result<TtsEvent, ProviderError>>) {
+    let request = line.request(text);
+    let mut stream = made.unwrap_or_else(|| line.synthesiser.speak(request.clone()));
+    loop {
+        let first = stream.events.recv().await;
+        if !matches!(&first, Some(Err(error)) if error.kind == ErrorKind::Saturated) {
+            return (stream, first);
         }
+        sleep(VOICE_AGAIN).await;
+        stream = line.synthesiser.speak(request.clone());
     }
 }
 

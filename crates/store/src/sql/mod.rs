@@ -20,6 +20,7 @@
 //! Released files are never edited; steps only add. The same file runs on both databases.
 
 pub(crate) mod admission;
+pub(crate) mod amending;
 pub(crate) mod campaign_rows;
 pub(crate) mod campaigns;
 pub(crate) mod chats;

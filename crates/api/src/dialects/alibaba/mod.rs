@@ -16,6 +16,7 @@ mod params;
 mod section;
 mod speech;
 mod told;
+mod update;
 mod view;
 mod wire;
 
@@ -91,6 +92,7 @@ enum Action {
     Takeover,
     Forward,
     SendMessage,
+    Update,
     ListInstances,
     Concurrency,
     ListNumbers,
@@ -113,6 +115,7 @@ impl Action {
             "TakeoverAIAgentCall" => Some(Self::Takeover),
             "ForwardAIAgentCall" => Some(Self::Forward),
             "SendAIAgentDataChannelMessage" => Some(Self::SendMessage),
+            "UpdateAIAgentInstance" => Some(Self::Update),
             "ListAIAgentInstance" => Some(Self::ListInstances),
             "GetAIAgentConcurrency" => Some(Self::Concurrency),
             "ListAIAgentPhoneNumber" => Some(Self::ListNumbers),
@@ -130,6 +133,7 @@ impl Action {
         match self {
             Self::Start
             | Self::Stop
+            | Self::Update
             | Self::DeleteDialogue
             | Self::Speak
             | Self::Put
@@ -167,6 +171,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::Takeover => handover::takeover(&call, &key.account, context).await,
         Action::Forward => handover::forward(&call, &key.account, context).await,
         Action::SendMessage => handover::message(&call, &key.account, context).await,
+        Action::Update => update::update(&call, &key.account, context).await,
         Action::ListInstances => instances::list(&call, &key.account, context).await,
         Action::Concurrency => instances::concurrency(&call, &key.account, context).await,
         Action::ListNumbers => numbers::list(&call, &key.account, context).await,
@@ -226,10 +231,7 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
     let needed = |name: &str| call.parameter(name).ok_or_else(|| missing(name));
     let (agent, caller, callee) = (needed("AIAgentId")?, needed("CallerNumber")?, needed("CalledNumber")?);
     let (caller, callee) = (number("CallerNumber", &caller)?, number("CalledNumber", &callee)?);
-    let user_data = call.parameter("UserData");
-    if user_data.as_ref().is_some_and(|text| text.chars().count() > MAX_USER_DATA) {
-        return Err(invalid("UserData", &format!("must be at most {MAX_USER_DATA} characters")).into());
-    }
+    let user_data = user_data(call)?;
     let thread = call.parameter("SessionId").map(ThreadId::new).transpose();
     let thread = thread.map_err(|why| invalid("SessionId", &why.to_string()))?;
     let config = call.parameter("Config");
@@ -252,6 +254,15 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
     })
 }
 
+fn user_data(call: &Call<'_>) -> Result<Option<String>, Fault> {
+    match call.parameter("UserData") {
+        Some(text) if text.chars().count() > MAX_USER_DATA => {
+            Err(invalid("UserData", &format!("must be at most {MAX_USER_DATA} characters")))
+        }
+        given => Ok(given),
+    }
+}
+
 /// When UserData is a JSON object, its plain members are the variables of the stored agent's templates.
 fn variables(user_data: Option<&str>) -> BTreeMap<String, String> {
     let members = user_data.and_then(|text| serde_json::from_str::<serde_json::Map<String, Value>>(text).ok());
@@ -267,7 +278,10 @@ fn variables(user_data: Option<&str>) -> BTreeMap<String, String> {
 
 async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
-    match context.calls.hang_up(account, id, HangUp::Now).await {
+    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let gentle = found.is_some_and(|view| view::config(&view)["GracefulShutdown"] == json!(true));
+    let how = if gentle { HangUp::AfterSentence } else { HangUp::Now };
+    match context.calls.hang_up(account, id, how).await {
         // Stopping what has stopped is what was wanted.
         Ok(()) | Err(OrderError::Ended(_)) => Ok(json!({})),
         Err(error) => Err(error.into()),

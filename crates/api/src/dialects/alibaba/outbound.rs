@@ -75,7 +75,14 @@ const EAGERNESS: &[(&str, u64)] = &[("Low", 6000), ("Medium", 4000), ("High", 20
 pub(super) fn decode(config: Option<&str>) -> Result<AgentPatch, Fault> {
     let Some(text) = config else { return Ok(AgentPatch::default()) };
     let value: Value = serde_json::from_str(text).map_err(|_| invalid("Config", "must be valid JSON"))?;
-    let config = Section::of("Config", &value)?;
+    decode_at(&Section::of("Config", &value)?)
+}
+
+/// The patch that a configuration means, wherever it stands.
+///
+/// # Errors
+/// A fault that names the first member that is not acceptable.
+pub(super) fn decode_at(config: &Section<'_>) -> Result<AgentPatch, Fault> {
     // Opaque to us; kept with the call and shown again.
     config.json("ExperimentalConfig")?;
     let mut patch = AgentPatch::default();
@@ -104,7 +111,7 @@ pub(super) fn decode(config: Option<&str>) -> Result<AgentPatch, Fault> {
     let silence_s = config.signed("MaxIdleTime", -1, 86_400)?;
     patch.idle.hang_up_after_ms = silence_s.map(|seconds| u64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
     patch.ambient = ambient(&config.child("AmbientSoundConfig")?)?;
-    patch.backchannel = backchannel(&config)?;
+    patch.backchannel = backchannel(config)?;
     Ok(patch)
 }
 

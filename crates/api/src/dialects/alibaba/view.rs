@@ -47,15 +47,20 @@ pub(super) fn listed(view: &CallView) -> Value {
 /// What both show.
 fn common(view: &CallView) -> Value {
     let plan = &view.plan;
-    let config = if plan.origin.dialect == "alibaba" { plan.origin.memo.as_str() } else { "" };
     json!({
         "Status": status(view.state),
-        "AgentConfig": agent_config(config),
+        "AgentConfig": config(view),
         "TemplateConfig": {},
         "RuntimeConfig": {},
         "UserData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
         "CallLogUrl": "",
     })
+}
+
+/// The configuration that requests gave the instance.
+pub(super) fn config(view: &CallView) -> Value {
+    let origin = &view.plan.origin;
+    agent_config(if origin.dialect == "alibaba" { &origin.memo } else { "" })
 }
 
 /// The three states of an instance: made, both ends connected, over.

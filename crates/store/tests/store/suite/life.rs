@@ -2,8 +2,8 @@
 
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number};
 use callwright_domain::transcript::Speaker;
-use callwright_domain::{AgentId, CallEvent, CallState, HangupCause, Moment, Pii};
-use callwright_store::{Admission, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
+use callwright_domain::{AgentId, AgentPatch, CallEvent, CallState, HangupCause, Moment, Pii};
+use callwright_store::{Admission, Amendment, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
 use std::time::Duration;
 
 async fn accept(store: &Store, ids: impl IntoIterator<Item = u128>) {
@@ -179,4 +179,24 @@ pub(crate) async fn lists_are_narrowed_and_paged(opened: Opened) {
         let outcome = reader.calls(&acme, &none(), Some(bad), 3).await;
         assert!(matches!(outcome, Err(StoreError::BadCursor)), "{bad}");
     }
+}
+
+pub(crate) async fn a_call_is_amended_until_it_is_over(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1]).await;
+    let mut patch = AgentPatch::default();
+    patch.voice.voice = Some("v".into());
+    let change = Amendment { patch, user_data: Some(Pii::new("u".into())), memo: Some("m".into()) };
+    let amend = async |owner: &str, change: &Amendment| store.amend(account(owner), call(1), change.clone()).await;
+    assert_eq!(amend("other", &change).await.unwrap(), None);
+    let amended = amend("acme", &change).await.unwrap().unwrap();
+    assert_eq!((amended.agent.voice.voice.as_str(), amended.origin.memo.as_str()), ("v", "m"));
+    assert_eq!(reader.call(&acme, call(1)).await.unwrap().unwrap().plan, amended);
+    // What is not named stays.
+    assert_eq!(amend("acme", &Amendment::default()).await.unwrap(), Some(amended.clone()));
+    assert_eq!(amended.user_data.as_ref().map(|text| text.expose().as_str()), Some("u"));
+    assert_eq!(store.claim_due(NOW, 9).await.unwrap(), [amended]);
+    store.finish(call(1), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+    assert_eq!(amend("acme", &change).await.unwrap(), None);
 }
