@@ -136,7 +136,8 @@ fn wire(world: &World, views: &[CallView], journals: &BTreeMap<CallId, Vec<Recor
                 _ => None,
             })
             .collect();
-        for id in ids.iter().filter(|id| !intents.contains(id.as_str())) {
+        let ids = ids.iter().filter_map(|id| id.split(' ').next());
+        for id in ids.filter(|id| !intents.contains(id)) {
             world.fault(format!("{id} was dialled and never intended"));
         }
     }

@@ -86,7 +86,7 @@ pub(super) struct State {
     wires: Option<(Wire, Wire)>,
     media_sent: u64,
     pub(super) telephones: BTreeMap<String, Telephone>,
-    /// Call-IDs that each callee was called with.
+    /// Call-ID and `From` of each INVITE that begins a call, by callee: a second call may bear the first one's Call-ID.
     pub(super) dialled: BTreeMap<String, BTreeSet<String>>,
     /// Calls of this life that hold a place for certain, as the wire shows it.
     up: BTreeSet<String>,
@@ -437,7 +437,7 @@ impl State {
         match head.method() {
             "INVITE" if !head.of("to").contains(";tag=") => {
                 let ids = self.dialled.entry(head.user().to_owned()).or_default();
-                ids.insert(id.clone());
+                ids.insert(format!("{id} {}", head.of("from")));
                 let twice = ids.len() > 1;
                 if twice {
                     let what = format!("{} is dialled twice: {ids:?}", head.user());
