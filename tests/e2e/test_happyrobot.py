@@ -1,7 +1,11 @@
 """Code written for HappyRobot's dial API, as plain HTTP: a real call to a SIPp callee, its hooks, transcript and recording."""
 
+import copy
 import http.server
 import json
+import os
+import pathlib
+import subprocess
 import threading
 import unittest
 import urllib.request
@@ -10,6 +14,16 @@ import harness
 
 LOOSE = '[webhooks]\nplain_http = "on"\nallow_private = "on"\n'
 CALLER, CALLEE = "+15550100", "+15550123"
+HERE = pathlib.Path(__file__).resolve().parent
+VENVS = pathlib.Path(os.environ.get("CALLWRIGHT_VENVS", harness.ROOT / ".callwright" / "venvs"))
+
+
+def read_by_the_package(events):
+    """What the vendor's package makes of events."""
+    command = [str(VENVS / "happyrobot" / "bin" / "python"), str(HERE / "happyrobot_client.py")]
+    lines = "".join(json.dumps(event) + "\n" for event in events)
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=60, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 class Receiver:
@@ -77,6 +91,21 @@ class HappyRobot(unittest.TestCase):
             end = receiver.told[1][1]
             self.assertEqual((end["call"]["status"], end["content"]["messages"]), ("Completed", messages))
             self.assertEqual(trunk.finished(), 0, trunk.errors())
+            # The vendor's own models take both events, and would not take ones without what they need.
+            events = [body for _, body in receiver.told]
+            broken = copy.deepcopy(events[1])
+            del broken["call"]["metadata"]["from"]
+            start, over, refused = read_by_the_package([*events, broken])
+            self.assertEqual((start["type"], over["type"]), ("start", "end"))
+            for read in (start, over):
+                self.assertEqual((read["id"], read["from"], read["to"]), (call["id"], CALLER, CALLEE))
+            self.assertIn("How can I help", over["messages"][0]["content"])
+            self.assertEqual(refused, {"refused": ["call.metadata.from"]})
+            note = self.ask(server, "POST", f"calls/{call['id']}/notes", {"content": "Call back", "flagged": True})
+            self.assertEqual(note["notes"][0]["content"], "Call back")
+            used = self.ask(server, "GET", "usage")
+            self.assertEqual(used["calls"], 1)
+            self.assertGreater(used["minutes"], 0)
 
 
 if __name__ == "__main__":

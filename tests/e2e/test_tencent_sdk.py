@@ -242,6 +242,51 @@ class TencentSdk(unittest.TestCase):
                         self.assertEqual(outcome.get("code"), code, outcome)
                         self.assertTrue(re.fullmatch("[0-9a-f-]{36}", outcome.get("request") or ""), outcome)
 
+    def test_rules_come_as_the_vendors_errors(self):
+        self.server.trunk("rules", 9)
+        self.server.number("+8618300000350", "rules")
+        good = {"AIAgentId": 15, "Callee": CALLEE, "Callers": ["008618300000350"]}
+        denied = "/v1/denied/+8617300000533"
+        days = [time.strftime("%Y-%m-%d", time.gmtime(time.time() + day * 86400)) for day in (-1, 0, 1)]
+        hours = {"status": "on", "zone": "UTC", "holidays": days, "windows": [{"from": "00:00", "to": "24:00"}]}
+        with Sdk("python-cn", self.server) as sdk:
+            for rules, more, code in [
+                ({"regions": {"status": "on", "blocked": ["+86173"]}}, {}, "FailedOperation.CalloutRuleBlindArea"),
+                ({"hours": hours}, {}, "FailedOperation.CalloutRuleNotWorkTime"),
+                ({"consent": {"status": "on"}}, {}, "OperationDenied.NotInWhiteList"),
+                ({"quota": {"status": "on", "ends": "2020-01-01"}}, {}, "LimitExceeded.BasePackageExpired"),
+                ({}, {"Callee": "110"}, "FailedOperation.CalleeIsLimited"),
+                ({}, {"denied": True}, "FailedOperation.CalleeIsBlackUser"),
+            ]:
+                with self.subTest(code):
+                    self.server.must("PUT", "/v1/rules", rules)
+                    if more.pop("denied", False):
+                        self.server.must("PUT", denied, {"reason": "complained"})
+                    try:
+                        outcome = sdk.ask("CreateAIAgentCall", {**good, **more})
+                    finally:
+                        self.server.api("DELETE", denied)
+                        self.server.must("PUT", "/v1/rules", {})
+                    self.assertEqual(outcome.get("code"), code, outcome)
+
+    def test_a_task_is_made_read_and_stopped(self):
+        self.server.trunk("tasks", 9)
+        self.server.number("+8618300000360", "tasks")
+        now = int(time.time())
+        wanted = {"NotBefore": now + 3600, "Callees": ["008617300000361", "008617300000362"], "AIAgentId": 15,
+                  "Callers": ["008618300000360"], "Name": "spring", "Tries": 2, "RetryInterval": 600,
+                  "AvailableTime": [{"StartTime": "09:00:00", "EndTime": "21:00:00"}]}
+        for name in SDKS:
+            with self.subTest(name), Sdk(name, self.server) as sdk:
+                task = sdk.must("CreateAutoCalloutTask", wanted)["TaskId"]
+                shown = sdk.must("DescribeAutoCalloutTask", {"TaskId": task})
+                self.assertEqual((shown["Name"], shown["State"], len(shown["Callees"])), ("spring", 0, 2))
+                sdk.must("PauseAutoCalloutTask", {"TaskId": task})
+                sdk.must("ResumeAutoCalloutTask", {"TaskId": task})
+                sdk.must("StopAutoCalloutTask", {"TaskId": task})
+                listed = sdk.must("DescribeAutoCalloutTasks", {"PageSize": 10, "PageNumber": 0})
+                self.assertIn(task, [one["TaskId"] for one in listed["Tasks"]])
+
     def test_the_rate_is_twenty_a_second(self):
         with Sdk("python-cn", self.server) as sdk:
             codes = []

@@ -9,6 +9,8 @@ mod fault;
 mod feed;
 mod http;
 mod peers;
+#[cfg(test)]
+mod places;
 mod rates;
 mod sign;
 

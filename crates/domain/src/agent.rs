@@ -5,6 +5,7 @@
 //! member at every depth; lists are replaced whole. "Empty means absent" is a wire rule and belongs to the dialects.
 
 use crate::Pii;
+use crate::extract::{ExtractPatch, ExtractSettings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -438,6 +439,8 @@ pub struct AgentProfile {
     pub recording: Recording,
     /// Limits.
     pub limits: CallLimits,
+    /// What is found out about a call after its end.
+    pub extract: ExtractSettings,
 }
 
 /// A layer over an [`AgentProfile`]: what is not set is left as it was.
@@ -472,6 +475,8 @@ pub struct AgentPatch {
     pub recording: Option<Recording>,
     /// See [`AgentProfile::limits`].
     pub limits: CallLimitsPatch,
+    /// See [`AgentProfile::extract`].
+    pub extract: ExtractPatch,
 }
 
 impl AgentPatch {
@@ -497,6 +502,7 @@ impl AgentPatch {
             agent.recording = recording;
         }
         self.limits.apply(&mut agent.limits);
+        self.extract.apply(&mut agent.extract);
     }
 
     /// This patch laid over a lower one.
@@ -517,6 +523,7 @@ impl AgentPatch {
             tools: self.tools.or(lower.tools),
             recording: self.recording.or(lower.recording),
             limits: self.limits.over(lower.limits),
+            extract: self.extract.over(lower.extract),
         }
     }
 }

@@ -186,6 +186,27 @@ pub enum HangupCause {
     InternalError,
 }
 
+/// Where a call's end came from: what most vendors want to know of a [`HangupCause`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOrigin {
+    /// The callee hung up or declined.
+    Callee,
+    /// Nobody could be reached at the number.
+    Unreached,
+    /// The agent's side: the agent itself, or whoever ordered the call.
+    Agent,
+    /// The trunk or the audio path.
+    Line,
+    /// A limit of the agent's settings.
+    Limit,
+    /// A recogniser, model or voice.
+    Service,
+    /// A rule, before it was dialled.
+    Rule,
+    /// This server.
+    Server,
+}
+
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
     pub const ALL: [Self; 29] = [
@@ -219,6 +240,32 @@ impl HangupCause {
         Self::ServerShutdown,
         Self::InternalError,
     ];
+
+    /// Where the end came from.
+    pub const fn origin(self) -> EndOrigin {
+        match self {
+            Self::CalleeHungUp | Self::Busy | Self::Rejected => EndOrigin::Callee,
+            Self::NoAnswer | Self::Unreachable | Self::MediaRefused => EndOrigin::Unreached,
+            Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled => EndOrigin::Agent,
+            Self::AuthFailed
+            | Self::NoResponse
+            | Self::TrunkFailed
+            | Self::Redirected
+            | Self::MediaFailed
+            | Self::MediaTimeout => EndOrigin::Line,
+            Self::MaxDuration | Self::Idle => EndOrigin::Limit,
+            Self::ProviderFailed => EndOrigin::Service,
+            Self::Expired
+            | Self::CalleeBlocked
+            | Self::DestinationRefused
+            | Self::OutsideHours
+            | Self::OverLimit
+            | Self::NoPlace
+            | Self::NoConsent
+            | Self::RuleRefused => EndOrigin::Rule,
+            Self::ServerRestarted | Self::ServerShutdown | Self::InternalError => EndOrigin::Server,
+        }
+    }
 
     /// The end of a call that was accepted and is refused when it is to be dialled.
     pub const fn of_refusal(refusal: Refusal) -> Self {

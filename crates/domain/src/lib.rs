@@ -9,6 +9,7 @@ pub mod agent;
 pub mod call;
 pub mod campaign;
 pub mod chat;
+pub mod extract;
 pub mod ids;
 pub mod moment;
 pub mod number;

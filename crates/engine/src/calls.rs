@@ -24,7 +24,7 @@ use callwright_domain::{
 use callwright_store::blobs::Blob;
 use callwright_store::{
     Admission, AdmitError, Admitted, Alias, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
-    Idempotency, Listed, Number, NumberStatus, Reader, Stage, StoreError, StoredConsent, Trunk,
+    Idempotency, Listed, Note, Number, NumberStatus, Reader, Stage, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -423,6 +423,19 @@ impl Calls {
         }
     }
 
+    /// What of an agent does not know its language, in words: its recogniser or its voice; none: both do. Agents whose
+    /// parts this server does not have are for [`Calls::check_agent`] to judge.
+    pub fn language_flaw(&self, agent: &AgentProfile) -> Option<String> {
+        let spoken = |own: &str| if own.is_empty() { agent.language.clone() } else { own.to_owned() };
+        let (heard, said) = (spoken(&agent.ears.language), spoken(&agent.voice.language));
+        let ears = self.node.catalogue.ears(&agent.ears.vendor).ok();
+        if let Some(ears) = ears.filter(|ears| !ears.understands(&heard)) {
+            return Some(format!("the recogniser {} does not understand {heard}", ears.name()));
+        }
+        let voice = self.node.catalogue.voice_of(&agent.voice).ok()?;
+        (!voice.speaks(&said)).then(|| format!("the voice {} does not speak {said}", voice.name()))
+    }
+
     pub(crate) fn check(&self, agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), StartError> {
         Conversation::check(agent, variables)?;
         let catalogue = &self.node.catalogue;
@@ -572,6 +585,22 @@ impl Configure<'_> {
         now: Moment,
     ) -> Result<(), StoreError> {
         self.node.store.put_agent(account.clone(), id.clone(), agent.clone(), now).await
+    }
+
+    /// Writes a note beside a call; `false`: the account has no such call.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_note(&self, account: &AccountId, call: CallId, note: Note) -> Result<bool, StoreError> {
+        self.node.store.put_note(account.clone(), call, note).await
+    }
+
+    /// Removes a note; `false` when there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_note(&self, account: &AccountId, call: CallId, id: &str) -> Result<bool, StoreError> {
+        self.node.store.delete_note(account.clone(), call, id.to_owned()).await
     }
 
     /// Removes an agent; `false` when there was none.

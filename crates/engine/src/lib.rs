@@ -9,6 +9,7 @@ mod changing;
 mod chats;
 mod clock;
 mod dialer;
+mod extracts;
 mod failpoint;
 mod journal;
 pub mod limits;

@@ -106,6 +106,19 @@ pub const CHATS: usize = 64;
 pub const CHAT_ANSWER: Duration = Duration::from_secs(60);
 /// Most text of a written answer, in bytes; the rest is dropped.
 pub const CHAT_ANSWER_CAP: usize = 64 * 1024;
+/// How often calls are looked for about which something is to be found out. People read findings minutes later.
+pub const EXTRACT_EVERY: Duration = Duration::from_secs(1);
+/// Questions about calls that are over, at once. *Wait*: a model of this machine serves live calls first.
+pub const EXTRACTS: usize = 2;
+/// Longest that a model may take for such an answer: nobody waits on the line.
+pub const EXTRACT_PATIENCE: Duration = Duration::from_secs(60);
+/// Longest answer that is read, in bytes. *End the try*: no findings are that long.
+pub const EXTRACT_ANSWER: usize = 256 * 1024;
+/// How long a call is ours while its question is asked: longer than [`EXTRACT_PATIENCE`], or two nodes would ask.
+pub const EXTRACT_LEASE: Duration = Duration::from_secs(120);
+/// Waits before the second and each later try; after the last the call has no findings.
+pub const EXTRACT_WAITS: [Duration; 4] =
+    [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120), Duration::from_secs(600)];
 /// How often the outbox is looked at when nobody rings its bell: retries fall due, other nodes leave messages.
 pub const OUTBOX_EVERY: Duration = Duration::from_millis(200);
 /// The least time between two looks: a burst of events is one look. Far below the delay that BARS R24 allows.

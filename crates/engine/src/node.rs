@@ -5,10 +5,12 @@ use crate::calls::Calls;
 use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
+use crate::extracts;
 use crate::failpoint::Failpoints;
 use crate::journal::{Journal, journal};
 use crate::limits::{
-    CHATS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
+    CHATS, EXTRACT_EVERY, EXTRACTS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY,
+    TRUNKS_EVERY, UNDERTAKE_EVERY,
 };
 use crate::live::Order;
 use crate::outbox::{Desk, Notifier, Outbox};
@@ -205,7 +207,10 @@ impl Engine {
         tasks.spawn(every(TRUNKS_EVERY, Arc::clone(&node), reload_trunks));
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
         node.store.release_outbox(node.clock.now()).await?;
+        node.store.release_extracts(node.clock.now()).await?;
         tasks.spawn(Outbox::new(desk).run());
+        let places = Arc::new(Semaphore::new(EXTRACTS));
+        tasks.spawn(every(EXTRACT_EVERY, Arc::clone(&node), move |node| extracts::look(node, Arc::clone(&places))));
         tasks.spawn(Dialer::new(Arc::clone(&node)).run());
         tasks.spawn(Driver::new(Arc::clone(&node)).run());
         Ok(Self { node })

@@ -318,6 +318,11 @@ impl Tts for Chain<dyn Tts> {
         TtsStream { events, running: Running::spawn(relay(self.course(), SOUND, ask, sender)) }
     }
 
+    /// Whichever can is asked in the end.
+    fn speaks(&self, language: &str) -> bool {
+        self.links.iter().any(|link| link.vendor.speaks(language))
+    }
+
     fn warm(&self, request: &TtsRequest) {
         if let Some(link) = self.links.first() {
             self.nudge(link, |vendor| vendor.warm(request));
@@ -345,6 +350,10 @@ impl Asr for Chain<dyn Asr> {
             pending: None,
         };
         AsrStream { input, events, running: Running::spawn(listening.run(self.course())) }
+    }
+
+    fn understands(&self, language: &str) -> bool {
+        self.links.iter().any(|link| link.vendor.understands(language))
     }
 
     fn rests(&self) -> bool {

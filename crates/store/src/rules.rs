@@ -53,6 +53,17 @@ pub struct StoredConsent {
     pub revoked: Option<Moment>,
 }
 
+/// What an account used on one day (UTC).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayUsage {
+    /// The day's first millisecond.
+    pub day: Moment,
+    /// Talked, in milliseconds.
+    pub talked_ms: u64,
+    /// Spent, in millionths of the account's currency.
+    pub cost: u64,
+}
+
 /// A verdict on a call, with everything that it was made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredVerdict {
@@ -131,6 +142,15 @@ impl Reader {
     /// As the database says.
     pub async fn rules(&self, account: &AccountId, agent: Option<&AgentId>) -> Result<Option<RulesPatch>, StoreError> {
         sql::rules(self.pool(), account, agent).await
+    }
+
+    /// What the account used on the days that begin from `from` on and before `until`, in order; days without use are
+    /// left out.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn usage(&self, account: &AccountId, from: Moment, until: Moment) -> Result<Vec<DayUsage>, StoreError> {
+        sql::daily_usage(self.pool(), account, (from, until)).await
     }
 
     /// A number's entry on a deny list, and when it was made.

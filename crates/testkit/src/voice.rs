@@ -30,6 +30,8 @@ pub enum VoiceFault {
 pub struct ToneVoice {
     per_character: Duration,
     delay: Duration,
+    /// The beginning of the tags that it speaks; empty: all.
+    language: &'static str,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -45,7 +47,14 @@ struct Notes {
 impl ToneVoice {
     /// Hums this long for each character.
     pub fn new(per_character: Duration) -> Self {
-        Self { per_character, delay: Duration::ZERO, notes: Arc::default() }
+        Self { per_character, delay: Duration::ZERO, language: "", notes: Arc::default() }
+    }
+
+    /// The same, for languages whose tags begin like this alone.
+    #[must_use]
+    pub fn speaking(mut self, language: &'static str) -> Self {
+        self.language = language;
+        self
     }
 
     /// The same, with this wait before the first sound of each phrase.
@@ -87,6 +96,10 @@ impl ToneVoice {
 impl Tts for ToneVoice {
     fn name(&self) -> &str {
         "tone voice"
+    }
+
+    fn speaks(&self, language: &str) -> bool {
+        language.starts_with(self.language)
     }
 
     fn speak(&self, request: TtsRequest) -> TtsStream {

@@ -1,40 +1,41 @@
 //! HappyRobot's dialect over a real socket: the listed attacks on it, and what its users read back.
 
 use crate::support::{Answer, OTHER_AGENT, OTHER_NUMBER, SECRET, Server, key_with, server};
-use callwright_domain::Scope;
+use callwright_domain::agent::Greeting;
+use callwright_domain::{AgentProfile, Scope};
 use callwright_testkit::{AGENT, CALLER};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const CALLEE: &str = "+15550123";
+pub(crate) const CALLEE: &str = "+15550123";
 
-async fn ask(server: &Server, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
+pub(crate) async fn ask(server: &Server, method: &str, path: &str, headers: &str, body: &Value) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let headers = format!("authorization: Bearer admin.{SECRET}\r\nContent-Type: application/json\r\n{headers}");
     server.send(method, &format!("/api/v1/{path}"), &headers, body.as_bytes()).await
 }
 
-async fn get(server: &Server, path: &str) -> Value {
+pub(crate) async fn get(server: &Server, path: &str) -> Value {
     let answer = ask(server, "GET", path, "", &Value::Null).await;
     assert_eq!(answer.status, 200, "{path}: {}", answer.json());
     answer.json()
 }
 
-fn message(answer: &Answer) -> String {
+pub(crate) fn message(answer: &Answer) -> String {
     let json = answer.json();
     assert_eq!(json.as_object().map(serde_json::Map::len), Some(1), "{json}");
     json["message"].as_str().expect("the vendor's envelope").to_owned()
 }
 
 /// The id under which the account's own thing is called, as `GET /v1/ids` prints it.
-async fn id_as(server: &Server, key: &str, names: &str) -> String {
+pub(crate) async fn id_as(server: &Server, key: &str, names: &str) -> String {
     let ids = server.native_as(key, "GET", "/v1/ids", b"").await.json();
     let all = ids["ids"].as_array().expect("ids").clone();
     let found = all.iter().find(|id| id["dialect"] == "happyrobot" && id["names"] == names);
     found.and_then(|id| id["id"].as_str()).unwrap_or_else(|| panic!("{names}: {ids}")).to_owned()
 }
 
-async fn request(server: &Server) -> Value {
+pub(crate) async fn request(server: &Server) -> Value {
     json!({
         "number_id": id_as(server, "admin", CALLER).await,
         "phone_number": CALLEE,
@@ -199,8 +200,8 @@ async fn mistakes_are_named_in_the_vendors_envelope() {
     assert_eq!(get(&server, "calls").await["count"], 0, "no call was made");
     for (method, path, status) in [
         ("POST", "tools", 501),
-        ("POST", "calls/65f000000000000000000000/notes", 501),
-        ("GET", "calls?tags=x", 501),
+        ("PATCH", "calls/65f000000000000000000000/rating", 501),
+        ("GET", "calls?ratings=x", 501),
         ("GET", "calls?statuses=Sleeping", 400),
         ("GET", "nothing", 404),
         ("GET", "calls/65f000000000000000000000", 404),
@@ -232,7 +233,7 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
     assert_eq!(made.json().as_array().expect("a list").iter().map(to).collect::<Vec<_>>(), ["+15550001", "+15550002"]);
     let mut body = good.clone();
     body["calls"] = json!([[
-        {"phone_number": "+15550003", "scheduled_date": "2099-01-01", "scheduled_time": "01:01:01", "timezone": "UTC", "fruit": "fig"},
+        {"phone_number": "+15550003", "scheduled_date": "2099-01-01", "scheduled_time": "01:01:01", "timezone": "Europe/Madrid", "fruit": "fig"},
         {"phone_number": "+15550004", "max_duration_mins": 2},
     ]]);
     body["campaign_name"] = json!("c");
@@ -241,12 +242,12 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
     let calls = made["createdCalls"].as_array().unwrap_or_else(|| panic!("{made}")).clone();
     assert_eq!(
         (&calls[0]["scheduled_for"], &calls[0]["params"]["fruit"]),
-        (&json!("2099-01-01T01:01:01Z"), &json!("fig"))
+        (&json!("2099-01-01T00:01:01Z"), &json!("fig"))
     );
     assert_eq!((&calls[0]["status"], &calls[1]["max_duration_mins"]), (&json!("Scheduled"), &json!(2)));
     assert_eq!(calls[1]["scheduled_for"], "2026-11-21T03:29:27Z", "an hour after the first");
     body["csv_file"] = json!("eA==");
-    assert_eq!(ask(&server, "POST", "dial/scheduled", "", &body).await.status, 501);
+    assert_eq!(ask(&server, "POST", "dial/scheduled", "", &body).await.status, 400, "both a list and a file");
     let id = good["use_case_id"].as_str().expect("an id");
     for (query, count, shown) in [
         (String::from("limit=2"), 4, 2),
@@ -257,7 +258,11 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
         (String::from("statuses=No%20answer"), 0, 0),
         (String::from("campaigns=a,c"), 3, 3),
         (String::from("search=5550002"), 1, 1),
+        (String::from("search=fig"), 0, 0),
         (format!("use_cases={id}&limit=1"), 4, 1),
+        (format!("models={id}&limit=1"), 4, 1),
+        (String::from("models=65f000000000000000000000"), 0, 0),
+        (String::from("tags=sold"), 0, 0),
         (String::from("from=2026-11-21&to=2026-11-21"), 4, 4),
         (String::from("to=2026-11-20"), 0, 0),
     ] {
@@ -289,4 +294,49 @@ async fn ids_are_found_and_given() {
     // Without a use case, the account's only one is meant.
     let body = json!({"number_id": mine, "phone_number": CALLEE});
     assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.json()["use_case"]["id"], mine);
+}
+
+/// What an id of an agent, a prompt, a model or a voice takes from the agent that it names, and leaves of the use case.
+#[tokio::test]
+async fn each_id_takes_its_part_of_an_agent() {
+    let server = server().await;
+    let other = json!({
+        "name": "Other", "voice": {"voice": "v2", "rate": 1.5}, "opening": {"greeting": {"text": "Other greeting"}},
+        "brain": {"system_prompt": "Other prompt", "model": "m2", "temperature": 0.5},
+    });
+    assert!(server.native("PUT", "/v1/agents/other", &other).await.status < 300);
+    let (first, second) = (id_as(&server, "admin", AGENT).await, id_as(&server, "admin", "other").await);
+    let number = id_as(&server, "admin", CALLER).await;
+    let base = json!({"number_id": number, "phone_number": CALLEE, "scheduled_for": "2099-01-01T00:00:00Z"});
+    let parts = |agent: &AgentProfile| {
+        let greeting = agent.opening.greeting == Greeting::Text(String::from("Other greeting"));
+        [
+            ("agent_id", agent.voice.voice == "v2" && (agent.voice.rate - 1.5).abs() < 1e-9),
+            ("prompt_id", agent.brain.system_prompt == "Other prompt" && greeting),
+            ("model_id", agent.brain.model == "m2" && agent.brain.temperature == Some(0.5)),
+        ]
+    };
+    for (name, id, taken) in [
+        ("agent_id", second.as_str(), vec!["agent_id"]),
+        ("prompt_id", &second, vec!["prompt_id"]),
+        ("model_id", &second, vec!["model_id"]),
+        ("voice_id", "v2", vec!["agent_id"]),
+        ("assistant_id", &second, vec!["agent_id", "prompt_id", "model_id"]),
+    ] {
+        let mut body = base.clone();
+        if name != "assistant_id" {
+            body["use_case_id"] = json!(first);
+        }
+        body[name] = json!(id);
+        let answer = ask(&server, "POST", "dial/outbound", "", &body).await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.json());
+        let newest = server.native("GET", "/v1/calls?limit=1", &Value::Null).await.json()["calls"][0]["id"].clone();
+        let newest = newest.as_str().expect("an id").parse().expect("ours");
+        let view = server.node.calls().reader().call(&server.node.account(), newest).await.expect("read");
+        let agent = view.expect("there").plan.agent;
+        for (part, is_other) in parts(&agent) {
+            assert_eq!(is_other, taken.contains(&part), "{name}: {part}");
+        }
+        server.pass(1000);
+    }
 }

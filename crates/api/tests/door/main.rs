@@ -4,8 +4,10 @@
 mod alibaba;
 mod alibaba_chat;
 mod alibaba_notify;
+mod extracts;
 mod fuzz;
 mod happyrobot;
+mod happyrobot_more;
 mod limits;
 mod mutations;
 mod numbers;
@@ -15,3 +17,5 @@ mod reading;
 mod support;
 mod tenants;
 mod tencent;
+mod tencent_rules;
+mod tencent_tasks;

@@ -17,18 +17,18 @@ const APART: f64 = 0.15;
 
 /// A request signed the way of the vendor's newer SDKs. What is signed and what is sent can be told apart.
 #[derive(Clone)]
-struct Tc3 {
-    key: String,
-    secret: &'static str,
-    action: &'static str,
-    sent_action: Option<&'static str>,
-    body: Value,
-    sent_body: Option<Vec<u8>>,
-    seconds: i64,
-    date: &'static str,
+pub(crate) struct Tc3 {
+    pub(crate) key: String,
+    pub(crate) secret: &'static str,
+    pub(crate) action: &'static str,
+    pub(crate) sent_action: Option<&'static str>,
+    pub(crate) body: Value,
+    pub(crate) sent_body: Option<Vec<u8>>,
+    pub(crate) seconds: i64,
+    pub(crate) date: &'static str,
 }
 
-fn request(action: &'static str, parameters: Value) -> Tc3 {
+pub(crate) fn request(action: &'static str, parameters: Value) -> Tc3 {
     let mut body = json!({ "SdkAppId": APPLICATION });
     if let (Some(all), Value::Object(more)) = (body.as_object_mut(), parameters) {
         all.extend(more);
@@ -46,7 +46,7 @@ fn request(action: &'static str, parameters: Value) -> Tc3 {
 }
 
 impl Tc3 {
-    fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let hmac = |key: &[u8], text: &[u8]| {
             let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any length");
             mac.update(text);
@@ -77,7 +77,7 @@ impl Tc3 {
         [head.as_bytes(), body].concat()
     }
 
-    async fn send(&self, server: &Server) -> Answer {
+    pub(crate) async fn send(&self, server: &Server) -> Answer {
         let answer = server.raw(&self.bytes()).await;
         assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
         let response = &answer.json()["Response"];
@@ -85,12 +85,12 @@ impl Tc3 {
         answer
     }
 
-    async fn code(&self, server: &Server) -> String {
+    pub(crate) async fn code(&self, server: &Server) -> String {
         let answer = self.send(server).await.json();
         answer["Response"]["Error"]["Code"].as_str().unwrap_or_default().to_owned()
     }
 
-    async fn ok(&self, server: &Server) -> Value {
+    pub(crate) async fn ok(&self, server: &Server) -> Value {
         let mut answer = self.send(server).await.json();
         assert!(answer["Response"].get("Error").is_none(), "{answer}");
         answer["Response"].take()
@@ -98,7 +98,7 @@ impl Tc3 {
 }
 
 /// Gives the account and its agent the numbers that the requests here have.
-async fn numbered(server: &Server) {
+pub(crate) async fn numbered(server: &Server) {
     let account = server.node.account();
     for (kind, id, names) in [("application", APPLICATION.to_string(), account.as_str()), ("agent", "15".into(), AGENT)]
     {
@@ -108,7 +108,7 @@ async fn numbered(server: &Server) {
     }
 }
 
-fn call(more: Value) -> Tc3 {
+pub(crate) fn call(more: Value) -> Tc3 {
     let mut parameters = json!({"AIAgentId": 15, "Callee": CALLEE});
     if let (Some(all), Value::Object(more)) = (parameters.as_object_mut(), more) {
         all.extend(more);
@@ -272,4 +272,67 @@ async fn a_call_is_made_read_and_told_to_end() {
     assert_eq!(request("DescribeTelCdr", window(101)).code(&server).await, "InvalidParameterValue");
     let agents = request("DescribeAIAgentInfoList", json!({"PageSize": "10", "PageNumber": 0})).ok(&server).await;
     assert_eq!((&agents["TotalCount"], &agents["AIAgentInfoList"][0]["AIAgentId"]), (&json!(1), &json!(15)));
+}
+
+/// Every parameter of CreateAICall with a value of its own, and where that value stands in the call that is made: nothing is
+/// lost between the request and the call.
+#[tokio::test]
+async fn every_parameter_of_a_request_reaches_the_call() {
+    let server = server().await;
+    numbered(&server).await;
+    let second = "+15550101";
+    let body = json!({"trunk": "loop"});
+    assert_eq!(server.native("PUT", &format!("/v1/numbers/{second}"), &body).await.status, 200);
+    let tone = json!({"FirstSentenceTimeout": 0.4, "ZHToneWords": {"Neutral": ["uh"]}});
+    let facts =
+        json!([{"InfoType": "Selector", "InfoName": "size", "InfoContent": "The size.", "Choices": ["S", "L"]}]);
+    let parameters = vec![
+        ("LLMType", json!("OpenAI"), "/brain/endpoint/kind", json!("openai")),
+        ("APIKey", json!("key 2"), "/brain/endpoint/key", json!("key 2")),
+        ("APIUrl", json!("https://llm.example.test/v2"), "/brain/endpoint/url", json!("https://llm.example.test/v2")),
+        ("Model", json!("small"), "/brain/model", json!("small")),
+        ("SystemPrompt", json!("Call ${name}."), "/brain/system_prompt", json!("Call {{ name }}.")),
+        ("Temperature", json!(0.25), "/brain/temperature", json!(0.25)),
+        ("TopP", json!(0.5), "/brain/params/top_p", json!(0.5)),
+        ("LLMExtraBody", json!("{\"seed\":7}"), "/brain/params/seed", json!(7)),
+        ("VoiceType", json!("WeRose"), "/voice/language", json!("en")),
+        ("WelcomeMessage", json!("Hi ${other}"), "/opening/greeting/model", json!("Hi {{ other }}")),
+        ("WelcomeType", json!(1), "/opening/greeting/model", json!("Hi {{ other }}")),
+        ("WelcomeMessagePriority", json!(2), "/opening/interruptible", json!("off")),
+        ("MaxDuration", json!(45_000), "/idle/hang_up_after_ms", json!(45_000)),
+        ("MaxCallDurationMs", json!(61_000), "/limits/max_duration_s", json!(61)),
+        ("NotifyDuration", json!(12_000), "/idle/remind_after_ms", json!(12_000)),
+        ("NotifyMessage", json!("Still there?"), "/idle/reminders/0/text", json!("Still there?")),
+        ("NotifyMaxCount", json!(3), "/idle/max_reminders", json!(3)),
+        ("Languages", json!(["ja", "zh"]), "/language", json!("ja")),
+        ("InterruptMode", json!(1), "/interrupt/by_voice", json!("off")),
+        ("InterruptSpeechDuration", json!(300), "/interrupt/min_speech_ms", json!(300)),
+        ("VadSilenceTime", json!(700), "/turn/silence_ms", json!(700)),
+        ("VadLevel", json!(3), "/ears/vad_level", json!(11)),
+        ("EndFunctionEnable", json!(true), "/tools/0/name", json!("call_end")),
+        ("EndFunctionDesc", json!("On bye."), "/tools/0/description", json!("On bye.")),
+        ("ToneWord", tone, "/filler/after_ms", json!(400)),
+        ("EnableComplianceAudio", json!(false), "/opening/tone", json!("off")),
+        ("ExtractConfig", facts, "/extract/facts/0/choices/1", json!("L")),
+        ("AmbientSoundType", json!("busy_office"), "/ambient/sound", json!("office")),
+        ("AmbientSoundVolume", json!(2), "/ambient/volume", json!(100)),
+        ("MaxRingTimeoutSecond", json!(33), "/limits/ring_timeout_s", json!(33)),
+    ];
+    let mut asked = json!({
+        "Callee": "0015550777", "Callers": ["0015550101"],
+        "PromptVariables": [{"Key": "name", "Value": "old"}, {"Key": "other", "Value": "kept"}],
+        "Variables": [{"Key": "name", "Value": "Li"}],
+    });
+    for (name, value, ..) in &parameters {
+        asked[*name] = value.clone();
+    }
+    let started = request("CreateAICall", asked).ok(&server).await;
+    let id = started["SessionId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let view = server.node.calls().reader().call(&server.node.account(), id).await.expect("read").expect("there");
+    assert_eq!((view.plan.callee.dial(), view.plan.caller.dial()), ("+15550777", second));
+    assert_eq!((view.plan.variables["name"].as_str(), view.plan.variables["other"].as_str()), ("Li", "kept"));
+    let agent = serde_json::to_value(&view.plan.agent).expect("JSON");
+    for (name, _, place, wanted) in parameters {
+        assert_eq!(agent.pointer(place), Some(&wanted), "{name}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod admission;
 mod changing;
+mod extracts;
 mod failures;
 mod faults;
 mod outcomes;

@@ -53,6 +53,10 @@ pub trait Asr: Send + Sync {
     fn name(&self) -> &str;
     /// Starts a stream at once; connecting happens inside, and audio sent meanwhile is kept.
     fn start(&self, params: AsrParams) -> AsrStream;
+    /// Whether it understands a language (BCP 47 tag); what a vendor does not say counts as yes.
+    fn understands(&self, _language: &str) -> bool {
+        true
+    }
     /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
     fn rests(&self) -> bool {
         false

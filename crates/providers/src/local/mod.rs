@@ -29,6 +29,11 @@ pub(crate) const VENDOR: &str = "local";
 /// The voices that a request may name.
 pub const VOICES: [&str; 2] = [voice::hibari::CHARACTERS[0].id, voice::hibari::CHARACTERS[1].id];
 
+/// Whether a tag means English, which is all that the local ears and the local voice know; none means their own.
+fn is_english(language: &str) -> bool {
+    language.is_empty() || language.to_ascii_lowercase().starts_with("en")
+}
+
 /// The words in which the local voice says `text`: times, dates, money and numbers written out. Of use to compare what
 /// was said with what was heard.
 pub fn spoken_form(text: &str) -> String {

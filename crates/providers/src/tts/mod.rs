@@ -78,6 +78,10 @@ pub trait Tts: Send + Sync {
     fn speak(&self, request: TtsRequest) -> TtsStream;
     /// Makes ready what the first phrase would wait for, while the phone rings. Costs nothing that a vendor charges for.
     fn warm(&self, _request: &TtsRequest) {}
+    /// Whether it can speak a language (BCP 47 tag); what a vendor does not say counts as yes.
+    fn speaks(&self, _language: &str) -> bool {
+        true
+    }
     /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
     fn rests(&self) -> bool {
         false

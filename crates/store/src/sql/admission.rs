@@ -18,8 +18,8 @@ const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND num
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
     "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held, waits, waits_until, first_call, retries)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15) RETURNING ",
+        held, waits, waits_until, first_call, retries, wants_findings)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -233,6 +233,7 @@ pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Re
         .bind(until)
         .bind(plan.retry.as_ref().and_then(|retries| retries.first).map(|first| first.to_string()))
         .bind(i64::from(plan.retry.is_some()))
+        .bind(i64::from(plan.agent.extract.is_wanted()))
         .fetch_one(&mut *conn)
         .await?;
     threads::join(conn, plan).await?;

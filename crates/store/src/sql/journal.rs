@@ -10,7 +10,8 @@ use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
 
 const LOAD: &str = concat!(
-    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, retries, ",
+    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, retries,
+        wants_findings, ",
     somebody_hears!(),
     " AS heard FROM calls WHERE id = $1"
 );
@@ -47,6 +48,8 @@ struct Standing {
     heard: bool,
     /// Whether another call may follow its end.
     retries: bool,
+    /// Whether something is to be found out about it once it is over.
+    wants_findings: bool,
     /// Attempts that failed just now, each with a record of its own.
     failed: Vec<FailedAttempt>,
 }
@@ -167,6 +170,7 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
         unwanted: row.read::<Option<&str>>("recording_gone")?.is_some(),
         heard: row.read::<i64>("heard")? != 0,
         retries: row.read::<i64>("retries")? != 0,
+        wants_findings: row.read::<i64>("wants_findings")? != 0,
     })
 }
 
@@ -201,6 +205,9 @@ async fn add(
             super::campaigns::settle_call(conn, &standing.key, (cause, ended)).await?;
             if standing.retries {
                 messages += super::retries::follow(conn, &standing.key, (cause, ended)).await?;
+            }
+            if standing.wants_findings && standing.timeline.answered.is_some() {
+                super::extracts::begin(conn, &standing.key, ended).await?;
             }
         }
     }

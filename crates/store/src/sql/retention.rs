@@ -182,9 +182,16 @@ async fn expire_words(conn: &mut Conn, key: &Key) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes what was said, pressed and given to tools out of the journal. The places of the other events stay.
+/// Takes what was said, pressed and given to tools out of the journal, and what was made of it. The places of the other
+/// events stay.
 pub(super) async fn forget_words(conn: &mut Conn, key: &Key) -> Result<(), StoreError> {
-    of_key(FORGET_WORDS, key).execute(conn).await?;
+    for statement in [
+        FORGET_WORDS,
+        "DELETE FROM extracts WHERE account = $1 AND call = $2",
+        "DELETE FROM call_notes WHERE account = $1 AND call = $2",
+    ] {
+        of_key(statement, key).execute(&mut *conn).await?;
+    }
     Ok(())
 }
 
@@ -203,6 +210,8 @@ async fn expire_record(conn: &mut Conn, key: &Key, (owner, now): (Option<&str>, 
     for statement in [
         "DELETE FROM outbox WHERE account = $1 AND call = $2",
         "DELETE FROM verdicts WHERE account = $1 AND call = $2",
+        "DELETE FROM extracts WHERE account = $1 AND call = $2",
+        "DELETE FROM call_notes WHERE account = $1 AND call = $2",
         "DELETE FROM aliases WHERE account = $1 AND inner_id = $2",
         "DELETE FROM calls WHERE account = $1 AND id = $2",
     ] {

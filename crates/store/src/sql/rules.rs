@@ -5,7 +5,7 @@ use super::rows::{json, of_json, unsigned};
 use super::waiting::holds_or_is_before;
 use super::{Backend, Conn, Pool, Query, erasure, query};
 use crate::calls::Key;
-use crate::rules::{DENIED_EVERYWHERE, Denial, Listed, StoredConsent, StoredVerdict};
+use crate::rules::{DENIED_EVERYWHERE, DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 use crate::{NumberStatus, StoreError};
 use callwright_domain::policy::rules::{effective, start_of_day};
 use callwright_domain::policy::{
@@ -220,6 +220,32 @@ async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage
 
 fn day(at: Moment) -> i64 {
     start_of_day(at).millis() / DAY_MS
+}
+
+/// See [`crate::Reader::usage`].
+pub(crate) async fn daily_usage(
+    pool: &Pool,
+    account: &AccountId,
+    (from, until): (Moment, Moment),
+) -> Result<Vec<DayUsage>, StoreError> {
+    let rows = query(
+        "SELECT day, talked_ms, cost FROM usage_days WHERE account = $1 AND day * $4 >= $2 AND day * $4 < $3 ORDER BY day",
+    )
+    .bind(account.as_str())
+    .bind(from.millis())
+    .bind(until.millis())
+    .bind(DAY_MS)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(DayUsage {
+                day: Moment(row.read::<i64>("day")?.saturating_mul(DAY_MS)),
+                talked_ms: unsigned("usage", row.read("talked_ms")?)?,
+                cost: unsigned("usage", row.read("cost")?)?,
+            })
+        })
+        .collect()
 }
 
 /// Adds a call's talk to what its account has used.

@@ -18,6 +18,8 @@ const STEPS: &[(i64, &str)] = &[
     (60, include_str!("migrations/0060_waiting.sql")),
     (61, include_str!("migrations/0061_retries.sql")),
     (70, include_str!("migrations/0070_privacy.sql")),
+    (80, include_str!("migrations/0080_extracts.sql")),
+    (81, include_str!("migrations/0081_notes.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

@@ -1,5 +1,6 @@
 //! A call as `DescribeAIAgentInstance` shows it. The types of members are those of the vendor's response classes.
 
+use callwright_domain::call::EndOrigin;
 use callwright_domain::{CallState, HangupCause, Moment};
 use callwright_store::CallView;
 use serde_json::{Map, Value, json};
@@ -103,36 +104,14 @@ pub(super) fn call_info(view: &CallView) -> Value {
 
 /// Who ended it: 0 the agent's side, 1 the user's.
 const fn hangup_role(cause: HangupCause) -> u8 {
-    match cause {
-        HangupCause::CalleeHungUp
-        | HangupCause::Busy
-        | HangupCause::NoAnswer
-        | HangupCause::Rejected
-        | HangupCause::Unreachable
-        | HangupCause::MediaRefused => 1,
-        HangupCause::AgentHungUp
-        | HangupCause::ApiHungUp
-        | HangupCause::Cancelled
-        | HangupCause::AuthFailed
-        | HangupCause::NoResponse
-        | HangupCause::TrunkFailed
-        | HangupCause::Redirected
-        | HangupCause::MediaFailed
-        | HangupCause::MediaTimeout
-        | HangupCause::MaxDuration
-        | HangupCause::Idle
-        | HangupCause::ProviderFailed
-        | HangupCause::Expired
-        | HangupCause::CalleeBlocked
-        | HangupCause::DestinationRefused
-        | HangupCause::OutsideHours
-        | HangupCause::OverLimit
-        | HangupCause::NoPlace
-        | HangupCause::NoConsent
-        | HangupCause::RuleRefused
-        | HangupCause::ServerRestarted
-        | HangupCause::ServerShutdown
-        | HangupCause::InternalError => 0,
+    match cause.origin() {
+        EndOrigin::Callee | EndOrigin::Unreached => 1,
+        EndOrigin::Agent
+        | EndOrigin::Line
+        | EndOrigin::Limit
+        | EndOrigin::Service
+        | EndOrigin::Rule
+        | EndOrigin::Server => 0,
     }
 }
 

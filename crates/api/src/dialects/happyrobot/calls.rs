@@ -9,9 +9,10 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::sign;
 use callwright_domain::access::KeyStatus;
+use callwright_domain::extract::Findings;
 use callwright_domain::{KeyId, Moment, Scope};
 use callwright_engine::HangUp;
-use callwright_store::{CallFilter, CallView, Stage};
+use callwright_store::{CallFilter, CallView, Stage, StoredFindings};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -23,20 +24,37 @@ const MAX_SCANNED: usize = 10_000;
 const LIFE: Duration = Duration::from_secs(60 * 60);
 /// Where recordings are fetched from.
 pub(super) const RECORDINGS: &str = "/api/v1/recordings/";
+/// Longest text that is looked for, in bytes.
+const MAX_SEARCH: usize = 200;
+/// Days of use that are shown unless asked otherwise, and at most.
+const USAGE_DAYS: (u64, u64) = (30, 400);
 /// Filters over what calls here never have.
-const NOT_FILTERED: [&str; 4] = ["tags", "models", "ratings", "transfer_contact_email"];
+const NOT_FILTERED: [&str; 2] = ["ratings", "transfer_contact_email"];
 
 async fn find(asked: &Asked<'_>, id: &str) -> Result<CallView, Fault> {
     find_call(asked.context, &asked.key.account, id).await
 }
 
-fn shown(asked: &Asked<'_>, call: &CallView) -> Value {
-    view::call(call, &asked.book, asked.request.received)
+/// A call with everything that came to it later.
+async fn shown(asked: &Asked<'_>, call: &CallView) -> Result<Value, Fault> {
+    let mut shown = view::call(call, &asked.book, asked.request.received);
+    let notes = asked.context.calls.reader().notes(&asked.key.account, call.plan.id).await;
+    let found = findings(asked, call).await?;
+    view::add_later(&mut shown, found.as_ref(), &notes.map_err(|error| storage(&error))?);
+    Ok(shown)
+}
+
+async fn findings(asked: &Asked<'_>, call: &CallView) -> Result<Option<StoredFindings>, Fault> {
+    if !call.state.is_ended() || !call.plan.agent.extract.is_wanted() {
+        return Ok(None);
+    }
+    let found = asked.context.calls.reader().findings(&asked.key.account, call.plan.id).await;
+    found.map_err(|error| storage(&error))
 }
 
 /// GET /calls/{id}.
 pub(super) async fn show(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
-    Ok(shown(asked, &find(asked, id).await?))
+    Ok(shown(asked, &find(asked, id).await?).await?)
 }
 
 /// POST /calls/{id}/stop.
@@ -109,13 +127,23 @@ pub(super) async fn fetch(request: &Request, context: &Context) -> Result<Respon
     native::recording_of(request, context, &find_call(context, &key.account, outer).await?)
 }
 
+/// What is looked for in numbers and extractions.
+struct Search {
+    /// Digits of a number; empty: no number can hold the text.
+    digits: String,
+    /// In lower case.
+    text: String,
+}
+
 /// What a list is asked for.
 struct Wanted {
     filter: CallFilter,
     statuses: Vec<String>,
     campaigns: Vec<String>,
     use_cases: Vec<String>,
-    search: Option<String>,
+    models: Vec<String>,
+    tags: Vec<String>,
+    search: Option<Search>,
     outbound: bool,
     oldest_first: bool,
     skip: usize,
@@ -132,24 +160,58 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Complaint> {
     };
     ids::keep(asked.context, &asked.book, &calls).await?;
     let page = wanted.skip / wanted.limit as usize + 1;
-    let calls: Vec<Value> = calls.iter().map(|call| shown(asked, call)).collect();
-    Ok(json!({"calls": calls, "count": count, "currentPage": page}))
+    let mut listed = Vec::with_capacity(calls.len());
+    for call in &calls {
+        listed.push(shown(asked, call).await?);
+    }
+    Ok(json!({"calls": listed, "count": count, "currentPage": page}))
 }
 
 impl Wanted {
     /// Whether the database can answer alone.
     const fn is_plain(&self) -> bool {
-        self.statuses.is_empty() && self.campaigns.is_empty() && self.use_cases.is_empty() && self.search.is_none()
+        self.statuses.is_empty()
+            && self.campaigns.is_empty()
+            && self.use_cases.is_empty()
+            && self.models.is_empty()
+            && self.tags.is_empty()
+            && self.search.is_none()
     }
 
-    fn takes(&self, asked: &Asked<'_>, call: &CallView) -> bool {
+    async fn takes(&self, asked: &Asked<'_>, call: &CallView) -> Result<bool, Fault> {
         let among = |list: &[String], word: &str| list.is_empty() || list.iter().any(|known| known == word);
-        let campaign = || view::memo(call)["campaign_id"].as_str().unwrap_or_default().to_owned();
-        let found = |text: &String| [&call.plan.callee, &call.plan.caller].iter().any(|n| n.dial().contains(text));
-        among(&self.statuses, view::status(call, asked.request.received))
-            && among(&self.use_cases, &asked.book.agent(&call.plan.agent_id))
-            && (self.campaigns.is_empty() || among(&self.campaigns, &campaign()))
-            && self.search.as_ref().is_none_or(found)
+        let memo = if self.campaigns.is_empty() && self.models.is_empty() { Value::Null } else { view::memo(call) };
+        let of_memo = |name: &str| memo[name].as_str().unwrap_or_default();
+        let case = asked.book.agent(&call.plan.agent_id);
+        let model = Some(of_memo("model_id")).filter(|id| !id.is_empty()).unwrap_or(&case);
+        let fits = among(&self.statuses, view::status(call, asked.request.received))
+            && among(&self.use_cases, &case)
+            && among(&self.models, model)
+            && among(&self.campaigns, of_memo("campaign_id"));
+        if !fits || self.tags.is_empty() && self.search.is_none() {
+            return Ok(fits);
+        }
+        let found = findings(asked, call).await?.map(|found| found.findings).unwrap_or_default();
+        let tagged = self.tags.is_empty() || found.tag.as_ref().is_some_and(|tag| self.tags.contains(tag));
+        Ok(tagged && self.search.as_ref().is_none_or(|search| search.finds(call, &found)))
+    }
+}
+
+impl Search {
+    fn of(text: &str) -> Self {
+        let number = text.chars().all(|c| c.is_ascii_digit() || "+-() .".contains(c));
+        let digits = text.chars().filter(|c| number && (c.is_ascii_digit() || *c == '+')).collect();
+        Self { digits, text: text.to_lowercase() }
+    }
+
+    fn finds(&self, call: &CallView, found: &Findings) -> bool {
+        let dialled = [&call.plan.callee, &call.plan.caller];
+        let held = |value: &Value| {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text.to_lowercase().contains(&self.text)
+        };
+        let numbers = !self.digits.is_empty() && dialled.iter().any(|number| number.dial().contains(&self.digits));
+        numbers || found.facts.values().any(held)
     }
 }
 
@@ -186,18 +248,17 @@ fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
     let skip = number("skip", 0, 1_000_000)? as usize;
     let since = part("from").map(|text| day("from", text, false)).transpose()?;
     let until = part("to").map(|text| day("to", text, true)).transpose()?;
-    let search = part("search").map(|text| text.chars().filter(|c| c.is_ascii_digit() || *c == '+').collect());
-    if search.as_ref().is_some_and(String::is_empty) {
-        return Err(
-            invalid("search", "must be a telephone number or a part of one: calls here have no extraction").into()
-        );
+    if part("search").is_some_and(|text| text.len() > MAX_SEARCH) {
+        return Err(invalid("search", &format!("must be at most {MAX_SEARCH} bytes")).into());
     }
     Ok(Wanted {
         filter: CallFilter { since, until, ..CallFilter::default() },
         statuses,
         campaigns: words("campaigns"),
         use_cases: words("use_cases"),
-        search,
+        models: words("models"),
+        tags: words("tags"),
+        search: part("search").map(Search::of),
         outbound: word("type", ["Outbound", "Inbound"])?.unwrap_or(true),
         oldest_first: word("sort", ["asc", "desc"])?.unwrap_or(false),
         skip,
@@ -245,7 +306,11 @@ async fn scanned(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, u
         let page = reader.calls(&asked.key.account, &wanted.filter, after.as_deref(), PAGE.1).await;
         let page = page.map_err(|error| storage(&error))?;
         seen += page.items.len();
-        found.extend(page.items.into_iter().filter(|call| wanted.takes(asked, call)));
+        for call in page.items {
+            if wanted.takes(asked, &call).await? {
+                found.push(call);
+            }
+        }
         after = page.next;
         if after.is_none() {
             break;
@@ -259,4 +324,28 @@ async fn scanned(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, u
     }
     let count = found.len();
     Ok((found.into_iter().skip(wanted.skip).take(wanted.limit as usize).collect(), count))
+}
+
+/// GET /usage: what was talked on each day.
+pub(super) async fn usage(asked: &Asked<'_>) -> Result<Value, Complaint> {
+    let given: Vec<(String, String)> = form_urlencoded::parse(asked.request.query.as_bytes()).into_owned().collect();
+    let part = |name: &str| given.iter().find(|(given, value)| given == name && !value.is_empty());
+    let read = |name: &str, ends| part(name).map(|(_, text)| day(name, text, ends)).transpose();
+    let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);
+    let until = read("to", true)?.unwrap_or(asked.request.received);
+    let from = read("from", false)?.unwrap_or_else(|| until.before(days(USAGE_DAYS.0)));
+    if until < from || until.since(from) > days(USAGE_DAYS.1) {
+        return Err(invalid("from", &format!("must be at most {} days before to", USAGE_DAYS.1)).into());
+    }
+    let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
+    let used = reader.usage(account, from, until).await.map_err(|error| storage(&error))?;
+    let filter = CallFilter { since: Some(from), until: Some(until), ..CallFilter::default() };
+    let calls = reader.count_calls(account, &filter).await.map_err(|error| storage(&error))?;
+    let minutes = |ms: u64| Duration::from_millis(ms).as_secs_f64() / 60.0;
+    let shown = used.iter().map(|day| json!({"date": &view::time(day.day)[..10], "minutes": minutes(day.talked_ms)}));
+    let total: u64 = used.iter().map(|day| day.talked_ms).sum();
+    Ok(json!({
+        "from": view::time(from), "to": view::time(until), "calls": calls, "minutes": minutes(total),
+        "days": shown.collect::<Vec<_>>(),
+    }))
 }

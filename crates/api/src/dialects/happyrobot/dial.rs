@@ -1,14 +1,14 @@
-//! `POST /dial/outbound` and its siblings for many calls. Null and absent are the same; members that the vendor does not
+//! `POST /dial/outbound` and its sibling for many calls. Null and absent are the same; members that the vendor does not
 //! know are ignored, as it does. Every id of an agent, a prompt or a model names a stored agent and takes that part of it.
 
 use super::ids::{DIALECT, every_agent, name_of};
 use super::view::{LANGUAGES, call};
 use super::words::Complaint;
-use super::{Asked, ids, retries};
+use super::{Asked, ids};
 use crate::dialects::native::{invalid, moment};
 use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, BrainPatch, OpeningPatch, VoicePatch};
-use callwright_domain::{AgentId, AgentPatch, Moment, Origin, PhoneNumber, Pii};
+use callwright_domain::{AgentId, AgentPatch, Origin, PhoneNumber, Pii};
 use callwright_engine::{HangUp, StartCall};
 use callwright_store::{CallView, Idempotency, StoredAgent};
 use serde_json::{Map, Value, json};
@@ -33,7 +33,7 @@ const MODELS: [&str; 3] = ["Fast", "Balanced", "Robust"];
 
 /// An object of parameters.
 pub(super) struct Fields<'a> {
-    members: &'a Map<String, Value>,
+    pub(super) members: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
         self.text(name)?.ok_or_else(|| Fault::Missing { field: name.to_owned() })
     }
 
-    fn minutes(&self, name: &str) -> Result<Option<u64>, Fault> {
+    pub(super) fn minutes(&self, name: &str) -> Result<Option<u64>, Fault> {
         let rule = format!("must be a whole number from 1 to {MAX_MINUTES}");
         let read = |value: &Value| value.as_u64().filter(|n| (1..=MAX_MINUTES).contains(n));
         self.raw(name).map(|value| read(value).ok_or_else(|| invalid(name, &rule))).transpose()
@@ -88,82 +88,15 @@ pub(super) async fn batched(asked: &Asked<'_>) -> Result<Value, Complaint> {
     Ok(Value::Array(together(asked, wanted).await?))
 }
 
-fn within(elements: &[Value]) -> Result<&[Value], Complaint> {
+pub(super) fn within(elements: &[Value]) -> Result<&[Value], Complaint> {
     if elements.len() <= MAX_BATCH {
         return Ok(elements);
     }
     Err(Complaint::bad(format!("at most {MAX_BATCH} calls may be in one request")))
 }
 
-/// Members of POST /dial/scheduled that are not built; an empty one asks for nothing.
-const NOT_SCHEDULED: [&str; 1] = ["csv_file"];
-/// Members of one of its calls that are no values for the prompt.
-const OWN_MEMBERS: [&str; 5] = ["phone_number", "scheduled_date", "scheduled_time", "timezone", "max_duration_mins"];
-
-/// POST /dial/scheduled.
-pub(super) async fn scheduled(asked: &Asked<'_>) -> Result<Value, Complaint> {
-    let body = asked.body()?;
-    let fields = Fields::of(&body, "the body")?;
-    for name in NOT_SCHEDULED {
-        let empty = |value: &Value| *value == json!(0) || *value == json!("") || *value == json!([]);
-        if fields.raw(name).is_some_and(|value| !empty(value)) {
-            return Err(Complaint::unsupported(&format!("the parameter {name}")));
-        }
-    }
-    let elements = fields.raw("calls").ok_or_else(|| Fault::Missing { field: String::from("calls") })?;
-    let elements = elements.as_array().ok_or_else(|| invalid("calls", "must be a list of objects"))?;
-    // The vendor's example has a list in the list.
-    let elements = match elements.as_slice() {
-        [Value::Array(inner)] => inner,
-        _ => elements,
-    };
-    let gap = fields.minutes("staggered_interval_minutes")?.unwrap_or(0);
-    let retry = retries::of(&fields)?;
-    let mut wanted = Vec::new();
-    for (at, element) in within(elements)?.iter().enumerate() {
-        let waits = gap * u64::try_from(at).unwrap_or(0);
-        let element = scheduled_call(&body, element, asked.request.received.after(Duration::from_secs(waits * 60)))
-            .map_err(|fault| Complaint::from(fault).at(at))?;
-        let fields = Fields { members: &element };
-        let call = decode(asked, &fields).await.map_err(|complaint| complaint.at(at))?;
-        wanted.push(StartCall { retry: retry.clone(), ..call });
-    }
-    Ok(json!({"createdCalls": together(asked, wanted).await?}))
-}
-
-/// A call of a campaign in the form of a single one. `turn` is when it is its turn if it names no time of its own.
-fn scheduled_call(body: &Value, element: &Value, turn: Moment) -> Result<Map<String, Value>, Fault> {
-    let own = Fields::of(element, "each of calls")?;
-    let mut whole = body.as_object().cloned().unwrap_or_default();
-    let mut params = whole.get("params").and_then(Value::as_object).cloned().unwrap_or_default();
-    let more = own.members.iter().filter(|(name, _)| !OWN_MEMBERS.contains(&name.as_str()));
-    params.extend(more.map(|(name, value)| (name.clone(), value.clone())));
-    whole.insert(String::from("params"), Value::Object(params));
-    for name in ["phone_number", "max_duration_mins"] {
-        if let Some(value) = own.raw(name) {
-            whole.insert(name.to_owned(), value.clone());
-        }
-    }
-    if let (None, Some(name)) = (whole.get("campaign_id"), whole.get("campaign_name").cloned()) {
-        whole.insert(String::from("campaign_id"), name);
-    }
-    let due = match own.text("scheduled_date")? {
-        None => turn,
-        Some(date) => {
-            let (hour, zone) =
-                (own.text("scheduled_time")?.unwrap_or("00:00:00"), own.text("timezone")?.unwrap_or("UTC"));
-            let rule = "must be a date such as 2024-01-01, with a time such as 01:01:01 and a time zone such as UTC";
-            let at = format!("{date}T{hour}").parse::<jiff::civil::DateTime>();
-            let at = at.and_then(|at| at.in_tz(zone)).map_err(|_| invalid("scheduled_date", rule))?;
-            Moment(at.timestamp().as_millisecond())
-        }
-    };
-    whole.insert(String::from("scheduled_for"), json!(super::view::time(due)));
-    Ok(whole)
-}
-
 /// Makes all calls or none.
-async fn together(asked: &Asked<'_>, wanted: Vec<StartCall>) -> Result<Vec<Value>, Complaint> {
+pub(super) async fn together(asked: &Asked<'_>, wanted: Vec<StartCall>) -> Result<Vec<Value>, Complaint> {
     let key = idempotency(asked)?.map(|key| hex::encode(Sha256::digest(key)));
     let hold = asked.request.received.after(HOLD);
     let mut views = Vec::new();
@@ -213,7 +146,7 @@ fn once(asked: &Asked<'_>, key: &str) -> Idempotency {
 }
 
 /// One call as it is asked for.
-async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Complaint> {
+pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Complaint> {
     let number = fields.needed("number_id")?;
     let callee = fields.needed("phone_number")?;
     let callee = PhoneNumber::parse(callee).map_err(|why| invalid("phone_number", &why.to_string()))?;
@@ -234,12 +167,14 @@ async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Com
     {
         return Err(invalid("model", &format!("must be one of {}", MODELS.join(", "))).into());
     }
+    refuse_a_language_that_nobody_knows(asked, &case, &patch)?;
     let minutes = fields.minutes("max_duration_mins")?;
     patch.limits.max_duration_s = minutes.map(|minutes| minutes * 60);
     let due = fields.text("scheduled_for")?;
     let memo = json!({
         "agent": {"id": asked.book.agent(agent.0), "name": name_of(agent.0, agent.1)},
         "prompt_id": fields.text("prompt_id")?,
+        "model_id": fields.text("model_id")?,
         "campaign_id": fields.text("campaign_id")?,
         "scheduled_for": due,
         "params": fields.raw("params").cloned().unwrap_or_else(|| json!({})),
@@ -260,6 +195,21 @@ async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StartCall, Com
         once: None,
         origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },
     })
+}
+
+/// A language that was asked for is one that the recogniser and the voice know: nobody is rung to hear silence.
+fn refuse_a_language_that_nobody_knows(
+    asked: &Asked<'_>,
+    case: &StoredAgent,
+    patch: &AgentPatch,
+) -> Result<(), Complaint> {
+    let Some(tag) = &patch.language else { return Ok(()) };
+    let mut agent = case.profile.clone();
+    patch.clone().apply(&mut agent);
+    match asked.context.calls.language_flaw(&agent) {
+        None => Ok(()),
+        Some(flaw) => Err(Complaint::unsupported(&format!("the language {tag}: {flaw}"))),
+    }
 }
 
 /// The use case of a call: the one that is named, or the account's only one.

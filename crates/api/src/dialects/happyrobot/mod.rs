@@ -2,10 +2,15 @@
 //! differs and what is refused is in `docs/happyrobot.md`. Never knows how a call is made.
 
 mod calls;
+mod cases;
 mod dial;
 mod hooks;
 mod ids;
+mod notes;
+#[cfg(test)]
+mod places;
 mod retries;
+mod scheduled;
 #[cfg(test)]
 mod tests;
 mod things;
@@ -100,6 +105,10 @@ enum Operation {
     Cancel,
     Transcript,
     Recording,
+    AddNote,
+    ChangeNote,
+    RemoveNote,
+    Usage,
     Numbers,
     ShowNumber,
     Agents,
@@ -124,10 +133,10 @@ const ROUTES: &[(Method, &str, Operation, Scope)] = &[
     (Method::DELETE, "calls/*", Operation::NotBuilt, Scope::CallsWrite),
     (Method::PATCH, "calls/*/viewed", Operation::NotBuilt, Scope::CallsWrite),
     (Method::PATCH, "calls/*/rating", Operation::NotBuilt, Scope::CallsWrite),
-    (Method::POST, "calls/*/notes", Operation::NotBuilt, Scope::CallsWrite),
-    (Method::PATCH, "calls/*/notes/*", Operation::NotBuilt, Scope::CallsWrite),
-    (Method::DELETE, "calls/*/notes/*", Operation::NotBuilt, Scope::CallsWrite),
-    (Method::GET, "usage", Operation::NotBuilt, Scope::CallsRead),
+    (Method::POST, "calls/*/notes", Operation::AddNote, Scope::CallsWrite),
+    (Method::PATCH, "calls/*/notes/*", Operation::ChangeNote, Scope::CallsWrite),
+    (Method::DELETE, "calls/*/notes/*", Operation::RemoveNote, Scope::CallsWrite),
+    (Method::GET, "usage", Operation::Usage, Scope::CallsRead),
     (Method::GET, "numbers", Operation::Numbers, Scope::ConfigRead),
     (Method::POST, "numbers", Operation::NotBuilt, Scope::ConfigWrite),
     (Method::GET, "numbers/*", Operation::ShowNumber, Scope::ConfigRead),
@@ -155,13 +164,13 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a path is one of this pattern, and the id in it.
-fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let (mut wanted, mut given, mut id) = (pattern.split('/'), path.split('/'), "");
+/// Whether a path is one of this pattern, and the ids in it.
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let (mut wanted, mut given, mut ids) = (pattern.split('/'), path.split('/'), Vec::new());
     loop {
         match (wanted.next(), given.next()) {
-            (None, None) => return Some(id),
-            (Some("*"), Some(part)) if !part.is_empty() => id = if id.is_empty() { part } else { id },
+            (None, None) => return Some(ids),
+            (Some("*"), Some(part)) if !part.is_empty() => ids.push(part),
             (Some(wanted), Some(part)) if wanted == part => {}
             _ => return None,
         }
@@ -176,7 +185,9 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, Complaint
     let scope = route.map_or(Scope::CallsRead, |(.., scope)| *scope);
     let key = native::authenticate(request, context, scope).await?;
     let (_, pattern, operation, _) = route.ok_or(Fault::UnknownOperation)?;
-    let id = matched(pattern, path).unwrap_or_default();
+    let ids = matched(pattern, path).unwrap_or_default();
+    let part = |at: usize| ids.get(at).copied().unwrap_or_default();
+    let (id, inner) = (part(0), part(1));
     if *operation == Operation::NotBuilt {
         return Err(Complaint::unsupported(&format!("{} {BASE}{pattern}", request.method)));
     }
@@ -185,13 +196,17 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, Complaint
     match operation {
         Operation::Outbound => dial::outbound(&asked).await,
         Operation::Batched => dial::batched(&asked).await,
-        Operation::Scheduled => dial::scheduled(&asked).await,
+        Operation::Scheduled => scheduled::scheduled(&asked).await,
         Operation::List => calls::list(&asked).await,
         Operation::Show => calls::show(&asked, id).await,
         Operation::Stop => calls::stop(&asked, id).await,
         Operation::Cancel => calls::cancel(&asked, id).await,
         Operation::Transcript => calls::transcript(&asked, id).await,
         Operation::Recording => calls::recording(&asked, id).await,
+        Operation::AddNote => notes::add(&asked, id).await,
+        Operation::ChangeNote => notes::change(&asked, id, inner).await,
+        Operation::RemoveNote => notes::remove(&asked, id, inner).await,
+        Operation::Usage => calls::usage(&asked).await,
         Operation::Numbers => things::numbers(&asked).await,
         Operation::ShowNumber => things::show_number(&asked, id).await,
         Operation::Agents => things::agents(&asked).await,

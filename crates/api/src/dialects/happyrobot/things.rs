@@ -1,10 +1,10 @@
 //! What calls are made from, to find ids: numbers, use cases, agents; and the hooks of a use case.
 
-use super::Asked;
 use super::dial::{Fields, voice_id};
 use super::ids::{DIALECT, every_agent, made, storage};
 use super::view::{HIDDEN, use_case};
 use super::words::Complaint;
+use super::{Asked, cases};
 use crate::callbacks::may_set;
 use crate::dialects::native::invalid;
 use crate::fault::Fault;
@@ -98,41 +98,66 @@ pub(super) async fn show_use_case(asked: &Asked<'_>, id: &str) -> Result<Value, 
     Ok(use_case(&found.id, &found.profile, &asked.book))
 }
 
-/// PATCH /use-cases/{id}: its hooks. What else a use case is, is changed where agents are.
+/// What of a use case can be changed here. What else it is, is changed where agents are.
+const CHANGED: [&str; 8] =
+    ["hook", "hooks", "name", "language", "keywords", "max_duration_mins", "extract_with_ai", "classification_tags"];
+
+/// PATCH /use-cases/{id}.
 pub(super) async fn change_use_case(asked: &mut Asked<'_>, id: &str) -> Result<Value, Complaint> {
     let found = find(asked, id).await?;
     let body = asked.body()?;
     let fields = Fields::of(&body, "the body")?;
-    if let Some(other) = body.as_object().and_then(|all| all.keys().find(|name| !["hook", "hooks"].contains(&&***name)))
-    {
+    if let Some(other) = body.as_object().and_then(|all| all.keys().find(|name| !CHANGED.contains(&name.as_str()))) {
         let other: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
         return Err(Complaint::unsupported(&format!("changing {other} here: PUT /v1/agents/{{id}} changes an agent")));
     }
-    let hooks: Vec<&Value> = match (fields.raw("hooks"), fields.raw("hook")) {
-        (Some(Value::Array(hooks)), _) => hooks.iter().collect(),
+    let hooks: Option<Vec<&Value>> = match (fields.raw("hooks"), fields.raw("hook")) {
+        (Some(Value::Array(hooks)), _) => Some(hooks.iter().collect()),
         (Some(_), _) => return Err(invalid("hooks", "must be a list of objects").into()),
-        (None, Some(hook)) => vec![hook],
-        (None, None) => return show_use_case(asked, id).await,
+        (None, Some(hook)) => Some(vec![hook]),
+        (None, None) => None,
     };
-    if hooks.len() > MAX_HOOKS.0 {
-        return Err(invalid("hooks", &format!("must have at most {} items", MAX_HOOKS.0)).into());
+    let mut profile = found.profile.clone();
+    cases::lay(&fields, &mut profile)?;
+    let before: Vec<Webhook> =
+        asked.book.hooks.iter().filter(|hook| hook.whose == Whose::Agent(found.id.clone())).cloned().collect();
+    // Everything is judged before anything is changed.
+    let made = match &hooks {
+        Some(hooks) => decoded(asked, &found.id, hooks, &before).await?,
+        None => Vec::new(),
+    };
+    let (configure, account) = (asked.context.calls.configure(), &asked.key.account);
+    if profile != found.profile {
+        let put = configure.put_agent(account, &found.id, &profile, asked.request.received).await;
+        put.map_err(|error| storage(&error))?;
     }
-    let mine = |hook: &&Webhook| hook.whose == Whose::Agent(found.id.clone());
-    let before: Vec<Webhook> = asked.book.hooks.iter().filter(mine).cloned().collect();
+    if hooks.is_some() {
+        for hook in &made {
+            configure.put_webhook(hook).await.map_err(|error| storage(&error))?;
+        }
+        for old in &before {
+            configure.delete_webhook(account, &old.id).await.map_err(|error| storage(&error))?;
+        }
+        asked.book.hooks.retain(|hook| !before.iter().any(|old| old.id == hook.id));
+        asked.book.hooks.extend(made);
+    }
+    show_use_case(asked, id).await
+}
+
+async fn decoded(
+    asked: &Asked<'_>,
+    agent: &AgentId,
+    hooks: &[&Value],
+    before: &[Webhook],
+) -> Result<Vec<Webhook>, Fault> {
+    if hooks.len() > MAX_HOOKS.0 {
+        return Err(invalid("hooks", &format!("must have at most {} items", MAX_HOOKS.0)));
+    }
     let mut made = Vec::new();
     for hook in hooks {
-        made.push(decode(asked, &found.id, hook, &before).await?);
+        made.push(decode(asked, agent, hook, before).await?);
     }
-    let configure = asked.context.calls.configure();
-    for hook in &made {
-        configure.put_webhook(hook).await.map_err(|error| storage(&error))?;
-    }
-    for old in &before {
-        configure.delete_webhook(&asked.key.account, &old.id).await.map_err(|error| storage(&error))?;
-    }
-    asked.book.hooks.retain(|hook| !before.iter().any(|old| old.id == hook.id));
-    asked.book.hooks.extend(made);
-    show_use_case(asked, id).await
+    Ok(made)
 }
 
 async fn decode(asked: &Asked<'_>, agent: &AgentId, hook: &Value, before: &[Webhook]) -> Result<Webhook, Fault> {

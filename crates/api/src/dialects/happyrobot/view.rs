@@ -1,9 +1,11 @@
 //! What is shown: calls, use cases, transcripts, and the vendor's words for where a call stands. Never reads anything.
 
 use super::ids::{Book, made, name_of};
+use callwright_domain::call::EndOrigin;
+use callwright_domain::extract::{CallTag, Fact, FactKind};
 use callwright_domain::webhook::Whose;
 use callwright_domain::{AgentId, AgentProfile, CallEvent, CallState, HangupCause, Moment, Recorded};
-use callwright_store::CallView;
+use callwright_store::{CallView, ExtractState, Note, StoredFindings};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -54,35 +56,13 @@ pub(super) fn status(view: &CallView, now: Moment) -> &'static str {
 
 /// The status of a call that is over.
 pub(super) const fn end(cause: HangupCause) -> &'static str {
-    match cause {
-        HangupCause::CalleeHungUp
-        | HangupCause::AgentHungUp
-        | HangupCause::ApiHungUp
-        | HangupCause::MaxDuration
-        | HangupCause::Idle => "Completed",
-        HangupCause::Cancelled => "Canceled",
-        HangupCause::Busy | HangupCause::Rejected => "Busy",
-        HangupCause::NoAnswer => "No answer",
-        HangupCause::Unreachable
-        | HangupCause::MediaRefused
-        | HangupCause::AuthFailed
-        | HangupCause::NoResponse
-        | HangupCause::TrunkFailed
-        | HangupCause::Redirected
-        | HangupCause::MediaFailed
-        | HangupCause::MediaTimeout
-        | HangupCause::ProviderFailed
-        | HangupCause::Expired
-        | HangupCause::CalleeBlocked
-        | HangupCause::DestinationRefused
-        | HangupCause::OutsideHours
-        | HangupCause::OverLimit
-        | HangupCause::NoPlace
-        | HangupCause::NoConsent
-        | HangupCause::RuleRefused
-        | HangupCause::ServerRestarted
-        | HangupCause::ServerShutdown
-        | HangupCause::InternalError => "Failed",
+    match cause.origin() {
+        EndOrigin::Callee if matches!(cause, HangupCause::CalleeHungUp) => "Completed",
+        EndOrigin::Callee => "Busy",
+        EndOrigin::Unreached if matches!(cause, HangupCause::NoAnswer) => "No answer",
+        EndOrigin::Agent if matches!(cause, HangupCause::Cancelled) => "Canceled",
+        EndOrigin::Agent | EndOrigin::Limit => "Completed",
+        EndOrigin::Unreached | EndOrigin::Line | EndOrigin::Service | EndOrigin::Rule | EndOrigin::Server => "Failed",
     }
 }
 
@@ -173,8 +153,8 @@ pub(super) fn use_case(id: &AgentId, agent: &AgentProfile, book: &Book) -> Value
         "organization_id": book.organization(),
         "name": name_of(id, agent),
         "language": language(&agent.language),
-        "extract_with_ai": [],
-        "classification_tags": [],
+        "extract_with_ai": agent.extract.facts.iter().map(fact).collect::<Vec<_>>(),
+        "classification_tags": agent.extract.tags.iter().map(tag).collect::<Vec<_>>(),
         "keywords": agent.ears.hot_words,
         "hooks": hooks.collect::<Vec<_>>(),
         "params": {},
@@ -182,6 +162,34 @@ pub(super) fn use_case(id: &AgentId, agent: &AgentProfile, book: &Book) -> Value
         "max_duration_mins": minutes(agent),
         "model": agent.brain.model,
     })
+}
+
+fn fact(fact: &Fact) -> Value {
+    let kind = match fact.kind {
+        FactKind::Text | FactKind::Choice => "string",
+        FactKind::Number => "number",
+        FactKind::Flag => "boolean",
+    };
+    let example = fact.examples.first().map_or("", String::as_str);
+    json!({"name": fact.name, "description": fact.description, "type": kind, "example": example, "required": false})
+}
+
+fn tag(tag: &CallTag) -> Value {
+    json!({"name": tag.name, "description": tag.description})
+}
+
+/// Adds to a call what was found out about it after its end, and what people wrote beside it.
+pub(super) fn add_later(shown: &mut Value, found: Option<&StoredFindings>, notes: &[Note]) {
+    if let Some(found) = found.filter(|found| found.state == ExtractState::Done) {
+        shown["extraction"] = json!(found.findings.facts);
+        if let Some(tag) = &found.findings.tag {
+            shown["classification"] = json!({"tag": tag, "reasoning": found.findings.reason});
+            shown["metadata"]["tags"] = json!([tag]);
+        }
+    }
+    if !notes.is_empty() {
+        shown["notes"] = notes.iter().map(super::notes::shown).collect();
+    }
 }
 
 /// When a call's transcript begins.

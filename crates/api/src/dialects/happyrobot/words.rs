@@ -1,6 +1,7 @@
-//! The vendor's envelope for what is refused: a status and `{"message"}`. The vendor publishes no error codes. No wildcard
-//! arm: a new rule must find its status here.
+//! The vendor's envelope for what is refused: a status and `{"message"}`. The vendor publishes no error codes. Statuses
+//! of refusals are the native dialect's, where the vendor gives no reason for others.
 
+use crate::dialects::native::status_of;
 use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::Refusal;
@@ -88,30 +89,13 @@ impl From<Fault> for Complaint {
 
 impl From<Refusal> for Complaint {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
-            Refusal::UnknownAgent | Refusal::CallerNotOwned => StatusCode::NOT_FOUND,
-            Refusal::CallerDisabled
-            | Refusal::CalleeBlocked
-            | Refusal::EmergencyNumber
-            | Refusal::ShortNumber
-            | Refusal::PremiumNumber
-            | Refusal::SatelliteNumber
-            | Refusal::DestinationNotAllowed
-            | Refusal::OwnNumber
-            | Refusal::RegionBlocked
-            | Refusal::OutsideCallingHours
-            | Refusal::NoConsent
-            | Refusal::PlanExpired => StatusCode::FORBIDDEN,
-            Refusal::NoCallerNumber | Refusal::NoTrunk => StatusCode::BAD_REQUEST,
-            Refusal::CallerBusy
-            | Refusal::AccountBusy
-            | Refusal::AgentBusy
-            | Refusal::CalleeTooOften
-            | Refusal::CalleeDailyLimit
-            | Refusal::CallerTooOften
-            | Refusal::AccountTooOften
-            | Refusal::QuotaUsedUp => StatusCode::TOO_MANY_REQUESTS,
-            Refusal::NodeBusy | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        // Numbers are named by ids here, and there are no conflicts.
+        let status = if refusal == Refusal::CallerNotOwned {
+            StatusCode::NOT_FOUND
+        } else if matches!(refusal, Refusal::NoCallerNumber | Refusal::NoTrunk) {
+            StatusCode::BAD_REQUEST
+        } else {
+            status_of(refusal)
         };
         Self::new(status, refusal.to_string())
     }

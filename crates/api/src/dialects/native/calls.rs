@@ -15,7 +15,7 @@ use callwright_domain::{
     AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook,
 };
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
-use callwright_store::{CallFilter, CallView, Idempotency, Stage};
+use callwright_store::{CallFilter, CallView, Idempotency, Stage, StoredFindings};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -187,6 +187,8 @@ pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
     let mut body = summary(&view);
     body["transcript"] = of_journal(&journal).iter().map(transcript_line).collect();
     body["timeline"] = journal.iter().map(timeline_line).collect();
+    let found = reader.findings(&asked.account, view.plan.id).await;
+    body["extract"] = json!(found.map_err(|error| Fault::Storage(error.public()))?.as_ref().map(extract_json));
     Ok(json_response(StatusCode::OK, &body))
 }
 
@@ -313,6 +315,22 @@ async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
         Some(absence) => Err(Fault::Gone { what: "call", absence }),
         None => Err(Fault::NotFound { what: "call" }),
     }
+}
+
+/// What was found out about a call after its end.
+fn extract_json(found: &StoredFindings) -> Value {
+    let findings = &found.findings;
+    json!({
+        "state": found.state.word(),
+        "facts": findings.facts,
+        "tag": findings.tag,
+        "reason": findings.reason,
+        "summary": findings.summary,
+        "mood": findings.mood,
+        "intention": findings.intention,
+        "error": Some(&found.detail).filter(|detail| !detail.is_empty()),
+        "updated_at": timestamp(found.updated),
+    })
 }
 
 pub(super) fn summary(view: &CallView) -> Value {

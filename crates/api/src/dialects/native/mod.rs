@@ -17,6 +17,7 @@ mod webhooks;
 pub(super) use calls::recording_of;
 pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
+pub(super) use refusals::status_of;
 
 use super::Dialect;
 use crate::callbacks::Callback;

@@ -296,7 +296,7 @@ fn call_schema(text: &Value, time: &Value) -> Value {
                 "latency": or_null("object")}))},
             "timeline": {"type": "array", "items": object(&["seq", "at", "event"], json!({
                 "seq": {"type": "integer"}, "at": time, "event": text}))},
-            "recording": or_null("string"),
+            "recording": or_null("string"), "extract": or_null("object"),
             "gone": object(&["recording", "transcript"], json!({
                 "recording": {"enum": ["expired", "erased", null]}, "transcript": {"enum": ["expired", "erased", null]}})),
         }),

@@ -56,7 +56,8 @@ pub(super) fn check(agent: &AgentProfile) -> Result<(), Flaw> {
     within("ambient.volume", agent.ambient.volume, 0, 100)?;
     tools(agent)?;
     within("limits.max_duration_s", agent.limits.max_duration_s, 1, 86_400)?;
-    within("limits.ring_timeout_s", agent.limits.ring_timeout_s, 1, 600)
+    within("limits.ring_timeout_s", agent.limits.ring_timeout_s, 1, 600)?;
+    agent.extract.check().map_err(|(field, rule)| ("extract", format!("{field} {rule}")))
 }
 
 /// Checks the values that a patch brings.
@@ -157,7 +158,8 @@ mod tests {
         check(&AgentProfile::default()).expect("the default is acceptable");
         type Change = fn(&mut AgentProfile);
         let word = |weight| WeightedText { text: String::from("hm"), weight };
-        let cases: [(&str, Change); 14] = [
+        let cases: [(&str, Change); 15] = [
+            ("extract", |agent| agent.extract.facts = vec![callwright_domain::extract::Fact::default()]),
             ("voice.rate", |agent| agent.voice.rate = 0.49),
             ("voice.rate", |agent| agent.voice.rate = f64::NAN),
             ("voice.volume", |agent| agent.voice.volume = 401),

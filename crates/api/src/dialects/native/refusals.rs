@@ -62,10 +62,10 @@ pub(super) fn response(request: &Request, fault: &Fault) -> Response {
     answer
 }
 
-/// The answer that a refusal gets.
-fn refused(request: &Request, refusal: Refusal) -> Response {
-    let (status, again_in) = match refusal {
-        Refusal::UnknownAgent => (StatusCode::NOT_FOUND, None),
+/// The status that a refusal goes with.
+pub(in crate::dialects) const fn status_of(refusal: Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UnknownAgent => StatusCode::NOT_FOUND,
         Refusal::CallerNotOwned
         | Refusal::CallerDisabled
         | Refusal::CalleeBlocked
@@ -78,20 +78,33 @@ fn refused(request: &Request, refusal: Refusal) -> Response {
         | Refusal::RegionBlocked
         | Refusal::OutsideCallingHours
         | Refusal::NoConsent
-        | Refusal::PlanExpired => (StatusCode::FORBIDDEN, None),
-        Refusal::NoCallerNumber | Refusal::NoTrunk => (StatusCode::CONFLICT, None),
-        Refusal::CallerBusy | Refusal::AccountBusy | Refusal::AgentBusy => (StatusCode::TOO_MANY_REQUESTS, Some("5")),
-        // When they pass depends on calls of the past: nobody is told to try at a moment that may be wrong.
-        Refusal::CalleeTooOften
+        | Refusal::PlanExpired => StatusCode::FORBIDDEN,
+        Refusal::NoCallerNumber | Refusal::NoTrunk => StatusCode::CONFLICT,
+        Refusal::CallerBusy
+        | Refusal::AccountBusy
+        | Refusal::AgentBusy
+        | Refusal::CalleeTooOften
         | Refusal::CalleeDailyLimit
         | Refusal::CallerTooOften
         | Refusal::AccountTooOften
-        | Refusal::QuotaUsedUp => (StatusCode::TOO_MANY_REQUESTS, None),
-        Refusal::NodeBusy => (StatusCode::SERVICE_UNAVAILABLE, Some("5")),
-        Refusal::Draining => (StatusCode::SERVICE_UNAVAILABLE, Some("30")),
-    };
-    let mut answer = worded(request, status, refusal.id(), &refusal.to_string(), None);
-    if let Some(seconds) = again_in {
+        | Refusal::QuotaUsedUp => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::NodeBusy | Refusal::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// After how many seconds to try again. When other refusals pass depends on calls of the past: nobody is told to try at a
+/// moment that may be wrong.
+const fn again_in(refusal: Refusal) -> Option<&'static str> {
+    if refusal.is_busy() {
+        return Some("5");
+    }
+    if matches!(refusal, Refusal::Draining) { Some("30") } else { None }
+}
+
+/// The answer that a refusal gets.
+fn refused(request: &Request, refusal: Refusal) -> Response {
+    let mut answer = worded(request, status_of(refusal), refusal.id(), &refusal.to_string(), None);
+    if let Some(seconds) = again_in(refusal) {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     answer

@@ -1,6 +1,7 @@
 //! CreateAICall's parameters to an agent of ours: what the vendor stores for an agent, too. Every parameter is read, checked
 //! and given its effect, or refused by its name (`docs/tencent.md` says which).
 
+use super::extracts;
 use super::fields::Fields;
 use super::words::VendorError;
 use callwright_domain::Pii;
@@ -164,6 +165,7 @@ pub(super) fn profile(fields: &Fields<'_>) -> Read<AgentProfile> {
     ambient(fields, &mut agent)?;
     let longest = fields.millis("MaxCallDurationMs", 1..=DAY_MS)?;
     agent.limits.max_duration_s = longest.map_or(NO_LIMIT_S, |ms| ms.div_ceil(1000));
+    agent.extract = extracts::wanted(fields)?;
     refuse_what_is_not_built(fields)?;
     Ok(agent)
 }
@@ -180,9 +182,6 @@ fn refuse_what_is_not_built(fields: &Fields<'_>) -> Read<()> {
         }
     }
     fields.whole("VoicemailAction", 0..=0)?;
-    if fields.objects("ExtractConfig", 100)?.is_some_and(|items| !items.is_empty()) {
-        return Err(VendorError::unsupported("the parameter ExtractConfig"));
-    }
     match fields.text("CustomSTTConfig", MAX_TEXT)?.filter(|text| !text.trim().is_empty()) {
         Some(_) => Err(VendorError::unsupported("the parameter CustomSTTConfig")),
         None => Ok(()),

@@ -1,11 +1,12 @@
-//! This vendor's ids: whole numbers for applications and agents. An application is an account; its number is made from
-//! the account's name unless it was given one. Agents are numbered in the order in which they are first asked for.
+//! This vendor's ids: whole numbers for applications, agents and tasks. An application is an account; its number is
+//! made from the account's name unless it was given one. The others are numbered in the order in which they are first
+//! asked for.
 
 use super::words::VendorError;
 use crate::dialects::native::VendorId;
 use crate::fault::Fault;
 use crate::http::Context;
-use callwright_domain::{AccountId, AgentId};
+use callwright_domain::{AccountId, AgentId, CampaignId};
 use callwright_store::{Alias, AliasKind, StoreError};
 
 /// The dialect's name, under which the pairs are kept.
@@ -61,22 +62,48 @@ pub(super) async fn agent_of(
     found.map(|alias| alias.inner_as()).transpose().map_err(|error| storage(&error))
 }
 
+/// The campaign of a task's number.
+pub(super) async fn task_of(
+    context: &Context,
+    account: &AccountId,
+    number: i64,
+) -> Result<Option<CampaignId>, VendorError> {
+    let reader = context.calls.reader();
+    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Task, &number.to_string()).await;
+    let found = found.map_err(|error| storage(&error))?;
+    found.map(|alias| alias.inner_as()).transpose().map_err(|error| storage(&error))
+}
+
 /// The number of an agent; it gets one when it has none.
 pub(super) async fn number_of(context: &Context, account: &AccountId, agent: &AgentId) -> Result<i64, VendorError> {
+    numbered(context, account, AliasKind::Agent, agent.as_str()).await
+}
+
+/// The number of a task; it gets one when it has none.
+pub(super) async fn number_of_task(
+    context: &Context,
+    account: &AccountId,
+    campaign: &CampaignId,
+) -> Result<i64, VendorError> {
+    numbered(context, account, AliasKind::Task, campaign.as_str()).await
+}
+
+/// The number of one of an account's things of a kind: the next one when it has none.
+async fn numbered(context: &Context, account: &AccountId, kind: AliasKind, inner: &str) -> Result<i64, VendorError> {
     let reader = context.calls.reader();
     for _ in 0..ATTEMPTS {
-        let kept = reader.alias_of_inner(account, DIALECT, AliasKind::Agent, agent.as_str()).await;
+        let kept = reader.alias_of_inner(account, DIALECT, kind, inner).await;
         if let Some(number) = kept.map_err(|error| storage(&error))?.and_then(|alias| alias.outer.parse().ok()) {
             return Ok(number);
         }
-        let all = reader.aliases(account, DIALECT, AliasKind::Agent).await.map_err(|error| storage(&error))?;
+        let all = reader.aliases(account, DIALECT, kind).await.map_err(|error| storage(&error))?;
         let last = all.iter().filter_map(|alias| alias.outer.parse::<i64>().ok()).max().unwrap_or(0);
         let alias = Alias {
             account: account.clone(),
             dialect: DIALECT.to_owned(),
-            kind: AliasKind::Agent,
+            kind,
             outer: last.saturating_add(1).to_string(),
-            inner: agent.as_str().to_owned(),
+            inner: inner.to_owned(),
         };
         match context.calls.configure().put_alias(alias).await {
             Ok(()) | Err(StoreError::Taken { .. }) => {}

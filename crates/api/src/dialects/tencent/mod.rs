@@ -6,15 +6,19 @@
 mod agent;
 mod auth;
 mod control;
+mod extracts;
 mod fields;
 mod ids;
 mod links;
 mod lists;
 mod numbers;
+#[cfg(test)]
+mod places;
 mod push;
 mod reads;
 mod records;
 mod start;
+mod tasks;
 mod wire;
 mod words;
 
@@ -23,6 +27,7 @@ use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use callwright_domain::access::KeyStatus;
+use callwright_domain::campaign::Step;
 use callwright_domain::{AccountId, AgentProfile, ApiKey, CallId, KeyId, Scope};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, CallView};
@@ -108,8 +113,16 @@ enum Action {
     DescribeAiCallInteractionRecords,
     DescribeTelRecordAsr,
     DescribeAiLatency,
+    DescribeAiCallExtractResult,
+    DescribeAiAnalysisResult,
     DescribeAiAgentInfoList,
     DescribeNumbers,
+    CreateAutoCalloutTask,
+    DescribeAutoCalloutTask,
+    DescribeAutoCalloutTasks,
+    PauseAutoCalloutTask,
+    ResumeAutoCalloutTask,
+    StopAutoCalloutTask,
 }
 
 /// One row of the table of operations.
@@ -124,7 +137,7 @@ const fn row(name: &'static str, action: Action, scope: Scope) -> Row {
 }
 
 /// Every operation that is answered, and what a key must be allowed to do for it.
-const ACTIONS: [Row; 13] = [
+const ACTIONS: [Row; 21] = [
     row("CreateAIAgentCall", Action::CreateAiAgentCall, Scope::CallsWrite),
     row("CreateAICall", Action::CreateAiCall, Scope::CallsWrite),
     row("HangUpCall", Action::HangUpCall, Scope::CallsWrite),
@@ -136,8 +149,16 @@ const ACTIONS: [Row; 13] = [
     row("DescribeAICallInteractionRecords", Action::DescribeAiCallInteractionRecords, Scope::CallsRead),
     row("DescribeTelRecordAsr", Action::DescribeTelRecordAsr, Scope::CallsRead),
     row("DescribeAILatency", Action::DescribeAiLatency, Scope::CallsRead),
+    row("DescribeAICallExtractResult", Action::DescribeAiCallExtractResult, Scope::CallsRead),
+    row("DescribeAIAnalysisResult", Action::DescribeAiAnalysisResult, Scope::CallsRead),
     row("DescribeAIAgentInfoList", Action::DescribeAiAgentInfoList, Scope::ConfigRead),
     row("DescribeNumbers", Action::DescribeNumbers, Scope::ConfigRead),
+    row("CreateAutoCalloutTask", Action::CreateAutoCalloutTask, Scope::CallsWrite),
+    row("DescribeAutoCalloutTask", Action::DescribeAutoCalloutTask, Scope::CallsRead),
+    row("DescribeAutoCalloutTasks", Action::DescribeAutoCalloutTasks, Scope::CallsRead),
+    row("PauseAutoCalloutTask", Action::PauseAutoCalloutTask, Scope::CallsWrite),
+    row("ResumeAutoCalloutTask", Action::ResumeAutoCalloutTask, Scope::CallsWrite),
+    row("StopAutoCalloutTask", Action::StopAutoCalloutTask, Scope::CallsWrite),
 ];
 
 /// A request whose key and operation are known.
@@ -168,7 +189,9 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
     }
     if !key.permits(row.scope) {
         return Err(match row.action {
-            Action::CreateAiAgentCall | Action::CreateAiCall => VendorError::not_permitted(),
+            Action::CreateAiAgentCall | Action::CreateAiCall | Action::CreateAutoCalloutTask => {
+                VendorError::not_permitted()
+            }
             _ => Fault::Forbidden { scope: super::native::scope_word(row.scope) }.into(),
         });
     }
@@ -211,8 +234,16 @@ impl Asked<'_> {
             Action::DescribeAiCallInteractionRecords => records::rounds(self).await,
             Action::DescribeTelRecordAsr => records::lines(self).await,
             Action::DescribeAiLatency => records::latencies(self).await,
+            Action::DescribeAiCallExtractResult => extracts::facts(self).await,
+            Action::DescribeAiAnalysisResult => extracts::analysis(self).await,
             Action::DescribeAiAgentInfoList => lists::agents(self).await,
             Action::DescribeNumbers => lists::numbers(self).await,
+            Action::CreateAutoCalloutTask => tasks::create(self).await,
+            Action::DescribeAutoCalloutTask => tasks::show(self).await,
+            Action::DescribeAutoCalloutTasks => tasks::list(self).await,
+            Action::PauseAutoCalloutTask => tasks::step(self, Step::Pause).await,
+            Action::ResumeAutoCalloutTask => tasks::step(self, Step::Resume).await,
+            Action::StopAutoCalloutTask => tasks::stop(self).await,
         }
     }
 
@@ -254,7 +285,7 @@ fn done() -> Value {
 }
 
 /// The vendor's operations that are not answered here.
-const OTHERS: [&str; 71] = [
+const OTHERS: [&str; 63] = [
     "AbortAgentCruiseDialingCampaign",
     "AbortPredictiveDialingCampaign",
     "BindNumberCallInInterface",
@@ -262,7 +293,6 @@ const OTHERS: [&str; 71] = [
     "BindStaffSkillGroupList",
     "CreateAdminURL",
     "CreateAgentCruiseDialingCampaign",
-    "CreateAutoCalloutTask",
     "CreateCallOutSession",
     "CreateCarrierPrivilegeNumberApplicant",
     "CreateCCCSkillGroup",
@@ -280,10 +310,6 @@ const OTHERS: [&str; 71] = [
     "DeleteStaff",
     "DescribeActiveCarrierPrivilegeNumber",
     "DescribeAgentCruiseDialingCampaign",
-    "DescribeAIAnalysisResult",
-    "DescribeAICallExtractResult",
-    "DescribeAutoCalloutTask",
-    "DescribeAutoCalloutTasks",
     "DescribeCallInMetrics",
     "DescribeCarrierPrivilegeNumberApplicants",
     "DescribeCCCBuyInfoList",
@@ -311,15 +337,12 @@ const OTHERS: [&str; 71] = [
     "ModifyOwnNumberApply",
     "ModifyStaff",
     "ModifyStaffPassword",
-    "PauseAutoCalloutTask",
     "PausePredictiveDialingCampaign",
     "PlaySoundCall",
     "ResetExtensionPassword",
     "RestoreMemberOnline",
-    "ResumeAutoCalloutTask",
     "ResumePredictiveDialingCampaign",
     "SetStaffStatus",
-    "StopAutoCalloutTask",
     "TransferToManual",
     "UnbindNumberCallOutSkillGroup",
     "UnbindStaffSkillGroupList",

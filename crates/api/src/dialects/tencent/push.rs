@@ -2,7 +2,7 @@
 //! `ErrCode` 0. The endpoint's memo holds the number of the application, which is part of every push.
 
 use super::numbers;
-use super::reads::{end, seconds};
+use super::reads::{end, seconds, uui};
 use crate::callbacks::Callback;
 use callwright_domain::{CallEvent, Pii};
 use callwright_engine::{Subject, Telling};
@@ -83,7 +83,7 @@ fn record(view: &CallView, application: i64) -> Value {
         "IVRKeyPressed": [],
         "PostIVRKeyPressed": [],
         "QueuedSkillGroupId": 0,
-        "Uui": "",
+        "Uui": uui(view),
         "TelLocation": {"TelNumber": numbers::shown(&view.plan.callee), "Country": "", "Province": "", "City": "",
             "Operator": ""},
     })

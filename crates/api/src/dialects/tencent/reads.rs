@@ -2,9 +2,11 @@
 
 use super::links;
 use super::numbers;
+use super::start::phones;
 use super::words::VendorError;
 use super::{Asked, ids, session_id};
 use crate::fault::Fault;
+use callwright_domain::call::EndOrigin;
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
 use callwright_engine::AgentRef;
 use callwright_store::{CallFilter, CallView, Stage};
@@ -111,10 +113,7 @@ pub(super) async fn cdrs(asked: &Asked<'_>) -> Result<Value, VendorError> {
     for name in ["InstanceId", "Limit", "Offset"] {
         fields.whole(name, i64::MIN..=i64::MAX)?;
     }
-    let mut phones = Vec::new();
-    for (at, phone) in fields.texts("Phones", MAX_NARROWING, 64)?.unwrap_or_default().iter().enumerate() {
-        phones.push(numbers::parse(phone).map_err(|why| fields.bad(&format!("Phones.{at}"), &why))?);
-    }
+    let phones = phones(fields, "Phones", MAX_NARROWING)?;
     let ids = fields.texts("SessionIds", MAX_NARROWING, 128)?.unwrap_or_default();
     let filter = CallFilter {
         state: Some(Stage::Ended),
@@ -224,7 +223,7 @@ pub(super) async fn detail(asked: &Asked<'_>) -> Result<Value, VendorError> {
         "IVRKeyPressed": [],
         "PostIVRKeyPressed": [],
         "HungUpSide": end.side,
-        "UUI": "",
+        "UUI": uui(&view),
         "Events": [],
         "ServeParticipants": [],
         "SysHangupReason": end.reason.0,
@@ -282,6 +281,7 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
         "SessionId": view.plan.id,
         "AsrUrl": transcript(asked, view),
         "AsrStatus": if timeline.answered.is_some() { "Complete" } else { "NotExists" },
+        "UUI": uui(view),
         "AIAgentId": agent,
         "AIAgentName": view.plan.agent.name,
     });
@@ -294,7 +294,6 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
         "CallerLocation",
         "ProtectedCaller",
         "ProtectedCallee",
-        "UUI",
         "CustomRecordURL",
         "Remark",
         "QueuedSkillGroupName",
@@ -328,6 +327,12 @@ fn transcript(asked: &Asked<'_>, view: &CallView) -> String {
         Some(_) => links::transcript(asked.request, &asked.key, view.plan.id),
         None => String::new(),
     }
+}
+
+/// The requester's own text; that of other dialects is not this vendor's.
+pub(super) fn uui(view: &CallView) -> &str {
+    let own = view.plan.user_data.as_ref().filter(|_| view.plan.origin.dialect == "tencent");
+    own.map_or("", |text| text.expose().as_str())
 }
 
 /// Unix seconds; 0 for what did not happen.
@@ -421,31 +426,14 @@ fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'st
 }
 
 const fn side(cause: HangupCause) -> &'static str {
-    match cause {
-        HangupCause::CalleeHungUp | HangupCause::Busy | HangupCause::Rejected => "user",
-        HangupCause::AgentHungUp | HangupCause::ApiHungUp | HangupCause::Cancelled => "seat",
-        HangupCause::NoAnswer
-        | HangupCause::Unreachable
-        | HangupCause::MediaRefused
-        | HangupCause::AuthFailed
-        | HangupCause::NoResponse
-        | HangupCause::TrunkFailed
-        | HangupCause::Redirected
-        | HangupCause::MediaFailed
-        | HangupCause::MediaTimeout
-        | HangupCause::MaxDuration
-        | HangupCause::Idle
-        | HangupCause::ProviderFailed
-        | HangupCause::Expired
-        | HangupCause::CalleeBlocked
-        | HangupCause::DestinationRefused
-        | HangupCause::OutsideHours
-        | HangupCause::OverLimit
-        | HangupCause::NoPlace
-        | HangupCause::NoConsent
-        | HangupCause::RuleRefused
-        | HangupCause::ServerRestarted
-        | HangupCause::ServerShutdown
-        | HangupCause::InternalError => "system",
+    match cause.origin() {
+        EndOrigin::Callee => "user",
+        EndOrigin::Agent => "seat",
+        EndOrigin::Unreached
+        | EndOrigin::Line
+        | EndOrigin::Limit
+        | EndOrigin::Service
+        | EndOrigin::Rule
+        | EndOrigin::Server => "system",
     }
 }

@@ -6,7 +6,7 @@ use super::words::VendorError;
 use super::{Asked, agent, ids};
 use crate::dialects::{judge_services, settle_voice};
 use callwright_domain::agent::AgentPatch;
-use callwright_domain::{Origin, PhoneNumber, Refusal};
+use callwright_domain::{AgentId, Origin, PhoneNumber, Refusal};
 use callwright_engine::{AgentRef, StartCall, StartError};
 use callwright_store::Idempotency;
 use serde_json::{Map, Value, json};
@@ -18,13 +18,13 @@ use std::time::{Duration, Instant};
 pub(super) const COMMON: &[&str] =
     &["Callee", "Callers", "Variables", "PromptVariables", "MaxRingTimeoutSecond", "AcquireTimeoutSecond"];
 /// Most caller numbers of one request; the vendor names no limit.
-const MAX_CALLERS: usize = 100;
+pub(super) const MAX_CALLERS: usize = 100;
 /// Most variables of one request; the vendor names no limit.
 const MAX_VARIABLES: usize = 100;
 /// Longest name and longest value of a variable, in characters.
 const MAX_VARIABLE: (usize, usize) = (128, 10_000);
 /// Longest ringing that may be asked for, in seconds.
-const MAX_RINGING_S: u32 = 600;
+pub(super) const MAX_RINGING_S: u32 = 600;
 /// How long a request waits for a free place unless it says otherwise, in seconds, and at most.
 const ACQUIRE_S: (u32, u32) = (5, 5);
 /// How often a place is looked for meanwhile.
@@ -40,16 +40,7 @@ pub(super) async fn with_stored_agent(asked: &Asked<'_>) -> Result<Value, Vendor
     let common = common(&asked.fields)?;
     let id = ids::agent_of(asked.context, &asked.key.account, number).await?.ok_or(Refusal::UnknownAgent)?;
     let mut patch = common.patch();
-    if let Some(inputs) = &common.inputs {
-        let stored = asked.context.calls.reader().agent(&asked.key.account, &id).await;
-        let stored = stored.map_err(|error| crate::Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
-        // Other models refuse members that they do not know.
-        if stored.profile.brain.endpoint.as_ref().is_some_and(|endpoint| endpoint.kind == "dify") {
-            let mut params = stored.profile.brain.params;
-            agent::lay_inputs(&mut params, inputs);
-            patch.brain.params = Some(params);
-        }
-    }
+    patch.brain.params = common.values.params(asked, &id).await?;
     started(asked, common, AgentRef::Stored(id), patch).await
 }
 
@@ -58,7 +49,7 @@ pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorErr
     asked.application(&[COMMON, agent::PARAMETERS]).await?;
     let common = common(&asked.fields)?;
     let mut profile = agent::profile(&asked.fields)?;
-    if let Some(inputs) = &common.inputs
+    if let Some(inputs) = &common.values.inputs
         && profile.brain.endpoint.as_ref().is_some_and(|endpoint| endpoint.kind == "dify")
     {
         agent::lay_inputs(&mut profile.brain.params, inputs);
@@ -77,48 +68,93 @@ pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorErr
 pub(super) struct Common {
     callee: PhoneNumber,
     callers: Vec<PhoneNumber>,
-    variables: BTreeMap<String, String>,
-    /// Members for a Dify application's request.
-    inputs: Option<Map<String, Value>>,
-    welcome_delay_ms: Option<u64>,
+    values: Values,
     ringing_s: Option<u32>,
     acquire: Duration,
 }
 
 impl Common {
     fn patch(&self) -> AgentPatch {
-        let mut patch = AgentPatch::default();
-        patch.opening.delay_ms = self.welcome_delay_ms;
-        patch.limits.ring_timeout_s = self.ringing_s.map(u64::from);
-        patch
+        patch(&self.values, self.ringing_s)
     }
+}
+
+/// What a request for calls changes in an agent.
+pub(super) fn patch(values: &Values, ringing_s: Option<u32>) -> AgentPatch {
+    let mut patch = AgentPatch::default();
+    patch.opening.delay_ms = values.welcome_delay_ms;
+    patch.limits.ring_timeout_s = ringing_s.map(u64::from);
+    patch
+}
+
+/// What a request's variables mean.
+#[derive(Debug, PartialEq)]
+pub(super) struct Values {
+    /// For the texts of an agent.
+    pub(super) variables: BTreeMap<String, String>,
+    /// Members for a Dify application's request.
+    inputs: Option<Map<String, Value>>,
+    welcome_delay_ms: Option<u64>,
+}
+
+impl Values {
+    /// The variables of these lists; a later list wins.
+    pub(super) fn of(fields: &Fields<'_>, lists: &[&str]) -> Result<Self, VendorError> {
+        let mut given = BTreeMap::new();
+        for list in lists {
+            given.extend(pairs(fields, list)?);
+        }
+        let welcome_delay_ms = match given.remove("welcome-message-delay") {
+            None => None,
+            Some(seconds) => {
+                let seconds = seconds.trim().parse().ok().filter(|s: &f64| (0.0..=MAX_WELCOME_DELAY_S).contains(s));
+                let rule = format!("welcome-message-delay must be seconds from 0 to {MAX_WELCOME_DELAY_S}");
+                let seconds = seconds.ok_or_else(|| fields.bad("Variables", &rule))?;
+                u64::try_from(Duration::from_secs_f64(seconds).as_millis()).ok()
+            }
+        };
+        let inputs = agent::take_inputs(&mut given);
+        let variables = given.into_iter().map(|(name, value)| (agent::variable_name(&name), value)).collect();
+        Ok(Self { variables, inputs, welcome_delay_ms })
+    }
+
+    /// The model's parameters of a stored agent with what is meant for a Dify application laid over them; none: as stored.
+    pub(super) async fn params(
+        &self,
+        asked: &Asked<'_>,
+        id: &AgentId,
+    ) -> Result<Option<BTreeMap<String, Value>>, VendorError> {
+        let Some(inputs) = &self.inputs else { return Ok(None) };
+        let stored = asked.context.calls.reader().agent(&asked.key.account, id).await;
+        let stored = stored.map_err(|error| crate::Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+        // Other models refuse members that they do not know.
+        if stored.profile.brain.endpoint.as_ref().is_none_or(|endpoint| endpoint.kind != "dify") {
+            return Ok(None);
+        }
+        let mut params = stored.profile.brain.params;
+        agent::lay_inputs(&mut params, inputs);
+        Ok(Some(params))
+    }
+}
+
+/// The numbers of a list, each named when it is none.
+pub(super) fn phones(fields: &Fields<'_>, name: &str, most: usize) -> Result<Vec<PhoneNumber>, VendorError> {
+    let given = fields.texts(name, most, 64)?.unwrap_or_default();
+    let read =
+        |(at, text): (usize, &String)| numbers::parse(text).map_err(|why| fields.bad(&format!("{name}.{at}"), &why));
+    given.iter().enumerate().map(read).collect()
 }
 
 pub(super) fn common(fields: &Fields<'_>) -> Result<Common, VendorError> {
     let callee = fields.needed("Callee", fields.text("Callee", 64)?)?;
     let callee = numbers::parse(&callee).map_err(|why| fields.bad("Callee", &why))?;
-    let mut callers = Vec::new();
-    for (at, caller) in fields.texts("Callers", MAX_CALLERS, 64)?.unwrap_or_default().iter().enumerate() {
-        callers.push(numbers::parse(caller).map_err(|why| fields.bad(&format!("Callers.{at}"), &why))?);
-    }
-    let mut given = pairs(fields, "PromptVariables")?;
+    let callers = phones(fields, "Callers", MAX_CALLERS)?;
     // The newer name wins.
-    given.extend(pairs(fields, "Variables")?);
-    let welcome_delay_ms = match given.remove("welcome-message-delay") {
-        None => None,
-        Some(seconds) => {
-            let seconds = seconds.trim().parse().ok().filter(|s: &f64| (0.0..=MAX_WELCOME_DELAY_S).contains(s));
-            let rule = format!("welcome-message-delay must be seconds from 0 to {MAX_WELCOME_DELAY_S}");
-            let seconds = seconds.ok_or_else(|| fields.bad("Variables", &rule))?;
-            u64::try_from(Duration::from_secs_f64(seconds).as_millis()).ok()
-        }
-    };
-    let inputs = agent::take_inputs(&mut given);
-    let variables = given.into_iter().map(|(name, value)| (agent::variable_name(&name), value)).collect();
+    let values = Values::of(fields, &["PromptVariables", "Variables"])?;
     let ringing_s = fields.count("MaxRingTimeoutSecond", 1..=MAX_RINGING_S)?;
     let acquire = fields.count("AcquireTimeoutSecond", 0..=ACQUIRE_S.1)?.unwrap_or(ACQUIRE_S.0);
     let acquire = Duration::from_secs(acquire.into());
-    Ok(Common { callee, callers, variables, inputs, welcome_delay_ms, ringing_s, acquire })
+    Ok(Common { callee, callers, values, ringing_s, acquire })
 }
 
 fn pairs(fields: &Fields<'_>, name: &str) -> Result<BTreeMap<String, String>, VendorError> {
@@ -142,7 +178,7 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
         patch,
         callee: common.callee,
         callers: common.callers,
-        variables: common.variables,
+        variables: common.values.variables,
         user_data: None,
         thread: None,
         due: None,

@@ -305,6 +305,19 @@ fn effects() -> Vec<(&'static str, Value, Vec<Value>)> {
             ],
         ),
         ("EnableComplianceAudio", json!(false), vec![json!("no")]),
+        (
+            "ExtractConfig",
+            json!([{"InfoType": "Selector", "InfoName": "size", "Choices": ["S", "L"]}]),
+            vec![
+                json!("x"),
+                json!([{"InfoName": "n"}]),
+                json!([{"InfoType": "Text"}]),
+                json!([{"InfoType": "Date", "InfoName": "n"}]),
+                json!([{"InfoType": "Selector", "InfoName": "n"}]),
+                json!([{"InfoType": "Text", "InfoName": "n"}, {"InfoType": "Text", "InfoName": "n"}]),
+                json!([{"InfoType": "Text", "InfoName": "n", "Other": 1}]),
+            ],
+        ),
         ("AmbientSoundType", json!("busy_office"), vec![json!("beach"), json!(1)]),
     ]
 }
@@ -335,14 +348,12 @@ fn commons() -> Vec<(&'static str, Value, Vec<Value>)> {
 
 /// Refused by their name when they ask for something.
 fn refused() -> Vec<(&'static str, Value)> {
-    let item = json!([{"InfoType": "Text", "InfoName": "n"}]);
     vec![
         ("CustomTTSConfig", json!("{\"TTSType\":\"azure\"}")),
         ("CustomSTTConfig", json!("{\"STTType\":\"x\"}")),
         ("TransferFunctionEnable", json!(true)),
         ("TransferToAgentEnable", json!(true)),
         ("EnableVoicemailDetection", json!(true)),
-        ("ExtractConfig", item),
     ]
 }
 

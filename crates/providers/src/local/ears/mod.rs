@@ -6,7 +6,7 @@ pub(crate) mod segment;
 mod tokens;
 
 use super::workers::{Pending, Urgency, Workers};
-use super::{Inner, samples};
+use super::{Inner, is_english, samples};
 use crate::asr::{Asr, AsrInput, AsrParams, AsrStream};
 use crate::resample::Resampler;
 use crate::{ErrorKind, ProviderError, Running};
@@ -59,6 +59,10 @@ impl Asr for LocalEars {
         });
         AsrStream { input, events: received, running }
     }
+
+    fn understands(&self, language: &str) -> bool {
+        is_english(language)
+    }
 }
 
 /// One stream at work.
@@ -86,8 +90,7 @@ impl Listening {
         params: &AsrParams,
         events: mpsc::Sender<Result<AsrEvent, ProviderError>>,
     ) -> Result<Self, ProviderError> {
-        let english = params.language.is_empty() || params.language.to_ascii_lowercase().starts_with("en");
-        if !english {
+        if !is_english(&params.language) {
             let detail = format!("the local recogniser hears English only, not `{}`", params.language);
             return Err(ProviderError::new(super::VENDOR, ErrorKind::Rejected, detail));
         }

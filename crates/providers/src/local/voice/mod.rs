@@ -11,8 +11,8 @@ pub(crate) use normalise::{sentences, spoken};
 pub(crate) use phonemes::Phonemes;
 pub(crate) use recent::Recent;
 
-use super::Inner;
 use super::workers::{Pending, Urgency};
+use super::{Inner, is_english};
 use crate::tts::{Tts, TtsRequest, TtsStream};
 use crate::{ErrorKind, ProviderError, Running};
 use callwright_conversation::vocabulary::TtsEvent;
@@ -59,6 +59,10 @@ impl Tts for LocalVoice {
             let _ = events.send(last).await;
         });
         TtsStream { events: received, running }
+    }
+
+    fn speaks(&self, language: &str) -> bool {
+        is_english(language)
     }
 
     fn warm(&self, _request: &TtsRequest) {
@@ -135,7 +139,7 @@ fn sound(inner: &Arc<Inner>, phrase: &Phrase, text: String) -> Result<Coming, Pr
 
 fn phrase(request: &TtsRequest) -> Result<Phrase, ProviderError> {
     let rejected = |detail: String| ProviderError::new(super::VENDOR, ErrorKind::Rejected, detail);
-    if !request.language.is_empty() && !request.language.to_ascii_lowercase().starts_with("en") {
+    if !is_english(&request.language) {
         return Err(rejected(format!("the local voice speaks English only, not `{}`", request.language)));
     }
     let character = Character::find(&request.voice).ok_or_else(|| {

@@ -4,6 +4,7 @@ pub(crate) mod admission;
 pub(crate) mod campaigns;
 pub(crate) mod chats;
 pub(crate) mod configuration;
+pub(crate) mod extracts;
 pub(crate) mod life;
 pub(crate) mod outbox;
 pub(crate) mod privacy;
@@ -29,6 +30,8 @@ macro_rules! conformance {
             admission::keys_out_of_shape_are_refused,
             admission::fifty_repeats_at_once_make_one_call,
             admission::a_nonce_works_once,
+            extracts::a_call_that_wants_it_is_looked_into_once,
+            extracts::what_was_begun_is_given_out_again,
             life::a_whole_life_is_kept,
             life::illegal_events_change_nothing,
             life::the_first_ending_stands,

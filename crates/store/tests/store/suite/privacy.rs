@@ -1,10 +1,11 @@
 //! What outlives its rules and what is erased: exactly that, of exactly those calls, in steps that can be repeated.
 
 use crate::suite::{NOW, account, admission, call, dialing, equip, later, number};
+use callwright_domain::agent::Switch;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{Absence, AccountId, AgentId, CallEvent, HangupCause, Moment, PhoneNumber, Pii, Refusal};
 use callwright_store::{
-    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Opened, Reader, Removal, Store,
+    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Note, Opened, Reader, Removal, Store,
     StoredConsent, Suppress, Swept,
 };
 
@@ -26,6 +27,7 @@ async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &s
     request.plan.callee = number(callee);
     request.plan.user_data = Some(Pii::new(format!("about {callee}")));
     request.plan.agent.brain.system_prompt = format!("You call {callee}.");
+    request.plan.agent.extract.summary = Switch::On;
     store.admit(request, NOW).await.unwrap();
     let CallEvent::Dialing { mut intent } = dialing(1) else { panic!("dialing") };
     intent.dialog = format!("To: <sip:{callee}@trunk.example>");
@@ -44,6 +46,22 @@ async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &s
     store.finish(call(id), ended, Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
     let kept = CallEvent::RecordingKept { name: BlobName::of_call(call(id)).to_string(), duration_ms: 9 };
     store.append(call(id), vec![(ended, kept)]).await.unwrap();
+    let note = Note {
+        id: "n".into(),
+        author: "key".into(),
+        content: Pii::new(format!("{callee} is at home")),
+        flagged: false,
+        created: ended,
+    };
+    assert!(store.put_note(owner.clone(), call(id), note).await.unwrap());
+}
+
+/// Whether something is kept that was made of what was said.
+async fn made_of_it(reader: &Reader, owner: &AccountId, id: u128) -> bool {
+    let notes = reader.notes(owner, call(id)).await.unwrap();
+    let found = reader.findings(owner, call(id)).await.unwrap();
+    assert_eq!(notes.is_empty(), found.is_none());
+    found.is_some()
 }
 
 async fn names(reader: &Reader, owner: &AccountId, id: u128) -> Vec<&'static str> {
@@ -88,7 +106,10 @@ pub(crate) async fn what_outlives_its_rules_goes_and_nothing_else(opened: Opened
     store.removed(files).await.unwrap();
     assert_eq!(reader.removals(node, 10).await.unwrap(), []);
 
+    assert!(made_of_it(&reader, &acme, 1).await);
     assert_eq!(store.sweep(later(10 * DAY), 10).await.unwrap(), swept(0, 3, 0, false));
+    assert!(!made_of_it(&reader, &acme, 1).await, "what was made of the words goes with them");
+    assert!(made_of_it(&reader, &acme, 4).await && made_of_it(&reader, &others, 6).await);
     assert_eq!(names(&reader, &acme, 1).await, WITHOUT_WORDS);
     let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
     assert_eq!((view.words_gone, view.plan.user_data, view.plan.variables.len()), (Some(Absence::Expired), None, 0));
@@ -150,6 +171,7 @@ pub(crate) async fn a_number_is_erased_from_its_account(opened: Opened) {
     assert_eq!(reader.erasure(&others, &begun.id).await.unwrap(), None);
 
     assert_eq!(names(&reader, &acme, 1).await, WITHOUT_WORDS);
+    assert!(!made_of_it(&reader, &acme, 1).await && made_of_it(&reader, &acme, 3).await);
     let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
     assert_eq!((view.recording_gone, view.words_gone), (Some(Absence::Erased), Some(Absence::Erased)));
     let everything = format!(

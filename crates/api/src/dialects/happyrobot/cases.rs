@@ -1,0 +1,75 @@
+//! What a use case says of the agent behind it: its name, language and length, what is found out after its calls.
+
+use super::dial::Fields;
+use super::view::LANGUAGES;
+use crate::dialects::native::invalid;
+use crate::fault::Fault;
+use callwright_domain::AgentProfile;
+use callwright_domain::extract::{CallTag, Fact, FactKind};
+use serde_json::Value;
+
+/// Most keywords.
+const MAX_KEYWORDS: usize = 500;
+
+/// Lays what a request says of a use case over its agent.
+pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), Fault> {
+    if let Some(name) = fields.text("name")? {
+        name.clone_into(&mut agent.name);
+    }
+    if let Some(tag) = fields.text("language")? {
+        let rule = format!("must be one of {}", LANGUAGES.join(", "));
+        let tag = LANGUAGES.iter().find(|known| **known == tag).ok_or_else(|| invalid("language", &rule))?;
+        (*tag).clone_into(&mut agent.language);
+    }
+    if let Some(minutes) = fields.minutes("max_duration_mins")? {
+        agent.limits.max_duration_s = minutes * 60;
+    }
+    if let Some(words) = fields.raw("keywords") {
+        let words = words.as_array().filter(|words| words.len() <= MAX_KEYWORDS);
+        let texts = words.and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
+        agent.ears.hot_words =
+            texts.ok_or_else(|| invalid("keywords", &format!("must be a list of at most {MAX_KEYWORDS} strings")))?;
+    }
+    if let Some(list) = fields.raw("extract_with_ai") {
+        agent.extract.facts = each("extract_with_ai", list, fact)?;
+    }
+    if let Some(list) = fields.raw("classification_tags") {
+        agent.extract.tags = each("classification_tags", list, |fields| {
+            Ok(CallTag { name: needed(fields)?, description: described(fields)? })
+        })?;
+    }
+    agent.extract.check().map_err(|(path, rule)| {
+        let name = if path.starts_with("tags") { "classification_tags" } else { "extract_with_ai" };
+        invalid(name, &format!("{path} {rule}"))
+    })
+}
+
+fn each<T>(name: &str, list: &Value, read: impl Fn(&Fields<'_>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
+    let items = list.as_array().ok_or_else(|| invalid(name, "must be a list of objects"))?;
+    items.iter().map(|item| read(&Fields::of(item, &format!("each of {name}"))?)).collect()
+}
+
+fn needed(fields: &Fields<'_>) -> Result<String, Fault> {
+    fields.text("name")?.map(str::to_owned).ok_or_else(|| Fault::Missing { field: String::from("name") })
+}
+
+fn described(fields: &Fields<'_>) -> Result<String, Fault> {
+    Ok(fields.text("description")?.unwrap_or_default().to_owned())
+}
+
+fn fact(fields: &Fields<'_>) -> Result<Fact, Fault> {
+    let kind = match fields.text("type")? {
+        None | Some("string") => FactKind::Text,
+        Some("number" | "integer") => FactKind::Number,
+        Some("boolean") => FactKind::Flag,
+        Some(_) => return Err(invalid("type", "must be string, number or boolean")),
+    };
+    let example = fields.text("example")?.filter(|example| !example.is_empty());
+    Ok(Fact {
+        name: needed(fields)?,
+        kind,
+        description: described(fields)?,
+        examples: example.map(str::to_owned).into_iter().collect(),
+        choices: Vec::new(),
+    })
+}
