@@ -199,6 +199,9 @@ pub struct Phrase {
 /// Something the call does for the model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToolAction {
+    /// Put the callee on the account's do-not-call list. Done when the run's result is [`crate::TOOL_DONE`]: then the machine
+    /// says so by itself.
+    DoNotCall,
     /// Press these keys: 1 to 32 of `0`-`9`, `*`, `#`, `A`-`D`.
     SendKeys {
         /// The keys.

@@ -40,3 +40,4 @@ pub use exchange::{
 };
 pub use machine::Conversation;
 pub use templates::TemplateError;
+pub use tools::DONE as TOOL_DONE;

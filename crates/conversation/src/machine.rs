@@ -98,13 +98,15 @@ struct Turn {
     owed: Option<Instant>,
 }
 
-/// A list of configured texts, one taken at a time.
+/// Texts that the settings have or the machine brings.
 #[derive(Debug)]
 struct Texts {
     fillers: Selection,
     reminders: Selection,
     backchannels: Selection,
     stock: Stock,
+    /// What is said first and not heard yet: that a machine speaks.
+    disclosure: Option<speaking::Disclosure>,
 }
 
 /// Nobody speaks.
@@ -170,6 +172,9 @@ impl Conversation {
         let Setup { mut agent, mut variables, thread, today, seed } = setup;
         variables.entry("today".to_owned()).or_insert(today);
         let prompt = templates::render("system_prompt", &agent.brain.system_prompt, &variables)?;
+        if let Some(text) = &mut agent.opening.disclosure {
+            *text = templates::render("disclosure", text, &variables)?;
+        }
         match &mut agent.opening.greeting {
             Greeting::None => {}
             Greeting::Text(text) | Greeting::Model(text) => *text = templates::render("greeting", text, &variables)?,
@@ -196,6 +201,7 @@ impl Conversation {
                 reminders,
                 backchannels: Selection::new(&agent.backchannel.words, Choice::Random),
                 stock: stock(&agent.language),
+                disclosure: None,
             },
             idle: Idle::default(),
             failures: Failures::default(),
@@ -228,6 +234,9 @@ impl Conversation {
         let mut variables = variables.clone();
         variables.entry("today".to_owned()).or_default();
         templates::render("system_prompt", &agent.brain.system_prompt, &variables)?;
+        if let Some(text) = &agent.opening.disclosure {
+            templates::render("disclosure", text, &variables)?;
+        }
         match &agent.opening.greeting {
             Greeting::None => {}
             Greeting::Text(text) | Greeting::Model(text) => {
@@ -237,10 +246,13 @@ impl Conversation {
         Ok(())
     }
 
-    /// The first phrase of a greeting that is a text, as the voice will be given it: worth making while it rings. `None`
-    /// when the greeting is not known before the answer.
+    /// The first phrase that the agent will say, as the voice will be given it: worth making while it rings. `None` when it
+    /// is not known before the answer.
     pub fn first_words(&self, now: Instant) -> Option<String> {
-        let Greeting::Text(text) = &self.agent.opening.greeting else { return None };
+        let text = match (self.disclosure(), &self.agent.opening.greeting) {
+            (Some(text), _) | (None, Greeting::Text(text)) => text,
+            (None, Greeting::None | Greeting::Model(_)) => return None,
+        };
         let phrase = self.phrases(text, now).into_iter().next()?;
         Some(self.spoken_form(&phrase))
     }
@@ -253,6 +265,9 @@ impl Conversation {
     /// still on its way must be dropped. `None` when the model has nothing to read.
     pub fn opening_request(&self) -> Option<Ask> {
         let mut messages = self.history.messages(None);
+        if let Some(text) = self.disclosure() {
+            messages.push(Message::text(Role::Assistant, speakable::clean(text)));
+        }
         match &self.agent.opening.greeting {
             Greeting::None => {}
             Greeting::Text(text) => messages.push(Message::text(Role::Assistant, speakable::clean(text))),

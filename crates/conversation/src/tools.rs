@@ -6,6 +6,8 @@ use crate::vocabulary::{ToolCall, ToolSpec};
 use callwright_domain::agent::Tool;
 use serde_json::{Value, json};
 
+/// The result of a tool that did its work and has nothing to tell.
+pub const DONE: &str = r#"{"ok":true}"#;
 /// Most tool calls in one turn; a model that loops is stopped here.
 pub(crate) const CALLS_PER_TURN: u32 = 8;
 /// Most keys pressed by one call.
@@ -29,7 +31,7 @@ pub(crate) fn specs(tools: &[Tool]) -> Vec<ToolSpec> {
     tools
         .iter()
         .map(|tool| match tool {
-            Tool::EndCall { name, description } => ToolSpec {
+            Tool::EndCall { name, description } | Tool::DoNotCall { name, description, .. } => ToolSpec {
                 name: name.clone(),
                 description: description.clone(),
                 parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
@@ -63,6 +65,8 @@ pub(crate) fn wish(tools: &[Tool], call: &ToolCall) -> Wish {
     };
     match tool {
         Tool::EndCall { .. } => Wish::EndCall,
+        // Whom it is about is never the model's to say.
+        Tool::DoNotCall { .. } => Wish::Run(ToolAction::DoNotCall),
         Tool::SendKeys { .. } => match digits(&arguments) {
             Ok(digits) => Wish::Run(ToolAction::SendKeys { digits }),
             Err(reason) => Wish::Refused(reason),
@@ -77,7 +81,15 @@ pub(crate) fn refusal(reason: &str) -> String {
 
 /// The result of a tool that has nothing to tell.
 pub(crate) fn done() -> String {
-    json!({"ok": true}).to_string()
+    DONE.to_owned()
+}
+
+/// What is said once a tool of this name has done its work, if anything; empty: a sentence of the machine's own.
+pub(crate) fn confirmation<'a>(tools: &'a [Tool], name: &str) -> Option<&'a str> {
+    match tools.iter().find(|tool| tool.name() == name)? {
+        Tool::DoNotCall { confirmation, .. } => Some(confirmation),
+        Tool::EndCall { .. } | Tool::SendKeys { .. } => None,
+    }
 }
 
 fn arguments(text: &str) -> Result<Value, String> {
@@ -112,6 +124,7 @@ mod tests {
         let tools = [
             Tool::EndCall { name: "bye".into(), description: String::new() },
             Tool::SendKeys { name: "keys".into(), description: String::new() },
+            Tool::DoNotCall { name: "never".into(), description: String::new(), confirmation: String::new() },
         ];
         let call = ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() };
         let expected = expected.unwrap_or_else(|reason| Wish::Refused(reason.to_owned()));
@@ -123,6 +136,7 @@ mod tests {
         let keys = |digits: &str| Ok(Wish::Run(ToolAction::SendKeys { digits: digits.into() }));
         check("bye", "", Ok(Wish::EndCall));
         check("bye", "{\"reason\":\"done\"}", Ok(Wish::EndCall));
+        check("never", "{\"number\":\"+19005551234\"}", Ok(Wish::Run(ToolAction::DoNotCall)));
         check("keys", "{\"digits\":\"12 3#*a\"}", keys("123#*A"));
         check("keys", "{\"digits\":42}", keys("42"));
         check("keys", "{\"digits\":\"\"}", Err("digits must be 1 to 32 keys"));

@@ -84,6 +84,8 @@ layered!(
         greeting: Greeting,
         /// Wait after the answer before the greeting, in milliseconds (0 to 5000).
         delay_ms: u64,
+        /// Said before the greeting, and not to be cut off: that a machine speaks. None: nothing.
+        disclosure: Option<String>,
         /// Treated as the callee's first utterance and answered at once.
         wake_up: Option<String>,
         /// Whether the callee may cut the greeting off.
@@ -366,6 +368,16 @@ pub enum Tool {
         /// When to use it, in words for the model.
         description: String,
     },
+    /// Put the callee on the account's do-not-call list, and say so.
+    DoNotCall {
+        /// The name the model knows it by.
+        name: String,
+        /// When to use it, in words for the model.
+        description: String,
+        /// What is said once it is done; empty: a sentence of ours, in the agent's language.
+        #[serde(default)]
+        confirmation: String,
+    },
     /// Press keys on the line.
     SendKeys {
         /// The name the model knows it by.
@@ -379,7 +391,7 @@ impl Tool {
     /// The name the model knows the tool by.
     pub fn name(&self) -> &str {
         match self {
-            Self::EndCall { name, .. } | Self::SendKeys { name, .. } => name,
+            Self::EndCall { name, .. } | Self::DoNotCall { name, .. } | Self::SendKeys { name, .. } => name,
         }
     }
 }
@@ -530,7 +542,14 @@ impl AgentPatch {
 
 impl Default for Opening {
     fn default() -> Self {
-        Self { greeting: Greeting::None, delay_ms: 0, wake_up: None, interruptible: Switch::On, tone: Switch::Off }
+        Self {
+            greeting: Greeting::None,
+            delay_ms: 0,
+            disclosure: None,
+            wake_up: None,
+            interruptible: Switch::On,
+            tone: Switch::Off,
+        }
     }
 }
 

@@ -368,6 +368,8 @@ pub enum CallEvent {
         /// The callee cut it off.
         interrupted: bool,
     },
+    /// The sentence that tells that a machine speaks was heard, all of it or nearly.
+    Disclosed,
     /// The callee spoke over the agent and won.
     Interrupted,
     /// The callee pressed a key.
@@ -484,6 +486,7 @@ impl CallEvent {
             Self::Heard { .. } => "heard",
             Self::TurnTaken { .. } => "turn_taken",
             Self::Said { .. } => "said",
+            Self::Disclosed => "disclosed",
             Self::Interrupted => "interrupted",
             Self::KeyPressed { .. } => "key_pressed",
             Self::ToolRun { .. } => "tool_run",
@@ -502,6 +505,7 @@ impl CallEvent {
             Self::Heard { .. }
                 | Self::TurnTaken { .. }
                 | Self::Said { .. }
+                | Self::Disclosed
                 | Self::Interrupted
                 | Self::KeyPressed { .. }
                 | Self::ToolRun { .. }
@@ -567,6 +571,7 @@ mod tests {
             CallEvent::Heard { text: text() },
             CallEvent::TurnTaken { latency: TurnLatency::default() },
             CallEvent::Said { text: text(), interrupted: false },
+            CallEvent::Disclosed,
             CallEvent::Interrupted,
             CallEvent::KeyPressed { key: '5' },
             CallEvent::ToolRun { name: "end_call".into(), arguments: text(), result: text() },
@@ -604,7 +609,7 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                let event = &samples[usize::try_from(seed % 16).expect("below 16")];
+                let event = &samples[usize::try_from(seed % 17).expect("below 17")];
                 let Ok(next) = state.apply(event) else { continue };
                 assert!(!state.is_ended() || next == state, "{state:?} left by {}", event.name());
                 ends += u32::from(next.is_ended() && !state.is_ended());

@@ -247,7 +247,7 @@ impl Topic {
             CallEvent::Dialing { .. } => Self::CallDialing,
             CallEvent::Ringing { .. } => Self::CallRinging,
             CallEvent::Answered { .. } => Self::CallAnswered,
-            CallEvent::Heard { .. } | CallEvent::Said { .. } => Self::Transcript,
+            CallEvent::Heard { .. } | CallEvent::Said { .. } | CallEvent::Disclosed => Self::Transcript,
             CallEvent::TurnTaken { .. } => Self::CallTurn,
             CallEvent::Interrupted => Self::CallInterrupted,
             CallEvent::KeyPressed { .. } => Self::KeyPressed,

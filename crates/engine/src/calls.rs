@@ -371,6 +371,9 @@ impl Calls {
         );
         request.patch.apply(&mut agent);
         agent.limits.ring_timeout_s = agent.limits.ring_timeout_s.max(rules.min_ring_s);
+        if agent.opening.disclosure.is_none() {
+            agent.opening.disclosure.clone_from(&rules.disclosure);
+        }
         self.check(&agent, &request.variables)?;
         // As it was given and as it is dialled at home: a number of the account may be kept in either form.
         let given = request.callers.iter();
@@ -407,9 +410,13 @@ impl Calls {
     pub fn check_agent(&self, agent: &AgentProfile) -> Result<(), AgentFlaw> {
         // One text at a time: an unknown variable in the first must not hide a mistake in the second.
         let (mut prompt, mut greeting) = (AgentProfile::default(), AgentProfile::default());
+        let mut disclosure = AgentProfile::default();
+        disclosure.opening.disclosure.clone_from(&agent.opening.disclosure);
         prompt.brain.system_prompt.clone_from(&agent.brain.system_prompt);
         greeting.opening.greeting.clone_from(&agent.opening.greeting);
-        for (field, part) in [("brain.system_prompt", prompt), ("opening.greeting", greeting)] {
+        let parts =
+            [("brain.system_prompt", prompt), ("opening.greeting", greeting), ("opening.disclosure", disclosure)];
+        for (field, part) in parts {
             match Conversation::check(&part, &BTreeMap::new()) {
                 Ok(()) | Err(TemplateError::Unknown { .. }) => {}
                 Err(error @ TemplateError::Malformed { .. }) => {

@@ -51,6 +51,7 @@ impl CallPrinter {
             }
             CallEvent::TurnTaken { latency } => self.pending = Some(*latency),
             CallEvent::Said { text, interrupted } => self.agent_spoke(at, text.expose(), *interrupted),
+            CallEvent::Disclosed => line(at, "call", "the callee knows that a machine speaks"),
             CallEvent::Interrupted => {
                 self.interruptions += 1;
                 line(at, "call", "the callee interrupted; the agent fell silent");

@@ -31,7 +31,55 @@ const LINES_CAP: usize = 256;
 /// Longest text spoken by order, in bytes.
 const ORDER_CAP: usize = 8 * 1024;
 
+/// A sentence that must be heard, and how much of it was.
+#[derive(Debug)]
+pub(super) struct Disclosure {
+    /// The go in which it is said.
+    entry: EntryId,
+    /// Its length, in bytes.
+    whole: usize,
+    /// How much of that was heard.
+    heard: usize,
+}
+
 impl Conversation {
+    /// What is said before the greeting.
+    pub(super) fn disclosure(&self) -> Option<&String> {
+        self.agent.opening.disclosure.as_ref().filter(|text| words::any(text))
+    }
+
+    /// Says that a machine speaks.
+    fn disclose(&mut self, now: Instant) {
+        let Some(text) = self.disclosure().cloned() else { return };
+        if self.ears.has_words() {
+            self.hear_unanswered(now);
+        }
+        let entry = self.say_text(&text, Memory::Keep, Switch::Off);
+        self.texts.disclosure = entry.map(|entry| Disclosure { entry, whole: text.len(), heard: 0 });
+    }
+
+    /// What is left of it is said in another go.
+    pub(super) fn disclose_in(&mut self, entry: EntryId) -> Switch {
+        match &mut self.texts.disclosure {
+            Some(pending) => {
+                pending.entry = entry;
+                Switch::Off
+            }
+            None => Switch::On,
+        }
+    }
+
+    /// So much of a go was heard.
+    fn note_disclosure(&mut self, entry: EntryId, heard: usize) {
+        let Some(pending) = self.texts.disclosure.as_mut().filter(|pending| pending.entry == entry) else { return };
+        pending.heard += heard;
+        // Four fifths are enough to have understood it.
+        if pending.heard * 5 >= pending.whole * 4 {
+            self.texts.disclosure = None;
+            self.out.note(CallEvent::Disclosed);
+        }
+    }
+
     pub(super) fn answered(&mut self, now: Instant) {
         if self.stage != Stage::Ringing {
             return;
@@ -63,6 +111,7 @@ impl Conversation {
             return;
         }
         self.out.timers.clear(Timer::Greeting);
+        self.disclose(now);
         let greeting = self.agent.opening.greeting.clone();
         let wake_up = self.agent.opening.wake_up.clone().filter(|text| words::any(text));
         // The model makes its greeting knowing the wake-up words; after a text they are the next thing said.
@@ -110,13 +159,14 @@ impl Conversation {
     }
 
     /// Says a whole text, cut into phrases, as a go of its own.
-    pub(super) fn say_text(&mut self, text: &str, memory: Memory, interruptible: Switch) {
-        let Some(now) = self.out.now else { return };
+    pub(super) fn say_text(&mut self, text: &str, memory: Memory, interruptible: Switch) -> Option<EntryId> {
+        let now = self.out.now?;
         let mut entry = None;
         for phrase in self.phrases(text, now) {
             let entry = *entry.get_or_insert_with(|| self.history.begin(memory));
             self.say(entry, &phrase, interruptible);
         }
+        entry
     }
 
     /// A whole text in phrases.
@@ -281,7 +331,9 @@ impl Conversation {
             {
                 self.out.note(CallEvent::TurnTaken { latency });
             }
+            let heard = closed.text.len();
             self.out.note(CallEvent::Said { text: Pii::new(closed.text), interrupted: closed.interrupted });
+            self.note_disclosure(closed.id, heard);
         }
     }
 

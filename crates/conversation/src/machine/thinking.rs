@@ -73,6 +73,8 @@ pub(super) struct ToolRuns {
     entry: EntryId,
     /// Runs and the index of their call.
     waiting: Vec<(ToolRunId, usize)>,
+    /// The callee was told what one of them did: the model need not.
+    told: Switch,
 }
 
 impl ToolRuns {
@@ -314,7 +316,7 @@ impl Conversation {
 
     fn run_tools(&mut self, now: Instant, entry: EntryId, calls: Vec<ToolCall>) {
         self.history.calls(entry, calls.clone());
-        self.runs = Some(ToolRuns { entry, waiting: Vec::new() });
+        self.runs = Some(ToolRuns { entry, waiting: Vec::new(), told: Switch::Off });
         for (index, call) in calls.iter().enumerate() {
             self.turn.tools = self.turn.tools.saturating_add(1);
             let wish = if self.turn.tools > tools::CALLS_PER_TURN {
@@ -335,7 +337,9 @@ impl Conversation {
                     self.out.put(Output::RunTool { id, action });
                     self.out.timers.set(Timer::ToolPatience, now + TOOL_PATIENCE);
                 }
-                Wish::Refused(reason) => self.tool_result(entry, index, &tools::refusal(&reason)),
+                Wish::Refused(reason) => {
+                    self.tool_result(entry, index, &tools::refusal(&reason));
+                }
             }
         }
         self.go_on_after_tools(now);
@@ -345,8 +349,19 @@ impl Conversation {
         let Some(runs) = &mut self.runs else { return };
         let Some(at) = runs.waiting.iter().position(|(run, _)| *run == id) else { return };
         let (entry, (_, index)) = (runs.entry, runs.waiting.remove(at));
-        self.tool_result(entry, index, words::clip(result, RESULT_CAP));
+        let name = self.tool_result(entry, index, words::clip(result, RESULT_CAP));
+        self.confirm_tool(name.filter(|_| result == tools::DONE).as_deref());
         self.go_on_after_tools(now);
+    }
+
+    /// Says that a tool has done its work, where somebody has a right to hear it from us and not from the model.
+    fn confirm_tool(&mut self, name: Option<&str>) {
+        let Some(words) = name.and_then(|name| tools::confirmation(&self.agent.tools, name)) else { return };
+        let words = if words::any(words) { words.to_owned() } else { self.texts.stock.removed.to_owned() };
+        if let Some(runs) = &mut self.runs {
+            runs.told = Switch::On;
+        }
+        self.say_text(&words, Memory::Keep, Switch::Off);
     }
 
     pub(super) fn tools_are_mute(&mut self, now: Instant) {
@@ -370,20 +385,18 @@ impl Conversation {
         self.out.timers.clear(Timer::ToolPatience);
     }
 
-    fn tool_result(&mut self, entry: EntryId, index: usize, result: &str) {
-        if let Some(call) = self.history.result(entry, index, result) {
-            let (arguments, result) = (Pii::new(call.arguments), Pii::new(result.to_owned()));
-            self.out.note(CallEvent::ToolRun { name: call.name, arguments, result });
-        }
+    /// The name of the tool.
+    fn tool_result(&mut self, entry: EntryId, index: usize, result: &str) -> Option<String> {
+        let call = self.history.result(entry, index, result)?;
+        let (arguments, result) = (Pii::new(call.arguments), Pii::new(result.to_owned()));
+        self.out.note(CallEvent::ToolRun { name: call.name.clone(), arguments, result });
+        Some(call.name)
     }
 
     fn go_on_after_tools(&mut self, now: Instant) {
-        if self.runs.as_ref().is_none_or(|runs| !runs.waiting.is_empty()) {
-            return;
-        }
-        self.runs = None;
+        let Some(runs) = self.runs.take_if(|runs| runs.waiting.is_empty()) else { return };
         self.out.timers.clear(Timer::ToolPatience);
-        if self.closing.is_none() {
+        if self.closing.is_none() && !runs.told.is_on() {
             self.ask(now, Purpose::FollowUp);
         }
     }

@@ -138,8 +138,9 @@ impl Conversation {
             return;
         }
         let entry = self.history.begin(Memory::Keep);
+        let interruptible = self.disclose_in(entry);
         for text in rest {
-            self.say(entry, text, Switch::On);
+            self.say(entry, text, interruptible);
         }
     }
 

@@ -192,3 +192,62 @@ fn templates_are_strict() {
     let told: Vec<_> = ask.messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(told, ["You speak with Ann on Monday.", "Hello Ann."]);
 }
+
+/// A sentence that must be heard, then a greeting that need not.
+fn discloser(greeting: Greeting) -> callwright_domain::AgentProfile {
+    agent_with(|agent| {
+        agent.opening.disclosure = Some("I am an automated assistant.".to_owned());
+        agent.opening.greeting = greeting;
+    })
+}
+
+#[test]
+fn that_a_machine_speaks_is_said_first_and_not_cut_off() {
+    check(
+        discloser(Greeting::Text("How can I help you today?".to_owned())),
+        r#"
+      0  answered
+      0      → says firmly: I am an automated assistant.
+      0      → says: How can I help you today?
+    500  voice
+    900  no voice
+   1500      → notes said "I am an automated assistant."
+   1500      → notes disclosed
+   2750      → notes said "How can I help you today?"
+   4000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_callee_who_leaves_before_the_end_was_not_told() {
+    check(
+        discloser(Greeting::None),
+        r#"
+      0  answered
+      0      → says firmly: I am an automated assistant.
+    700  callee hangs up
+    700      → notes said, cut off "I am an"
+    700      → hangs up: CalleeHungUp
+"#,
+    );
+}
+
+#[test]
+fn what_hold_cut_off_of_it_is_said_when_the_callee_is_back() {
+    check(
+        discloser(Greeting::None),
+        r#"
+      0  answered
+      0      → says firmly: I am an automated assistant.
+    700  hold
+    700      → flushes
+    700      → notes said, cut off "I am an"
+   5000  unhold
+   5000      → says firmly: automated assistant.
+   6100      → notes said "automated assistant."
+   6100      → notes disclosed
+   9000  until now
+"#,
+    );
+}

@@ -193,6 +193,10 @@ impl Player {
                 self.last_run = Some(id);
                 format!("presses {digits}")
             }
+            Output::RunTool { id, action: ToolAction::DoNotCall } => {
+                self.last_run = Some(id);
+                "denies the callee".to_owned()
+            }
             Output::Note(event) => format!("notes {}", noted(&event)),
             Output::HangUp(cause) => format!("hangs up: {cause:?}"),
         };

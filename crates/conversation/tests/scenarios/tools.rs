@@ -1,6 +1,7 @@
 //! What the model may do, and what it may not.
 
-use crate::script::{agent, check};
+use crate::script::{agent, agent_with, check};
+use callwright_domain::agent::Tool;
 
 #[test]
 fn the_agent_hangs_up_when_everything_has_been_said() {
@@ -207,6 +208,62 @@ fn an_interrupted_tool_leaves_no_loose_ends() {
    2500  tool result: {"ok":true}
    2950      → says: One moment, please.
    3000  until now
+"#,
+    );
+}
+
+fn may_deny() -> callwright_domain::AgentProfile {
+    agent_with(|agent| {
+        agent.tools.push(Tool::DoNotCall {
+            name: "do_not_call".to_owned(),
+            description: "The person does not want to be called.".to_owned(),
+            confirmation: String::new(),
+        });
+    })
+}
+
+#[test]
+fn a_callee_who_wants_no_calls_hears_it_from_the_machine_and_not_from_the_model() {
+    check(
+        may_deny(),
+        r#"
+      0  answered
+   1000  text: Never call me again.
+   1000      → notes heard "Never call me again."
+   1000      → asks 1: callee "Never call me again."
+   1200  model calls: do_not_call {"number":"+15550199"}
+   1250  model ends
+   1250      → denies the callee
+   1300  tool result: {"ok":true}
+   1300      → notes tool do_not_call gave {"ok":true}
+   1300      → says firmly: All right.
+   1300      → says firmly: Your number is on our do-not-call list now, and you will not be called again.
+   2000  voice
+   2600  no voice
+   5750      → notes said "All right. Your number is on our do-not-call list now, and you will not be called again."
+  20000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_list_that_could_not_be_written_is_the_models_to_explain() {
+    check(
+        may_deny(),
+        r#"
+      0  answered
+   1000  text: Never call me again.
+   1000      → notes heard "Never call me again."
+   1000      → asks 1: callee "Never call me again."
+   1200  model calls: do_not_call
+   1250  model ends
+   1250      → denies the callee
+   1300  tool result: the list could not be written
+   1300      → notes tool do_not_call gave the list could not be written
+   1300      → asks 2: callee "Never call me again.", agent "" [do_not_call], tool "the list could not be written"
+   1400  stop
+   1400      → cancels 2
+   1400      → hangs up: ApiHungUp
 "#,
     );
 }

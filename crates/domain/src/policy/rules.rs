@@ -18,6 +18,8 @@ const MOST_ENTRIES: usize = 1000;
 const MOST_CALLS: u32 = 1_000_000;
 /// Longest stretch in which calls are counted: 31 days.
 const LONGEST_SPELL_S: u32 = 31 * 24 * 3600;
+/// Longest sentence that tells that a machine speaks, in characters.
+const LONGEST_DISCLOSURE: usize = 1000;
 /// Longest time that a telephone can be made to ring at least.
 const LONGEST_RING_S: u64 = 120;
 
@@ -224,6 +226,8 @@ layered!(
         redaction: Redaction,
         /// How long what is known of a call is kept. Asked when the sweeper comes by, so a change counts for old calls too.
         retention: Retention,
+        /// Said before the greeting of every agent that has no such sentence of its own: that a machine speaks. None: no rule.
+        disclosure: Option<String>,
     }
 );
 
@@ -244,6 +248,7 @@ impl Default for Rules {
             min_ring_s: 15,
             redaction: Redaction::default(),
             retention: Retention::default(),
+            disclosure: None,
         }
     }
 }
@@ -285,7 +290,10 @@ impl RulesPatch {
         let records =
             self.retention.is_none_or(|rule| rule.records_days == 0 || rule.records_days >= FEWEST_RECORD_DAYS);
         let words = "must be 0 (kept for ever) or at least 31: limits count the calls of 31 days";
-        ensure(records, "retention.records_days", words)
+        ensure(records, "retention.records_days", words)?;
+        let said = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_DISCLOSURE;
+        let disclosure = self.disclosure.iter().flatten();
+        ensure(disclosure.into_iter().all(said), "disclosure", "must be a sentence of 1 to 1000 characters")
     }
 }
 
@@ -398,6 +406,8 @@ mod tests {
             (r#"{"retention":{"recordings_days":36501}}"#, "retention"),
             (r#"{"retention":{"records_days":30}}"#, "retention.records_days"),
             (r#"{"redaction":{"status":"on","except":["names"]}}"#, "names"),
+            (r#"{"disclosure":""}"#, "disclosure"),
+            (r#"{"disclosure":"  "}"#, "disclosure"),
             (r#"{"surprise":1}"#, "surprise"),
         ] {
             let said = patch(json).expect_err(json);

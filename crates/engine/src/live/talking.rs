@@ -12,7 +12,7 @@ use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
 use crate::clock::instant;
 use callwright_conversation::{
-    Conversation, Grace, HeardPhrase, Input, Output, PhraseId, ToolAction, ToolRunId, VoiceProgress,
+    Conversation, Grace, HeardPhrase, Input, Output, PhraseId, TOOL_DONE, ToolAction, ToolRunId, VoiceProgress,
 };
 use callwright_domain::agent::Switch;
 use callwright_domain::{CallEvent, HangupCause};
@@ -22,6 +22,7 @@ use callwright_media::leg::Hold;
 use callwright_media::pcm::DualTone;
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport};
 use callwright_providers::asr::AsrInput;
+use callwright_store::{Denial, Listed};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
 use tracing::{debug, warn};
@@ -351,13 +352,31 @@ impl Talk<'_> {
     }
 
     async fn run_tool(&mut self, id: ToolRunId, action: ToolAction) {
-        let ToolAction::SendKeys { digits } = action;
-        let keys: Vec<Digit> = digits.chars().filter_map(Digit::from_char).collect();
-        let result = match self.line.leg.send_dtmf(keys).await {
-            Ok(_) => String::from("pressed"),
-            Err(gone) => gone.to_string(),
+        let result = match action {
+            ToolAction::DoNotCall => self.deny_callee().await,
+            ToolAction::SendKeys { digits } => {
+                let keys: Vec<Digit> = digits.chars().filter_map(Digit::from_char).collect();
+                match self.line.leg.send_dtmf(keys).await {
+                    Ok(_) => String::from("pressed"),
+                    Err(gone) => gone.to_string(),
+                }
+            }
         };
         self.conversation.handle(instant(), Input::ToolFinished { id, result });
+    }
+
+    /// Puts the callee on the account's do-not-call list; on disk when this returns. Whom it is about is the call's plan, and
+    /// nothing that the model says.
+    async fn deny_callee(&self) -> String {
+        let (node, plan) = (&self.call.node, &self.call.plan);
+        let denial = Denial { number: plan.callee.clone(), reason: format!("asked in call {}", plan.id) };
+        match node.store.deny(Listed::Of(plan.account.clone()), vec![denial], node.clock.now()).await {
+            Ok(_) => String::from(TOOL_DONE),
+            Err(error) => {
+                self.trouble("do_not_call", &error.to_string()).await;
+                String::from("the list could not be written; say so, and try once more")
+            }
+        }
     }
 
     /// The first end stands.

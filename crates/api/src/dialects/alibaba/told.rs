@@ -189,6 +189,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         // Not of the agent's or the call's life as the vendor tells it.
         CallEvent::Created
         | CallEvent::AttemptFailed { .. }
+        | CallEvent::Disclosed
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
         | CallEvent::Transferring

@@ -21,6 +21,7 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::Heard { .. }
         | CallEvent::TurnTaken { .. }
         | CallEvent::Said { .. }
+        | CallEvent::Disclosed
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
         | CallEvent::ToolRun { .. }

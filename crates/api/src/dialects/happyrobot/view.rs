@@ -229,6 +229,7 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::Ringing { .. }
             | CallEvent::Answered { .. }
             | CallEvent::TurnTaken { .. }
+            | CallEvent::Disclosed
             | CallEvent::Interrupted
             | CallEvent::KeyPressed { .. }
             | CallEvent::Trouble { .. }

@@ -1,7 +1,7 @@
 //! What an agent's values may be, where their types allow more. The same rules hold for a stored agent and for the
 //! overrides of one call.
 
-use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, WeightedText};
+use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, Tool, WeightedText};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -24,6 +24,15 @@ pub(super) fn check(agent: &AgentProfile) -> Result<(), Flaw> {
     match &agent.opening.greeting {
         Greeting::None => {}
         Greeting::Text(words) | Greeting::Model(words) => text("opening.greeting", words)?,
+    }
+    if let Some(words) = &agent.opening.disclosure {
+        text("opening.disclosure", words)?;
+        if words.trim().is_empty() {
+            return Err((
+                "opening.disclosure",
+                String::from("must have a word; leave it out when nothing is to be said"),
+            ));
+        }
     }
     within("opening.delay_ms", agent.opening.delay_ms, 0, 5000)?;
     text("opening.wake_up", agent.opening.wake_up.as_deref().unwrap_or_default())?;
@@ -93,6 +102,10 @@ fn tools(agent: &AgentProfile) -> Result<(), Flaw> {
     list("tools", agent.tools.len())?;
     let mut names = BTreeSet::new();
     for tool in &agent.tools {
+        match tool {
+            Tool::DoNotCall { confirmation, .. } => text("tools.confirmation", confirmation)?,
+            Tool::EndCall { .. } | Tool::SendKeys { .. } => {}
+        }
         let name = tool.name();
         if name.is_empty()
             || name.len() > 64
@@ -151,19 +164,19 @@ fn weights(field: &'static str, texts: &[WeightedText]) -> Result<(), Flaw> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callwright_domain::agent::Tool;
 
     #[test]
     fn every_rule_names_its_member() {
         check(&AgentProfile::default()).expect("the default is acceptable");
         type Change = fn(&mut AgentProfile);
         let word = |weight| WeightedText { text: String::from("hm"), weight };
-        let cases: [(&str, Change); 15] = [
+        let cases: [(&str, Change); 16] = [
             ("extract", |agent| agent.extract.facts = vec![callwright_domain::extract::Fact::default()]),
             ("voice.rate", |agent| agent.voice.rate = 0.49),
             ("voice.rate", |agent| agent.voice.rate = f64::NAN),
             ("voice.volume", |agent| agent.voice.volume = 401),
             ("opening.delay_ms", |agent| agent.opening.delay_ms = 5001),
+            ("opening.disclosure", |agent| agent.opening.disclosure = Some(String::from(" "))),
             ("ears.vad_level", |agent| agent.ears.vad_level = 12),
             ("turn.silence_ms", |agent| agent.turn.silence_ms = 0),
             ("turn.end_words", |agent| agent.turn.end_words.push(String::new())),
