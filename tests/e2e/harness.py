@@ -319,7 +319,8 @@ class Sipp:
         """Whether SIPp has taken its port. Read off the system's table: trying to bind it would take it from SIPp."""
         if self.process.poll() is not None:
             raise AssertionError(f"SIPp ended with {self.process.returncode}: {self.errors()}")
-        ports = {line.split()[1].rsplit(":", 1)[1] for line in open("/proc/net/udp").readlines()[1:]}
+        table = pathlib.Path("/proc/net/udp").read_text().splitlines()[1:]
+        ports = {line.split()[1].rsplit(":", 1)[1] for line in table}
         return f"{self.port:04X}" in ports
 
     def finished(self, seconds=70):
