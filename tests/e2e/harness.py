@@ -362,3 +362,36 @@ def in_parallel(functions):
     if failures:
         raise failures[0]
     return results
+
+
+class Client:
+    """A vendor's client in a process of its own: one action a line in, one outcome a line out."""
+
+    def __init__(self, name, command, server, defaults=None):
+        self.name, self.defaults = name, defaults or {}
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen([str(part) for part in command], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        self.common = {"endpoint": server.addresses["http"], "id": KEY_ID, "key": KEY_SECRET}
+
+    def ask(self, do, parameters=None, **more):
+        order = {**self.common, "do": do, "with": {**self.defaults, **(parameters or {})}, **more}
+        self.process.stdin.write(json.dumps(order) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"{self.name}: {self.process.stderr.read()[-2000:]}")
+        return json.loads(line)
+
+    def must(self, do, parameters=None, **more):
+        outcome = self.ask(do, parameters, **more)
+        assert "ok" in outcome, f"{self.name} {do}: {outcome}"
+        return outcome["ok"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            pipe.close()
+        self.process.terminate()
+        self.process.wait(10)

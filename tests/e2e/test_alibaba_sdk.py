@@ -69,35 +69,10 @@ class Sdk:
         return json.loads(done.stdout)
 
 
-class NodeClient:
-    """One generic Node client in a process of its own, asked for one action at a time."""
-
-    def __init__(self, name, server):
-        command = ["node", str(pathlib.Path(__file__).resolve().parent / "alibaba_client.js"), name, str(NODES / f"alibaba-{name}")]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.common = {"endpoint": server.addresses["http"], "id": harness.KEY_ID, "key": harness.KEY_SECRET}
-
-    def ask(self, do, parameters=None, **more):
-        self.process.stdin.write(json.dumps({**self.common, "do": do, "with": parameters or {}, **more}) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(self.process.stderr.read()[-2000:])
-        return json.loads(line)
-
-    def must(self, do, parameters=None, **more):
-        outcome = self.ask(do, parameters, **more)
-        assert "ok" in outcome, f"{do}: {outcome}"
-        return outcome["ok"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            pipe.close()
-        self.process.terminate()
-        self.process.wait(10)
+def node_client(name, server):
+    """One of the generic Node clients."""
+    script = pathlib.Path(__file__).resolve().parent / "alibaba_client.js"
+    return harness.Client(name, ["node", script, name, NODES / f"alibaba-{name}"], server)
 
 
 class Baresip:
@@ -188,7 +163,7 @@ class AlibabaSdk(unittest.TestCase):
 
     def test_each_node_client_with_a_sipp_callee(self):
         for at, name in enumerate(NODE_CLIENTS):
-            with self.subTest(name), harness.Sipp("ok-answer-wait-bye.xml") as trunk, NodeClient(name, self.server) as client:
+            with self.subTest(name), harness.Sipp("ok-answer-wait-bye.xml") as trunk, node_client(name, self.server) as client:
                 self.server.trunk(f"node{at}", trunk.port)
                 caller = f"+861830000035{at}"
                 self.server.number(caller, f"node{at}")
@@ -213,7 +188,7 @@ class AlibabaSdk(unittest.TestCase):
         """Parameters in the body, older signatures, GET."""
         for name, variant in [("openapi", {"place": "body"}), ("openapi", {"place": "body", "reqBodyType": "json"}),
                               ("openapi", {"sign": "v2"}), ("openapi", {"sign": "v2", "place": "body"}), ("pop", {"method": "GET"})]:
-            with self.subTest(name, **variant), NodeClient(name, self.server) as client:
+            with self.subTest(name, **variant), node_client(name, self.server) as client:
                 outcome = client.ask("DescribeAIAgentInstance", {"InstanceId": "0" * 32}, **variant)
                 self.assertEqual(outcome.get("code"), "InstanceNotFound", outcome)
 

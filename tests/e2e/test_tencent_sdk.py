@@ -22,42 +22,16 @@ APPLICATION = 1400000000
 CALLEE = "008617300000533"
 
 
-class Sdk:
-    """One SDK in a process of its own, asked for one action at a time."""
+class Sdk(harness.Client):
+    """One SDK."""
 
     def __init__(self, name, server):
         language, region = name.split("-")
-        self.name = name
         if language == "python":
             command = [VENVS / f"tencent-{region}" / "bin" / "python", HERE / "tencent_client.py"]
         else:
             command = ["node", HERE / "tencent_client.js", region, NODES / f"tencent-{region}"]
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True)
-        self.common = {"endpoint": server.addresses["http"], "id": harness.KEY_ID, "key": harness.KEY_SECRET}
-
-    def ask(self, do, parameters=None, **more):
-        order = {**self.common, "do": do, "with": {"SdkAppId": APPLICATION, **(parameters or {})}, **more}
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise AssertionError(f"{self.name}: {self.process.stderr.read()[-2000:]}")
-        return json.loads(line)
-
-    def must(self, do, parameters=None, **more):
-        outcome = self.ask(do, parameters, **more)
-        assert "ok" in outcome, f"{self.name} {do}: {outcome}"
-        return outcome["ok"]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            pipe.close()
-        self.process.terminate()
-        self.process.wait(10)
+        super().__init__(name, command, server, {"SdkAppId": APPLICATION})
 
 
 class Model:

@@ -435,6 +435,7 @@ impl Calls {
     pub fn language_flaw(&self, agent: &AgentProfile) -> Option<String> {
         let spoken = |own: &str| if own.is_empty() { agent.language.clone() } else { own.to_owned() };
         let (heard, said) = (spoken(&agent.ears.language), spoken(&agent.voice.language));
+        // A part that this server does not have speaks no language wrongly: `check_agent` names it.
         let ears = self.node.catalogue.ears(&agent.ears.vendor).ok();
         if let Some(ears) = ears.filter(|ears| !ears.understands(&heard)) {
             return Some(format!("the recogniser {} does not understand {heard}", ears.name()));

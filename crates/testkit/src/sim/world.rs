@@ -264,6 +264,7 @@ impl World {
             if state.calm { 0 } else { state.dice.from(0, most) }
         };
         if time > 0 {
+            // The story's own clock: it stands still while anybody has something to do, and then leaps.
             tokio::time::sleep(Duration::from_millis(time)).await;
         }
         self.wait_for_power().await;

@@ -213,7 +213,8 @@ async fn start(
 ) -> Result<Value, VendorError> {
     let mut wanted = decode(call, account)?;
     if wanted.thread.is_none() {
-        // Without one the call begins a session of its own, which Describe tells.
+        // Without one the call begins a session of its own, which Describe tells. An
+        // id of 32 digits is always a thread's; were it not, the call would have none.
         wanted.thread = ThreadId::new(request.uuid().replace('-', "")).ok();
     }
     if let AgentRef::Stored(agent) = &wanted.agent {
