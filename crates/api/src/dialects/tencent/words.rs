@@ -56,6 +56,12 @@ impl VendorError {
         Self::new("AuthFailure.SignatureExpire", message)
     }
 
+    /// Of a request whose very bytes came before. The vendor lists no code of its own for it.
+    fn used_signature() -> Self {
+        let message = "The signature has been used already: sign the request anew, at least a second later.";
+        Self::new("AuthFailure.SignatureExpire", message)
+    }
+
     pub(super) fn bad_authorization() -> Self {
         Self::new("AuthFailure.InvalidAuthorization", "The Authorization header is not of the form that is wanted.")
     }
@@ -100,7 +106,8 @@ impl From<Fault> for VendorError {
             ),
             Fault::Forbidden { .. } => Self::new("AuthFailure.UnauthorizedOperation", said),
             Fault::BadDate => Self::wrong_type("X-TC-Timestamp", "must be Unix seconds"),
-            Fault::Expired | Fault::Replayed => Self::expired_signature(),
+            Fault::Expired => Self::expired_signature(),
+            Fault::Replayed => Self::used_signature(),
             Fault::BadSignature { .. } => Self::bad_signature(),
             Fault::NotFound { .. } | Fault::Gone { .. } => Self::new("ResourceNotFound", said),
             Fault::Slow => Self::new("InvalidParameter", said),
