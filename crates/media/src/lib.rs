@@ -15,6 +15,7 @@ pub mod record;
 pub mod rtp;
 pub mod sdp;
 pub mod speech;
+pub mod webrtc;
 
 pub use codec::Codec;
 pub use dtmf::Digit;

@@ -8,8 +8,8 @@ pub mod sip_transport;
 pub mod wire;
 
 pub use media_shard::{
-    AudioChunk, LegGone, LegHandle, LegReport, MediaPlane, MediaSettings, OpenError, OpenLeg, PlaneStats, PlayError,
-    RecordError, Recorded, RecordingTicket, random_start,
+    AudioChunk, BrowserError, BrowserLeg, BrowserSettings, LegGone, LegHandle, LegReport, MediaPlane, MediaSettings,
+    MessageError, OpenError, OpenLeg, PlaneStats, PlayError, RecordError, Recorded, RecordingTicket, random_start,
 };
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};

@@ -221,7 +221,9 @@ impl Talk<'_> {
             LegReport::Hold(Hold::Resumed) => self.tell(Input::HoldEnded).await,
             LegReport::NoMedia => self.trouble("media", "no audio has come from the far end").await,
             LegReport::Lost => self.end(Ending::of(HangupCause::MediaTimeout)),
+            LegReport::Closed => self.end(Ending::of(HangupCause::MediaFailed)),
             LegReport::Up { .. } | LegReport::DtmfSent | LegReport::Goodbye => {}
+            LegReport::Connected { .. } | LegReport::Message(_) => {}
         }
     }
 

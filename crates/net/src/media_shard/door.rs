@@ -1,7 +1,7 @@
 //! The way into a shard: a bounded queue of orders and a bell. Hides that ringing twice wakes once.
 //! Never blocks a shard; a sender waits when the queue is full.
 
-use super::handle::LegGone;
+use super::handle::{LegGone, MessageError};
 use super::recording::ShardRecording;
 use super::seat::NewSeat;
 use callwright_media::dtmf::Digit;
@@ -33,6 +33,7 @@ pub(super) enum LegOrder {
     Resume,
     Ambient(Option<Ambient>),
     Dtmf(Vec<Digit>, oneshot::Sender<DtmfPath>),
+    Message(String, oneshot::Sender<Result<(), MessageError>>),
     Record(ShardRecording),
     StopRecording,
     Stats(oneshot::Sender<LegStats>),

@@ -35,6 +35,20 @@ pub enum PlayError {
     Full,
 }
 
+/// Why a text message was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MessageError {
+    /// The leg is closed.
+    #[error("the leg is closed")]
+    Gone,
+    /// The far end has no channel for text: a telephone, a browser that opened none or is not connected yet.
+    #[error("the far end has opened no channel for text")]
+    NoChannel,
+    /// Longer than [`callwright_media::webrtc::MESSAGE_BYTES`], or too many wait for a far end that takes none.
+    #[error("the message is too long, or too many wait")]
+    Full,
+}
+
 /// What a leg and its handles share.
 pub(super) struct Link {
     pub(super) id: u64,
@@ -230,6 +244,14 @@ impl LegHandle {
     /// [`LegGone`].
     pub async fn send_dtmf(&self, digits: Vec<Digit>) -> Result<DtmfPath, LegGone> {
         self.ask(|answer| LegOrder::Dtmf(digits, answer)).await
+    }
+
+    /// Sends a text message over a browser's data channel.
+    ///
+    /// # Errors
+    /// [`MessageError`]; nothing was sent.
+    pub async fn message(&self, text: String) -> Result<(), MessageError> {
+        self.ask(|answer| LegOrder::Message(text, answer)).await.map_err(|_| MessageError::Gone)?
     }
 
     /// Records both sides into a new stereo WAV file at `path` (caller left, agent right), readable by the owner alone.

@@ -2,6 +2,7 @@
 //! Hides sockets, phases, credit and pools behind [`LegHandle`]. Never waits for the other plane: what the engine does
 //! not take in time is dropped (audio) or ends the leg (everything else); a slow engine or disk never delays a tick.
 
+mod browser;
 mod door;
 mod handle;
 mod memory;
@@ -29,7 +30,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 
-pub use handle::{LegGone, LegHandle, PlayError};
+pub use browser::{BrowserError, BrowserLeg, BrowserSettings};
+pub use handle::{LegGone, LegHandle, MessageError, PlayError};
 pub use outbox::{AudioChunk, LegReport};
 pub use recording::{RecordError, Recorded, RecordingTicket};
 
@@ -51,6 +53,8 @@ pub struct MediaSettings {
     /// Reports waiting from one leg to the engine. A quarter is kept free of audio; a leg whose other reports do not fit
     /// either is closed.
     pub reports: usize,
+    /// Where browsers are met; `None`: nowhere.
+    pub browsers: Option<BrowserSettings>,
     /// Recording pieces (half a second each) waiting for the disk, all legs together. Legs hold theirs back when full.
     pub recording: usize,
 }
@@ -65,6 +69,7 @@ impl Default for MediaSettings {
             rest: Duration::from_secs(30),
             orders: 4096,
             reports: 128,
+            browsers: None,
             recording: 1024,
         }
     }

@@ -115,6 +115,15 @@ pub enum LegReport {
     Hold(Hold),
     /// The far end's RTCP said goodbye.
     Goodbye,
+    /// A browser is connected: keys are agreed on, audio and messages can flow.
+    Connected {
+        /// When.
+        at: Instant,
+    },
+    /// A browser sent a text message.
+    Message(String),
+    /// A browser closed the connection. A browser that is merely not heard of is [`LegReport::Lost`].
+    Closed,
 }
 
 /// Buffers that go round between a shard and the engine.

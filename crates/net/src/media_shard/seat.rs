@@ -3,12 +3,13 @@
 
 use super::OpenLeg;
 use super::door::LegOrder;
-use super::handle::Link;
+use super::handle::{Link, MessageError};
 use super::outbox::{BufferPool, ChunkLengths, Flow, LegReport, Outbox};
 use super::recording::{Recording, RecordingBuffers, ShardRecording};
 use crate::ports::BoundPorts;
 use crate::wire::Wire;
 use callwright_media::leg::Channel;
+use callwright_media::webrtc::MESSAGE_BYTES;
 use callwright_media::{FramePair, Leg, LegEvent};
 use mio::net::UdpSocket;
 use std::io::ErrorKind;
@@ -213,6 +214,8 @@ impl Seat {
             LegOrder::Ambient(ambient) => self.leg.ambient(ambient),
             // As above: the keys are pressed whether or not anybody waits to hear how.
             LegOrder::Dtmf(digits, answer) => drop(answer.send(self.leg.send_dtmf(&digits))),
+            // As above.
+            LegOrder::Message(text, answer) => drop(answer.send(Self::message(&text))),
             LegOrder::Record(recording) => {
                 if let Some(mut former) = self.recording.replace(recording) {
                     former.close(Recording::Going);
@@ -243,6 +246,11 @@ impl Seat {
             (!handed_over).then_some(recording)
         });
         (self.line, unfinished)
+    }
+
+    /// No leg has a channel for text yet.
+    fn message(text: &str) -> Result<(), MessageError> {
+        if text.len() > MESSAGE_BYTES { Err(MessageError::Full) } else { Err(MessageError::NoChannel) }
     }
 
     fn play(&mut self, pcm: &[i16], epoch: u64) {
