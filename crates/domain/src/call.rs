@@ -43,6 +43,9 @@ pub struct CallPlan {
     /// What it may be dialled through when that fails before anybody can have been rung, in this order.
     #[serde(default)]
     pub spare_trunks: Vec<TrunkId>,
+    /// The numbers that may show instead when the rules say no to `caller` and might not to another, in this order.
+    #[serde(default)]
+    pub spare_callers: Vec<CallerLine>,
     /// Values for the prompt's templates.
     pub variables: BTreeMap<String, String>,
     /// The requester's own text, given back unread.
@@ -72,7 +75,41 @@ pub struct CallPlan {
     pub redaction: Redaction,
 }
 
+/// A number that may show, and what calls from it are dialled through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerLine {
+    /// The number.
+    pub number: PhoneNumber,
+    /// Its trunk.
+    pub trunk: TrunkId,
+    /// What may stand in for the trunk, in this order.
+    #[serde(default)]
+    pub spare_trunks: Vec<TrunkId>,
+}
+
 impl CallPlan {
+    /// Every number that may show, the one that shows first.
+    pub fn callers(&self) -> impl Iterator<Item = &PhoneNumber> {
+        std::iter::once(&self.caller).chain(self.spare_callers.iter().map(|line| &line.number))
+    }
+
+    /// The same with their trunks.
+    pub fn lines(&self) -> Vec<CallerLine> {
+        let (number, trunk) = (self.caller.clone(), self.trunk.clone());
+        let shown = CallerLine { number, trunk, spare_trunks: self.spare_trunks.clone() };
+        std::iter::once(shown).chain(self.spare_callers.iter().cloned()).collect()
+    }
+
+    /// Lets the `place`th of `lines` show and keeps the others, in their order, as spare ones. Nothing happens when there
+    /// is none.
+    pub fn show(&mut self, mut lines: Vec<CallerLine>, place: usize) {
+        if place < lines.len() {
+            let shown = lines.remove(place);
+            (self.caller, self.trunk, self.spare_trunks) = (shown.number, shown.trunk, shown.spare_trunks);
+            self.spare_callers = lines;
+        }
+    }
+
     /// Until when it may wait for a place, when it begins to wait at `now`; none: for ever.
     pub fn waits_until(&self, now: Moment) -> Option<Moment> {
         let patience = (self.wait_ms > 0).then(|| self.due.max(now).after(Duration::from_millis(self.wait_ms)));

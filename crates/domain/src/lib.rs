@@ -23,7 +23,7 @@ pub mod webhook;
 
 pub use access::{ApiKey, Scope};
 pub use agent::{AgentPatch, AgentProfile};
-pub use call::{CallEvent, CallPlan, CallState, DialIntent, HangupCause, Origin, Recorded};
+pub use call::{CallEvent, CallPlan, CallState, CallerLine, DialIntent, HangupCause, Origin, Recorded};
 pub use ids::{AccountId, AgentId, CallId, CampaignId, KeyId, ThreadId, TrunkId, WebhookId};
 pub use moment::Moment;
 pub use number::PhoneNumber;

@@ -93,6 +93,7 @@ mod tests {
             caller: PhoneNumber::parse("+4930123456").expect("a number"),
             trunk: TrunkId::new("main").expect("an id"),
             spare_trunks: Vec::new(),
+            spare_callers: Vec::new(),
             variables: BTreeMap::new(),
             user_data: None,
             thread: None,

@@ -12,6 +12,7 @@ use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::agent::AgentProfile;
+use callwright_domain::call::CallerLine;
 use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
@@ -24,7 +25,7 @@ use callwright_domain::{
 use callwright_store::blobs::Blob;
 use callwright_store::{
     Admission, AdmitError, Admitted, Alias, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
-    Idempotency, Listed, Note, Number, NumberStatus, Reader, Stage, StoreError, StoredConsent, Trunk,
+    Idempotency, Listed, Note, Number, Patience, Reader, Stage, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +43,8 @@ pub struct StartCall {
     pub patch: AgentPatch,
     /// Who is rung.
     pub callee: PhoneNumber,
-    /// Who shows on the display; empty: any number of the account.
+    /// Who shows on the display: the first of these that the rules let through; empty: any number of the account, the
+    /// least busy first.
     pub callers: Vec<PhoneNumber>,
     /// Values for the prompt's templates.
     pub variables: BTreeMap<String, String>,
@@ -227,6 +229,16 @@ impl Calls {
         endpoint: Option<Webhook>,
         now: Moment,
     ) -> Result<Started, StartError> {
+        self.accept(request, endpoint, Patience::AnyPlace, now).await
+    }
+
+    pub(crate) async fn accept(
+        &self,
+        request: StartCall,
+        endpoint: Option<Webhook>,
+        patience: Patience,
+        now: Moment,
+    ) -> Result<Started, StartError> {
         if self.node.is_draining() {
             return Err(Refusal::Draining.into());
         }
@@ -234,7 +246,7 @@ impl Calls {
         let plan = self.plan(request, now).await?;
         let id = plan.id;
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
-        let admission = Admission { plan, idempotency: once, response: String::new(), endpoint };
+        let admission = Admission { plan, idempotency: once, response: String::new(), endpoint, patience };
         let admitted = self.node.store.admit(admission, now).await;
         self.node.tasks.reach(Failpoint::Accepted).await;
         match admitted {
@@ -378,7 +390,8 @@ impl Calls {
         // As it was given and as it is dialled at home: a number of the account may be kept in either form.
         let given = request.callers.iter();
         let wanted: Vec<PhoneNumber> = given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
-        let (caller, trunk, spare_trunks) = self.caller(&request.account, &wanted).await?;
+        let mut lines = self.callers(&request.account, &wanted).await?;
+        let CallerLine { number: caller, trunk, spare_trunks } = lines.remove(0);
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),
             account: request.account,
@@ -388,6 +401,7 @@ impl Calls {
             caller,
             trunk,
             spare_trunks,
+            spare_callers: lines,
             variables: request.variables,
             user_data: request.user_data,
             thread: request.thread,
@@ -465,55 +479,6 @@ impl Calls {
         }
         let known = sounds.places().collect::<Vec<_>>().join(", ");
         Err(StartError::UnknownVendor(format!("no ambient sound is called {name:?}; there are: {known}")))
-    }
-
-    /// Picks the number that shows: the least busy of those that were named, or of all of the account's.
-    async fn caller(
-        &self,
-        account: &AccountId,
-        wanted: &[PhoneNumber],
-    ) -> Result<(PhoneNumber, TrunkId, Vec<TrunkId>), StartError> {
-        let owned = self.node.reader.numbers(account).await?;
-        if wanted.is_empty() && owned.is_empty() {
-            return Err(Refusal::NoCallerNumber.into());
-        }
-        let mut candidates: Vec<&Number> =
-            owned.iter().filter(|number| wanted.is_empty() || wanted.contains(&number.number)).collect();
-        if candidates.is_empty() {
-            return Err(Refusal::CallerNotOwned.into());
-        }
-        if candidates.iter().any(|number| number.status == NumberStatus::Active) {
-            candidates.retain(|number| number.status == NumberStatus::Active);
-        }
-        let mut best = candidates[0];
-        if candidates.len() > 1 {
-            let mut least = u32::MAX;
-            for number in candidates {
-                let active = self.node.reader.active_calls(account, &number.number).await?;
-                if active < least {
-                    (best, least) = (number, active);
-                }
-            }
-        }
-        let (trunk, spare_trunks) = self.trunks_of(best).await?;
-        Ok((best.number.clone(), trunk, spare_trunks))
-    }
-
-    /// The trunk of a number and those that may stand in for it: the first that is switched on goes first.
-    async fn trunks_of(&self, number: &Number) -> Result<(TrunkId, Vec<TrunkId>), StoreError> {
-        let mut usable = Vec::new();
-        if !number.spare_trunks.is_empty() {
-            for id in std::iter::once(&number.trunk).chain(&number.spare_trunks) {
-                let trunk = self.node.reader.trunk(&number.account, id).await?;
-                usable.extend(trunk.filter(|trunk| trunk.enabled.is_on()).map(|trunk| trunk.id));
-            }
-        }
-        if usable.is_empty() {
-            // Admission judges whether its only trunk can be used.
-            return Ok((number.trunk.clone(), Vec::new()));
-        }
-        let first = usable.remove(0);
-        Ok((first, usable))
     }
 
     /// Carries out another node's order for a call that should be live here. Never sends it on.

@@ -86,7 +86,7 @@ impl Dialer {
         self.node.waiting.want_places(!waiting.lines.is_empty());
         for (account, call) in waiting.late {
             match self.node.store.give_up(account, call, now).await {
-                Ok(seat) => self.tell(seat),
+                Ok(seat) => self.node.seated(seat),
                 Err(error) => error!(%call, %error, "a call whose patience is over could not be ended"),
             }
         }
@@ -95,21 +95,13 @@ impl Dialer {
             for _ in 0..CLAIM_BATCH {
                 match self.node.store.seat(line.clone(), now).await {
                     Ok(Seat::Full | Seat::Nobody) => break,
-                    Ok(seat) => self.tell(seat),
+                    Ok(seat) => self.node.seated(seat),
                     Err(error) => {
                         error!(%error, "a place could not be given to who waits for it");
                         break;
                     }
                 }
             }
-        }
-    }
-
-    /// Tells the watchers when a waiting call ended.
-    fn tell(&self, seat: Seat) {
-        if let Seat::Ended { account, call, recorded } = seat {
-            info!(%call, "ended while it waited for a place");
-            self.node.journal.announce(account, call, *recorded);
         }
     }
 
@@ -217,7 +209,12 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
             info!(rule = refusal.id(), "not dialled: the rules forbid it");
             end(node, &account, call, HangupCause::of_refusal(refusal)).await;
         }
-        Ok(Permit::Later(_) | Permit::Waits(_)) => {
+        Ok(permit @ (Permit::Moved | Permit::Later(_) | Permit::Waits(_))) => {
+            // Another number's trunk may be another one: it is taken from the queue again, with a passage through that.
+            if permit == Permit::Moved {
+                drop(passage);
+                node.bell.notify_one();
+            }
             // Ended in the moment in which it was looked at.
             if let Ok(Order::HangUp(_)) = orders.try_recv() {
                 end(node, &account, call, HangupCause::Cancelled).await;

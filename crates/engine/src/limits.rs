@@ -86,6 +86,10 @@ pub const VOICE_AGAIN: Duration = Duration::from_millis(100);
 pub const VOICE_STALL: Duration = Duration::from_secs(3);
 /// Due calls that may wait on this node for a trunk's pace or channel. *Leave in the store*: the rest is claimed as these go.
 pub const WAITING_CALLS: usize = 10_000;
+/// Caller numbers that one call may choose from. *The rest are left out*: each is locked and may be counted for.
+pub const CALLERS_OF_A_CALL: usize = 100;
+/// How often a request that waits for its call's place looks for it where other nodes may give it.
+pub const PLACE_LOOK: Duration = Duration::from_millis(500);
 /// How often the store is asked for trunks that another process changed.
 pub const TRUNKS_EVERY: Duration = Duration::from_secs(30);
 /// How often the gauges of trunks are refreshed.

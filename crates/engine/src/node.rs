@@ -25,7 +25,7 @@ use crate::waiting::WaitingCalls;
 use callwright_domain::{AccountId, CallEvent, CallId, HangupCause};
 use callwright_net::{MediaPlane, SipHandle};
 use callwright_providers::catalogue::Catalogue;
-use callwright_store::{Reader, Recordings, Store, StoreError};
+use callwright_store::{Reader, Recordings, Seat, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
@@ -147,6 +147,19 @@ impl Node {
         self.journal.commit(account, call, self.clock.now(), ended).await?;
         self.place_freed();
         Ok(())
+    }
+
+    /// What became of a call that waited for a place is told to whoever watches.
+    pub(crate) fn seated(&self, seat: Seat) {
+        match seat {
+            Seat::Taken(call) => self.waiting.settled(call),
+            Seat::Ended { account, call, recorded } => {
+                info!(%call, "ended while it waited for a place");
+                self.journal.announce(account, call, *recorded);
+                self.waiting.settled(call);
+            }
+            Seat::Full | Seat::Moved | Seat::Nobody => {}
+        }
     }
 
     /// A call has ended: whoever waits for its place need not wait for the dialer's next look.

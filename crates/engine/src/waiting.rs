@@ -6,6 +6,7 @@ use callwright_domain::{AccountId, CallId, CallPlan, Moment, TrunkId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// The account and the trunks that a call may go through, best first.
 pub(crate) type Choice = (AccountId, Vec<TrunkId>);
@@ -18,6 +19,8 @@ pub(crate) struct WaitingCalls {
     lines: Mutex<Lines>,
     /// Whether calls in the store waited for a place at the last look, so that a place that gets free is worth ringing for.
     places_wanted: AtomicBool,
+    /// Requests that want to know when their call has its place.
+    watched: Mutex<BTreeMap<CallId, Vec<oneshot::Sender<()>>>>,
 }
 
 impl WaitingCalls {
@@ -35,6 +38,28 @@ impl WaitingCalls {
     /// Whether calls waited for a place at the last look.
     pub(crate) fn places_are_wanted(&self) -> bool {
         self.places_wanted.load(Ordering::Relaxed)
+    }
+
+    /// Tells when this node has settled what becomes of a call that waits for a place.
+    pub(crate) fn watch(&self, call: CallId) -> oneshot::Receiver<()> {
+        let (settled, watch) = oneshot::channel();
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who went away left nothing behind but this.
+        watched.retain(|_, watches| {
+            watches.retain(|watch| !watch.is_closed());
+            !watches.is_empty()
+        });
+        watched.entry(call).or_default().push(settled);
+        watch
+    }
+
+    /// A call has its place, or waits no more.
+    pub(crate) fn settled(&self, call: CallId) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        for watch in watched.remove(&call).unwrap_or_default() {
+            // Whoever asked may have gone away.
+            watch.send(()).ok();
+        }
     }
 
     /// How many wait.
@@ -77,6 +102,7 @@ impl WaitingCalls {
     /// Takes out a call that was ended while it waited.
     pub(crate) fn forget(&self, call: CallId) {
         self.take(|plan| plan.id == call);
+        self.settled(call);
     }
 
     /// Takes out everybody.

@@ -6,7 +6,9 @@
 
 use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, AgentId, AgentProfile, CallId, CallPlan, Moment, Origin, PhoneNumber, TrunkId};
-use callwright_store::{Admission, AdmitError, Idempotency, Number, Store, StoreSettings, Trunk, TrunkSettings};
+use callwright_store::{
+    Admission, AdmitError, Idempotency, Number, Patience, Store, StoreSettings, Trunk, TrunkSettings,
+};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -58,6 +60,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         caller: PhoneNumber::parse(&caller_text(id))?,
         trunk: TrunkId::new("main")?,
         spare_trunks: Vec::new(),
+        spare_callers: Vec::new(),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,
@@ -71,7 +74,13 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         redaction: callwright_domain::Redaction::default(),
     };
     let idempotency = Idempotency { key: id.to_string(), body_hash: [7; 32] };
-    Ok(Admission { plan, idempotency: Some(idempotency), response: "{\"status\":\"queued\"}".into(), endpoint: None })
+    Ok(Admission {
+        plan,
+        idempotency: Some(idempotency),
+        response: "{\"status\":\"queued\"}".into(),
+        endpoint: None,
+        patience: Patience::AnyPlace,
+    })
 }
 
 async fn timed(store: Store, id: u128, due: Instant) -> Result<Duration, AdmitError> {

@@ -21,6 +21,18 @@ pub struct Admission {
     pub response: String,
     /// An endpoint that is told of this call alone; made with the call.
     pub endpoint: Option<Webhook>,
+    /// Which places it may wait for, when its plan lets it wait.
+    pub patience: Patience,
+}
+
+/// Which places a call that is being accepted may wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Patience {
+    /// All of them.
+    #[default]
+    AnyPlace,
+    /// A place among its agent's or its account's calls. When every caller number is busy, it is refused.
+    NoCaller,
 }
 
 /// What is changed in a call that is not over.
@@ -77,6 +89,8 @@ pub enum Permit {
     Granted,
     /// It waits again, and is nobody's until then.
     Later(Moment),
+    /// Another of its numbers shows from now on: it has its place, is due and nobody's, and finds a trunk anew.
+    Moved,
     /// Every place is taken: it waits in line for one, and is nobody's meanwhile.
     Waits(Refusal),
     /// The rules have come to forbid it: it is to be ended.
@@ -90,6 +104,8 @@ pub struct WaitingLine {
     pub account: AccountId,
     /// Their caller number, as it is dialled.
     pub caller: String,
+    /// All their numbers when they have several, as the store writes them.
+    pub pool: Option<String>,
     /// Their agent.
     pub agent: String,
     /// What is in their way.
@@ -109,7 +125,7 @@ pub struct Waiting {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Seat {
     /// It has its place and is due.
-    Taken,
+    Taken(CallId),
     /// It waits on: no place is free.
     Full,
     /// It waits for another place, or not any more.

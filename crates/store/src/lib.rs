@@ -30,7 +30,7 @@ pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
 pub use calls::{
     Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
-    Interrupted, Page, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
+    Interrupted, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,

@@ -11,7 +11,7 @@ use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
 use crate::inline::Disk;
-use crate::sql::{Pool, Writer, admission, amending, configuration, journal, leases, once};
+use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, journal, leases, once};
 use crate::sqlite::{self, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::{
@@ -261,7 +261,7 @@ impl Store {
     /// [`AdmitError::Refused`] by [`callwright_domain::policy::judge`], [`AdmitError::IdempotencyMismatch`], or the
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
-        let lane = (request.plan.account.clone(), request.plan.caller.clone());
+        let lane = choosing::lane(&request.plan);
         let admitted = self
             .writer
             .write_for(lane, move |conn| Box::pin(async move { admission::admit(conn, &request, now).await }))
@@ -293,7 +293,7 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn permit(&self, plan: CallPlan, now: Moment) -> Result<Permit, StoreError> {
-        let lane = (plan.account.clone(), plan.caller.clone());
+        let lane = choosing::lane(&plan);
         self.writer
             .write_for(lane, move |conn| Box::pin(async move { admission::permit(conn, &plan, now).await }))
             .await

@@ -73,6 +73,8 @@ pub struct NodeBuilder {
     pub media_timeout: Duration,
     /// Who is told what happens.
     pub notifier: Arc<dyn Notifier>,
+    /// The wall clock that it reads.
+    pub clock: Clock,
     /// SIP's round-trip estimate; how long nobody's silence is waited out follows from it.
     pub t1: Duration,
 }
@@ -99,6 +101,7 @@ impl NodeBuilder {
             drain: Duration::from_secs(10),
             media_timeout: Duration::from_secs(30),
             notifier: Arc::new(Deaf),
+            clock: Clock::new(now),
             t1: Duration::from_millis(500),
         }
     }
@@ -159,7 +162,7 @@ impl NodeBuilder {
             media: media.clone(),
             peers: Arc::new(NoPeers),
             notifier: Arc::clone(&self.notifier),
-            clock: Clock::new(now),
+            clock: self.clock,
             policy: Policy { max_calls: self.max_calls, drain: self.drain, media_timeout: self.media_timeout },
             seed: rand_seed(),
             failpoints: Failpoints::default(),

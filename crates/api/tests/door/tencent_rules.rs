@@ -5,6 +5,7 @@ use crate::support::{NOW, OTHER_NUMBER, Server, server, server_over};
 use crate::tencent::{call, numbered, request};
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, Refusal};
+use callwright_engine::Clock;
 use callwright_store::{Account, Ending};
 use callwright_testkit::{AGENT, CALLER, NodeBuilder};
 use serde_json::{Value, json};
@@ -120,7 +121,8 @@ fn about_callers() -> Vec<Raised> {
 /// says.
 async fn accepting() -> Server {
     let nowhere = ([127, 0, 0, 1], 9).into();
-    let builder = NodeBuilder { max_calls: 0, ..NodeBuilder::to_address(nowhere) };
+    let clock = Clock::new(|| NOW);
+    let builder = NodeBuilder { max_calls: 0, clock, ..NodeBuilder::to_address(nowhere) };
     let server = server_over(builder, Limits::default(), Rates::default()).await;
     numbered(&server).await;
     server
@@ -192,8 +194,38 @@ async fn a_place_is_waited_for_as_long_as_the_request_says() {
     // One that waits gets the place of a call that ends meanwhile.
     let waiting = call(json!({"AcquireTimeoutSecond": 5, "MaxRingTimeoutSecond": 9}));
     let hang_up = request("HangUpCall", json!({ "SessionId": first }));
-    let (started, _) = tokio::join!(waiting.ok(&server), hang_up.ok(&server));
+    let once_it_waits = async {
+        while server.node.calls().reader().waiting(NOW).await.expect("readable").lines.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        hang_up.ok(&server).await
+    };
+    let (started, _) = tokio::join!(waiting.ok(&server), once_it_waits);
     assert!(started["SessionId"].is_string(), "{started}");
+}
+
+#[tokio::test]
+async fn callers_are_tried_in_their_order() {
+    let server = accepting().await;
+    let second = "+15550101";
+    for (number, most) in [(CALLER, 1), (second, 2)] {
+        let body = json!({"trunk": "loop", "max_calls": most});
+        assert!(server.native("PUT", &format!("/v1/numbers/{number}"), &body).await.status < 300);
+    }
+    let mut shown = Vec::new();
+    for ringing in 20..24 {
+        let more = json!({"Callers": [OTHER_NUMBER, CALLER, second], "MaxRingTimeoutSecond": ringing});
+        let answer = call(more).send(&server).await.json()["Response"].clone();
+        match answer["SessionId"].as_str() {
+            Some(session) => {
+                let asked = request("DescribeTelSession", json!({ "SessionId": session }));
+                shown.push(asked.ok(&server).await["Session"]["Caller"].as_str().expect("a number").to_owned());
+            }
+            None => shown.push(answer["Error"]["Code"].as_str().expect("a code").to_owned()),
+        }
+    }
+    let last = "FailedOperation.CallerOverFrequency";
+    assert_eq!(shown, ["0015550100", "0015550101", "0015550101", last], "every one of them is over by then");
 }
 
 #[tokio::test]

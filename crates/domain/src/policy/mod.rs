@@ -172,6 +172,22 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Whether another caller number might have been let through where this one was not.
+    pub const fn is_of_caller(self) -> bool {
+        matches!(
+            self,
+            Self::CallerNotOwned
+                | Self::CallerDisabled
+                | Self::CallerBusy
+                | Self::NoTrunk
+                | Self::CallerTooOften
+                // Without a home of its own an account is at home where its number is.
+                | Self::DestinationNotAllowed
+        )
+    }
+}
+
 /// What is known at the moment of admission. Gathered by the store in the admitting transaction.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Facts {

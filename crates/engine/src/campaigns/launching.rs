@@ -7,7 +7,7 @@ use crate::node::Node;
 use callwright_domain::agent::CallLimitsPatch;
 use callwright_domain::campaign::{Campaign, CampaignCall, Row, RowState};
 use callwright_domain::{AgentPatch, Moment, PhoneNumber, Refusal};
-use callwright_store::{Admission, AdmitError, CampaignKey, Launch, NumberStatus, StoreError, Verdict};
+use callwright_store::{Admission, AdmitError, CampaignKey, Launch, NumberStatus, Patience, StoreError, Verdict};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use tracing::{debug, warn};
@@ -167,7 +167,13 @@ impl<'a> Launcher<'a> {
             attempt: row.attempts.saturating_add(1),
             pace: self.campaign.settings.pace,
         });
-        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None };
+        let admission = Admission {
+            plan,
+            idempotency: None,
+            response: String::new(),
+            endpoint: None,
+            patience: Patience::AnyPlace,
+        };
         let launch = Launch { key: self.key.clone(), row: row.row, attempts: row.attempts, admission };
         match self.node.store.launch(launch, now).await {
             Ok(()) => Outcome::Begun,

@@ -11,7 +11,9 @@ use callwright_domain::{
     PhoneNumber, Pii, Topic, TrunkId, Webhook, WebhookId,
 };
 use callwright_store::outbox::{Replay, Standing};
-use callwright_store::{Admission, Ending, Number, Opened, Reader, Store, StoreSettings, Trunk, TrunkSettings};
+use callwright_store::{
+    Admission, Ending, Number, Opened, Patience, Reader, Store, StoreSettings, Trunk, TrunkSettings,
+};
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -135,7 +137,8 @@ impl Rig {
     async fn admit(&self, id: u128, endpoint: Option<Webhook>) -> CallId {
         let plan = plan(id, self.now());
         let call = plan.id;
-        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint };
+        let admission =
+            Admission { plan, idempotency: None, response: String::new(), endpoint, patience: Patience::AnyPlace };
         self.store.admit(admission, self.now()).await.expect("admitted");
         call
     }
@@ -200,6 +203,7 @@ fn plan(id: u128, now: Moment) -> CallPlan {
         caller: PhoneNumber::parse("+4930123456").unwrap(),
         trunk: TrunkId::new("t").unwrap(),
         spare_trunks: Vec::new(),
+        spare_callers: Vec::new(),
         wait_ms: 0,
         retry: None,
         campaign: None,
@@ -480,7 +484,13 @@ impl World {
         for call in 0..calls {
             let plan = plan(life * 1000 + call, now());
             let id = plan.id;
-            let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None };
+            let admission = Admission {
+                plan,
+                idempotency: None,
+                response: String::new(),
+                endpoint: None,
+                patience: Patience::AnyPlace,
+            };
             store.admit(admission, now()).await.unwrap();
             self.owed.lock().unwrap().push(format!("msg_{id}_1"));
             store.finish(id, now(), Ending::from(HangupCause::Busy)).await.unwrap();

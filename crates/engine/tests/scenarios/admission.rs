@@ -2,6 +2,7 @@
 
 use crate::{answered, ms, said};
 use callwright_domain::agent::{Greeting, Recording};
+use callwright_domain::policy::RulesPatch;
 use callwright_domain::{AgentId, CallEvent, HangupCause, PhoneNumber, Refusal};
 use callwright_engine::{Accepting, HangUp, Repeat, StartCall, StartError, Started};
 use callwright_sip::EndedBy;
@@ -201,4 +202,38 @@ async fn a_call_that_is_not_due_waits() {
     callee.line().await;
     assert!(node.now().millis() >= due.millis());
     node.wait_for(call, "the greeting", said("Hello there.")).await;
+}
+
+/// Requests that wait for their agent's only place are answered in the order in which they came, as it gets free; one whose
+/// patience ends is refused, and its call is not dialled.
+#[tokio::test]
+async fn a_request_waits_in_line_and_is_told() {
+    let callee = Callee::start(Plan::then(Then::Never)).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let rules = RulesPatch { agent_calls: Some(1), ..Default::default() };
+    let calls = node.calls();
+    calls.configure().put_rules(&node.account(), None, &rules, node.now()).await.expect("stored");
+    let in_line = |wait: std::time::Duration| {
+        let (calls, mut request, now) = (node.calls(), node.request(), node.now());
+        request.wait = wait;
+        async move { calls.start_in_line(request, now).await }
+    };
+    let first = in_line(ms(0)).await.expect("there is a place").id;
+    let busy = in_line(ms(0)).await;
+    assert!(matches!(busy, Err(StartError::Refused(Refusal::AgentBusy))), "{busy:?}");
+    let late = in_line(ms(50)).await;
+    assert!(matches!(late, Err(StartError::Refused(Refusal::AgentBusy))), "{late:?}");
+    let second = tokio::spawn(in_line(ms(60_000)));
+    let waiting = async {
+        while calls.reader().waiting(node.now()).await.expect("readable").lines.is_empty() {
+            yield_now().await;
+        }
+    };
+    waiting.await;
+    assert!(!second.is_finished());
+    calls.hang_up(&node.account(), first, HangUp::Now).await.expect("ordered");
+    let second = second.await.expect("it ran").expect("its turn came");
+    assert_eq!(second.waits, None);
+    let view = calls.reader().call(&node.account(), second.id).await.expect("readable").expect("there");
+    assert_eq!(view.waits, None);
 }

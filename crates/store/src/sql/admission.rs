@@ -1,25 +1,23 @@
 //! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
 //! [`policy::judge`] does.
 
+use super::choosing::{self, Places};
 use super::journal::Told;
 use super::outbox::{self, somebody_hears};
 use super::rows::{json, parsed};
-use super::{Conn, dialect, query, rules, threads, waiting, webhooks};
+use super::{Conn, query, rules, threads, waiting, webhooks};
 use crate::calls::{Answer, Permit};
-use crate::{Admission, AdmitError, Admitted, Idempotency, Stage, StoreError};
+use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::policy::{self, Case, Facts, Placement, Rules};
+use callwright_domain::policy::{self, Case, Placement, Rules};
 use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
-
-/// What the facts count over: nobody else may count for the same number until this call is among the counted.
-const LOCK_NUMBER: &str = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
 
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
     "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held, waits, waits_until, first_call, retries, wants_findings)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16) RETURNING ",
+        held, waits, waits_until, first_call, retries, wants_findings, pool)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -43,15 +41,12 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     }
     let mut plan = request.plan.clone();
     let rules = ready(conn, &plan).await?;
-    let case = case_of(&rules, &plan, plan.due.max(now));
-    let mut facts = rules::facts(conn, &plan, &case).await?;
-    if plan.due > now {
-        // What is due later takes its place among the others' when it is dialled.
-        facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
-    }
-    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, &plan));
-    let evidence = case.evidence(policy::Stage::Accept, now, &facts, &outcome);
-    let waits = outcome.as_ref().err().copied().filter(|refusal| refusal.is_busy() && plan.wait_ms > 0);
+    // What is due later takes its place among the others' when it is dialled.
+    let places = if plan.due > now { Places::NotYet } else { Places::Counted };
+    let at = plan.due.max(now);
+    let (facts, outcome) = choosing::choose(conn, &mut plan, &rules, (at, places)).await?;
+    let evidence = case_of(&rules, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
+    let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
     let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
     rules::keep_verdict(conn, &plan, &evidence).await?;
     match outcome {
@@ -76,13 +71,17 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
 }
 
+fn may_wait(request: &Admission, refusal: Refusal) -> bool {
+    let wanted = request.patience == Patience::AnyPlace || refusal != Refusal::CallerBusy;
+    refusal.is_busy() && wanted && request.plan.wait_ms > 0
+}
+
 /// [`crate::Store::permit`].
 pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Permit, StoreError> {
     let rules = ready(conn, plan).await?;
-    let case = case_of(&rules, plan, now);
-    let facts = rules::facts(conn, plan, &case).await?;
-    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
-    let evidence = case.evidence(policy::Stage::Dial, now, &facts, &outcome);
+    let mut chosen = plan.clone();
+    let (facts, outcome) = choosing::choose(conn, &mut chosen, &rules, (now, Places::Counted)).await?;
+    let evidence = case_of(&rules, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
     if let Err(refusal) = outcome
         && refusal.is_busy()
     {
@@ -94,6 +93,19 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     match outcome {
         Err(refusal) => Ok(Permit::Refused(refusal)),
         Ok(placement) if placement.at > now => postpone(conn, plan, placement.at).await,
+        Ok(_) if chosen.caller != plan.caller => {
+            choosing::keep(conn, &chosen).await?;
+            query(
+                "UPDATE calls SET held = 1, due = $3, owner = NULL, epoch = NULL
+                 WHERE account = $1 AND id = $2 AND state = 'queued'",
+            )
+            .bind(plan.account.as_str())
+            .bind(plan.id.to_string())
+            .bind(now.millis())
+            .execute(conn)
+            .await?;
+            Ok(Permit::Moved)
+        }
         Ok(_) => {
             query("UPDATE calls SET held = 1, due = $3 WHERE account = $1 AND id = $2")
                 .bind(plan.account.as_str())
@@ -119,9 +131,9 @@ async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Per
     Ok(Permit::Later(until))
 }
 
-/// The rules that count for a call, with its caller number locked: nobody else counts until this verdict is written.
+/// The rules that count for a call, with its caller numbers locked: nobody else counts until this verdict is written.
 pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, StoreError> {
-    dialect::lock_row(conn, LOCK_NUMBER, &[plan.account.as_str(), plan.caller.dial()]).await?;
+    choosing::lock(conn, plan).await?;
     rules::rules_of(conn, &plan.account, &plan.agent_id).await
 }
 
@@ -234,6 +246,7 @@ pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Re
         .bind(plan.retry.as_ref().and_then(|retries| retries.first).map(|first| first.to_string()))
         .bind(i64::from(plan.retry.is_some()))
         .bind(i64::from(plan.agent.extract.is_wanted()))
+        .bind(choosing::pool_of(plan))
         .fetch_one(&mut *conn)
         .await?;
     threads::join(conn, plan).await?;

@@ -1,6 +1,6 @@
 //! The few places where the two databases need different words. Everything else in `sql/` is common to both.
 
-use super::{Backend, Conn, query};
+use super::{Backend, Conn, Query, query};
 use crate::StoreError;
 use callwright_domain::Moment;
 
@@ -55,14 +55,15 @@ pub(crate) const fn skip_locked(backend: Backend) -> &'static str {
 /// Locks one row until the transaction's end: whoever else locks the same row waits. `statement` selects it and ends
 /// with its condition, and `values` are what it binds. SQLite has one writer and needs nothing.
 pub(crate) async fn lock_row(conn: &mut Conn, statement: &'static str, values: &[&str]) -> Result<(), StoreError> {
+    lock_rows(conn, values.iter().fold(query(statement), |select, value| select.bind(*value))).await
+}
+
+/// Locks the rows of a `SELECT`, in its order: who locks several must do it in an order that is the same for everybody.
+pub(crate) async fn lock_rows(conn: &mut Conn, mut select: Query) -> Result<(), StoreError> {
     if conn.backend() == Backend::Sqlite {
         return Ok(());
     }
-    let mut select = query(statement);
     select.push(for_update(conn.backend()));
-    for value in values {
-        select = select.bind(*value);
-    }
     select.execute(conn).await?;
     Ok(())
 }

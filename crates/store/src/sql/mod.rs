@@ -24,6 +24,7 @@ pub(crate) mod amending;
 pub(crate) mod campaign_rows;
 pub(crate) mod campaigns;
 pub(crate) mod chats;
+pub(crate) mod choosing;
 pub(crate) mod configuration;
 pub(crate) mod dialect;
 pub(crate) mod erasure;

@@ -19,12 +19,16 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Numbers in one statement of an import.
 const AT_ONCE: usize = 1000;
 
-/// `$4` is the call itself, which is not counted; who waits before it is. An account without a limit is not counted, or
+/// `$4` is the call itself, which is not counted; who waits before it is, also when the number is only one of several that
+/// it waits for. An account without a limit is not counted, or
 /// accepting would grow slower with every call that waits.
 const STANDING: &str = concat!(
     "SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
         (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.caller = n.number AND c.ended IS NULL
             AND c.id <> $4 AND ",
+    holds_or_is_before!("caller_busy"),
+    ") + (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.waits = 'caller_busy' AND c.pool IS NOT NULL
+            AND c.caller <> n.number AND c.pool LIKE '%,' || n.number || ',%' AND c.held = 0 AND c.id <> $4 AND ",
     holds_or_is_before!("caller_busy"),
     ") AS caller_active,
         CASE WHEN a.id IS NULL THEN 0

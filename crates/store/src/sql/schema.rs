@@ -20,6 +20,7 @@ const STEPS: &[(i64, &str)] = &[
     (70, include_str!("migrations/0070_privacy.sql")),
     (80, include_str!("migrations/0080_extracts.sql")),
     (81, include_str!("migrations/0081_notes.sql")),
+    (110, include_str!("migrations/0110_pools.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

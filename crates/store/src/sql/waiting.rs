@@ -3,7 +3,8 @@
 //!
 //! Who waits holds no place and counts for nobody but those who came later and want the same place.
 
-use super::admission::{before_deadline, case_of, ready};
+use super::admission::{case_of, ready};
+use super::choosing::{self, Places};
 use super::journal::{self, Told};
 use super::rows::{key_of, of_json, parsed};
 use super::{Conn, Pool, query, rules};
@@ -53,7 +54,8 @@ pub(super) async fn begin(conn: &mut Conn, plan: &CallPlan, rule: Refusal, now: 
 /// [`crate::Reader::waiting`].
 pub(crate) async fn waiting(pool: &Pool, now: Moment) -> Result<Waiting, StoreError> {
     let lines = query(
-        "SELECT account, caller, agent, waits FROM calls WHERE waits IS NOT NULL GROUP BY account, caller, agent, waits",
+        "SELECT account, caller, agent, waits, pool FROM calls WHERE waits IS NOT NULL
+         GROUP BY account, caller, agent, waits, pool ORDER BY MIN(due), MIN(id)",
     );
     let lines = lines.fetch_all(pool).await?;
     if lines.is_empty() {
@@ -67,6 +69,7 @@ pub(crate) async fn waiting(pool: &Pool, now: Moment) -> Result<Waiting, StoreEr
         Ok(WaitingLine {
             account: parsed("account id", row.read::<&str>("account")?)?,
             caller: row.read("caller")?,
+            pool: row.read("pool")?,
             agent: row.read("agent")?,
             rule: rule_of(row.read("waits")?)?,
         })
@@ -86,9 +89,10 @@ pub(crate) async fn seat(
 ) -> Result<Told<Seat>, StoreError> {
     let first = query(
         "SELECT plan FROM calls WHERE account = $1 AND caller = $2 AND agent = $3 AND waits = $4
-         ORDER BY due, id LIMIT 1",
+            AND COALESCE(pool, '') = $5 ORDER BY due, id LIMIT 1",
     );
     let first = first.bind(line.account.as_str()).bind(&line.caller).bind(&line.agent).bind(line.rule.id());
+    let first = first.bind(line.pool.as_deref().unwrap_or_default());
     match first.fetch_optional(&mut *conn).await? {
         Some(row) => settle(conn, me, &of_json("call plan", row.read("plan")?)?, now).await,
         None => Ok(untold(Seat::Nobody)),
@@ -124,9 +128,8 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         let expired = plan.deadline.is_some_and(|deadline| deadline <= now);
         return end(conn, me, plan, if expired { HangupCause::Expired } else { HangupCause::NoPlace }, now).await;
     }
-    let case = case_of(&rules, plan, now);
-    let facts = rules::facts(conn, plan, &case).await?;
-    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
+    let mut chosen = plan.clone();
+    let (facts, outcome) = choosing::choose(conn, &mut chosen, &rules, (now, Places::Counted)).await?;
     if let Err(refusal) = outcome
         && refusal.is_busy()
     {
@@ -136,7 +139,8 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         change(conn, plan, (Some(refusal), 0), None).await?;
         return Ok(untold(Seat::Moved));
     }
-    rules::keep_verdict(conn, plan, &case.evidence(Stage::Dial, now, &facts, &outcome)).await?;
+    let evidence = case_of(&rules, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
+    rules::keep_verdict(conn, plan, &evidence).await?;
     match outcome {
         Err(refusal) => end(conn, me, plan, HangupCause::of_refusal(refusal), now).await,
         // Put off to the next opening: it takes its place then.
@@ -145,8 +149,11 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
             Ok(untold(Seat::Moved))
         }
         Ok(_) => {
+            if chosen.caller != plan.caller {
+                choosing::keep(conn, &chosen).await?;
+            }
             change(conn, plan, (None, 1), None).await?;
-            Ok(untold(Seat::Taken))
+            Ok(untold(Seat::Taken(plan.id)))
         }
     }
 }

@@ -27,6 +27,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         caller: PhoneNumber::parse("+4930123456").unwrap(),
         trunk: TrunkId::new("main").unwrap(),
         spare_trunks: Vec::new(),
+        spare_callers: Vec::new(),
         variables: BTreeMap::from([("ballast".to_owned(), "x".repeat(ballast))]),
         user_data: None,
         thread: None,
@@ -39,7 +40,7 @@ fn admission(id: u128, ballast: usize) -> Admission {
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };
-    Admission { plan, idempotency: None, response: String::new(), endpoint: None }
+    Admission { plan, idempotency: None, response: String::new(), endpoint: None, patience: crate::Patience::AnyPlace }
 }
 
 async fn open(directory: &Path) -> Result<Opened, StoreError> {

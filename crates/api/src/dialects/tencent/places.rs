@@ -28,7 +28,7 @@ fn common() -> Vec<(&'static str, Place)> {
     vec![
         ("SdkAppId", Effect("what_is_refused_before_any_rule")),
         ("Callee", Effect(REACHES)),
-        ("Callers", Effect(REACHES)),
+        ("Callers", Effect("callers_are_tried_in_their_order")),
         ("Variables", Effect(REACHES)),
         ("PromptVariables", Effect(REACHES)),
         ("MaxRingTimeoutSecond", Effect(REACHES)),

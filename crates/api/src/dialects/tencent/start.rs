@@ -7,12 +7,12 @@ use super::{Asked, agent, ids};
 use crate::dialects::{judge_services, settle_voice};
 use callwright_domain::agent::AgentPatch;
 use callwright_domain::{AgentId, Origin, PhoneNumber, Refusal};
-use callwright_engine::{AgentRef, StartCall, StartError};
+use callwright_engine::{AgentRef, StartCall};
 use callwright_store::Idempotency;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Parameters that both operations have.
 pub(super) const COMMON: &[&str] =
@@ -27,8 +27,6 @@ const MAX_VARIABLE: (usize, usize) = (128, 10_000);
 pub(super) const MAX_RINGING_S: u32 = 600;
 /// How long a request waits for a free place unless it says otherwise, in seconds, and at most.
 const ACQUIRE_S: (u32, u32) = (5, 5);
-/// How often a place is looked for meanwhile.
-const ACQUIRE_EVERY: Duration = Duration::from_millis(200);
 /// Longest wait before the greeting, in seconds.
 const MAX_WELCOME_DELAY_S: f64 = 60.0;
 
@@ -168,10 +166,9 @@ fn pairs(fields: &Fields<'_>, name: &str) -> Result<BTreeMap<String, String>, Ve
     Ok(pairs)
 }
 
-/// Makes the call; while every place is taken, asks again until the request's patience ends. The same signature twice is
-/// the same request: this scheme has nothing else that is used once.
+/// Makes the call and answers when it has its place, or when the request's patience ends. The same signature twice is the
+/// same request: this scheme has nothing else that is used once.
 async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: AgentPatch) -> Result<Value, VendorError> {
-    let until = Instant::now() + common.acquire;
     let wanted = StartCall {
         account: asked.key.account.clone(),
         agent,
@@ -183,7 +180,7 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
         thread: None,
         due: None,
         deadline: None,
-        wait: Duration::ZERO,
+        wait: common.acquire,
         retry: None,
         once: Some(Idempotency {
             key: format!("tencent {} {}", asked.key.id, asked.signature).chars().take(255).collect(),
@@ -191,18 +188,8 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
         }),
         origin: Origin { dialect: String::from("tencent"), memo: String::new() },
     };
-    loop {
-        let outcome = asked.context.calls.start(wanted.clone(), asked.request.received).await;
-        match outcome {
-            Err(StartError::Refused(Refusal::AccountBusy | Refusal::NodeBusy | Refusal::AgentBusy))
-                if Instant::now() < until =>
-            {
-                tokio::time::sleep(ACQUIRE_EVERY).await;
-            }
-            Err(error) => return Err(error.into()),
-            Ok(started) => return Ok(json!({"SessionId": started.id})),
-        }
-    }
+    let started = asked.context.calls.start_in_line(wanted, asked.request.received).await?;
+    Ok(json!({"SessionId": started.id}))
 }
 
 fn hash(asked: &Asked<'_>) -> [u8; 32] {

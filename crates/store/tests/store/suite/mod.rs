@@ -77,6 +77,9 @@ macro_rules! conformance {
             waiting::patience_ends_with_a_name,
             waiting::who_waits_for_an_agent_is_in_nobody_elses_way,
             waiting::the_rules_are_asked_before_a_place_is_given,
+            waiting::a_pool_waits_for_any_of_its_numbers,
+            waiting::a_pool_is_filled_exactly_under_contention,
+            waiting::the_next_number_is_tried,
         }
     };
     ($open:path => $($area:ident :: $check:ident),* $(,)?) => {
@@ -95,7 +98,7 @@ use callwright_domain::agent::Switch;
 use callwright_domain::{
     AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, DialIntent, Moment, Origin, PhoneNumber, TrunkId,
 };
-use callwright_store::{Admission, Number, Store, Trunk, TrunkSettings};
+use callwright_store::{Admission, Number, Patience, Store, Trunk, TrunkSettings};
 use std::collections::BTreeMap;
 
 pub(crate) const NOW: Moment = Moment(1_700_000_000_000);
@@ -127,6 +130,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         caller: number(CALLER),
         trunk: TrunkId::new("main").unwrap(),
         spare_trunks: Vec::new(),
+        spare_callers: Vec::new(),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,
@@ -142,7 +146,13 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
 }
 
 pub(crate) fn admission(owner: &AccountId, id: u128) -> Admission {
-    Admission { plan: plan(owner, id), idempotency: None, response: format!("{{\"id\":{id}}}"), endpoint: None }
+    Admission {
+        plan: plan(owner, id),
+        idempotency: None,
+        response: format!("{{\"id\":{id}}}"),
+        endpoint: None,
+        patience: Patience::AnyPlace,
+    }
 }
 
 pub(crate) fn dialing(attempt: u32) -> CallEvent {

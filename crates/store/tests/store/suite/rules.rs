@@ -162,6 +162,7 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
                 waiting += 1;
             }
             Permit::Later(until) => panic!("put off until {until:?}"),
+            Permit::Moved => panic!("it has one number"),
             Permit::Refused(refusal) => panic!("{refusal}"),
         }
     }
@@ -170,7 +171,7 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
     // A place that gets free goes to the first in line, and to nobody else.
     store.finish(call(1), tomorrow, Ending::from(HangupCause::Busy)).await.unwrap();
     let line = reader.waiting(tomorrow).await.unwrap().lines.remove(0);
-    assert_eq!(store.seat(line.clone(), tomorrow).await.unwrap(), Seat::Taken);
+    assert_eq!(store.seat(line.clone(), tomorrow).await.unwrap(), Seat::Taken(call(16)));
     assert_eq!(store.seat(line, tomorrow).await.unwrap(), Seat::Full);
     let claimed = store.claim_due(tomorrow, 100).await.unwrap();
     assert_eq!(claimed.iter().map(|plan| plan.id.bits()).collect::<Vec<_>>(), [16]);

@@ -1,10 +1,12 @@
 //! Waiting for a place: in the order of arrival, exactly as many as there are places, and not for longer than asked.
 
 use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number};
+use callwright_domain::call::CallerLine;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{AccountId, AgentId, CallEvent, CallState, HangupCause, Moment, Refusal, TrunkId};
 use callwright_store::{
-    Admission, AdmitError, Admitted, Ending, Number, Opened, Reader, Seat, Store, WaitingLine, Waits,
+    Admission, AdmitError, Admitted, Ending, Number, NumberStatus, Opened, Patience, Permit, Reader, Seat, Store,
+    WaitingLine, Waits,
 };
 use futures_util::future::join_all;
 
@@ -82,7 +84,7 @@ pub(crate) async fn a_free_place_is_whose_turn_it_is(opened: Opened) {
         seat_all(&store, &reader, later(at)).await;
         assert_eq!(claimed(&store, later(at)).await, [next]);
         let plan = reader.call(&acme, call(next)).await.unwrap().unwrap().plan;
-        assert_eq!(store.permit(plan, later(at)).await.unwrap(), callwright_store::Permit::Granted);
+        assert_eq!(store.permit(plan, later(at)).await.unwrap(), Permit::Granted);
     }
     hang_up(&store, 10, later(50)).await;
     assert_eq!(reader.waiting(later(50)).await.unwrap(), callwright_store::Waiting::default());
@@ -173,8 +175,13 @@ pub(crate) async fn who_waits_for_an_agent_is_in_nobody_elses_way(opened: Opened
     assert_eq!(waits.rule, Refusal::CallerBusy);
     hang_up(&store, 11, NOW).await;
     seat_all(&store, &reader, NOW).await;
-    let line =
-        |rule| WaitingLine { account: acme.clone(), caller: number(CALLER).dial().into(), agent: "desk".into(), rule };
+    let line = |rule| WaitingLine {
+        account: acme.clone(),
+        caller: number(CALLER).dial().into(),
+        pool: None,
+        agent: "desk".into(),
+        rule,
+    };
     assert_eq!(reader.waiting(NOW).await.unwrap().lines, [line(Refusal::AgentBusy)]);
     assert!(claimed(&store, NOW).await.contains(&2));
 }
@@ -190,4 +197,119 @@ pub(crate) async fn the_rules_are_asked_before_a_place_is_given(opened: Opened) 
     hang_up(&store, 1, later(1)).await;
     assert_eq!(seat_all(&store, &reader, later(1)).await, [HangupCause::CalleeBlocked]);
     assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+}
+
+const SECOND: &str = "+4930123457";
+
+/// A call that may show any of these numbers, of which each may have one call.
+fn pooled(owner: &AccountId, id: u128, at: Moment, numbers: &[&str]) -> Admission {
+    let mut request = patient(owner, id, at);
+    let main = TrunkId::new("main").unwrap();
+    let line = |text: &&str| CallerLine { number: number(text), trunk: main.clone(), spare_trunks: Vec::new() };
+    request.plan.show(numbers.iter().map(line).collect(), 0);
+    request
+}
+
+async fn equip_two(store: &Store, owner: &AccountId, max_calls: u32) {
+    equip(store, owner).await;
+    let main = TrunkId::new("main").unwrap();
+    for text in [CALLER, SECOND] {
+        let own = Number { max_calls, ..Number::new(owner.clone(), number(text), main.clone()) };
+        store.put_number(own).await.unwrap();
+    }
+}
+
+async fn shown(reader: &Reader, owner: &AccountId, id: u128) -> String {
+    reader.call(owner, call(id)).await.unwrap().unwrap().plan.caller.dial().to_owned()
+}
+
+/// Whoever came first gets the place that gets free, at whichever of its numbers; nobody in front of it who wants another
+/// number is in its way.
+pub(crate) async fn a_pool_waits_for_any_of_its_numbers(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_two(&store, &acme, 1).await;
+    let both = [CALLER, SECOND];
+    let wait = Admitted::Waiting(Refusal::CallerBusy);
+    for (id, at, numbers, outcome) in [
+        (90, 0, &both[..], Admitted::New),
+        (91, 1, &both[..], Admitted::New),
+        (50, 2, &both[..1], wait.clone()),
+        (40, 3, &both[..], wait.clone()),
+        (30, 4, &both[1..], wait.clone()),
+        (20, 5, &both[..], wait),
+    ] {
+        let request = pooled(&acme, id, later(at), numbers);
+        assert_eq!(store.admit(request, later(at)).await.unwrap(), outcome, "{id}");
+    }
+    assert_eq!((shown(&reader, &acme, 90).await.as_str(), shown(&reader, &acme, 91).await.as_str()), (CALLER, SECOND));
+    for (gone, next, number) in [(91, 40, SECOND), (40, 30, SECOND), (90, 50, CALLER), (30, 20, SECOND)] {
+        hang_up(&store, gone, later(10)).await;
+        // In whatever order the lines are looked at.
+        for _ in 0..3 {
+            seat_all(&store, &reader, later(10)).await;
+        }
+        assert_eq!(shown(&reader, &acme, next).await, number, "{next} after {gone}");
+        let waits = reader.call(&acme, call(next)).await.unwrap().unwrap().waits;
+        assert_eq!(waits, None, "{next} after {gone}");
+    }
+    assert_eq!(reader.waiting(later(10)).await.unwrap().lines, []);
+}
+
+/// Many at once over two numbers: as many as there are places, none of them beyond its number's.
+pub(crate) async fn a_pool_is_filled_exactly_under_contention(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_two(&store, &acme, 5).await;
+    for round in 0..20_u128 {
+        let tasks = (0..32_u128).map(|n| {
+            let numbers = if n % 2 == 0 { [CALLER, SECOND] } else { [SECOND, CALLER] };
+            let mut request = pooled(&acme, round * 32 + n + 1, NOW, &numbers);
+            request.plan.wait_ms = 0;
+            let store = store.clone();
+            tokio::spawn(async move { (request.plan.id, store.admit(request, NOW).await) })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, Ok(_)) => accepted.push(id),
+                (_, Err(AdmitError::Refused(Refusal::CallerBusy))) => {}
+                (_, Err(other)) => panic!("{other}"),
+            }
+        }
+        assert_eq!(accepted.len(), 10, "round {round}");
+        for text in [CALLER, SECOND] {
+            assert_eq!(reader.active_calls(&acme, &number(text)).await.unwrap(), 5, "round {round}");
+        }
+        for id in accepted {
+            store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
+    }
+}
+
+/// A number that is switched off, foreign or over its frequency is passed over, and one that is due later chooses when it
+/// is dialled.
+pub(crate) async fn the_next_number_is_tried(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_two(&store, &acme, 1).await;
+    let foreign = "+4930999999";
+    store.admit(pooled(&acme, 1, NOW, &[foreign, CALLER, SECOND]), NOW).await.unwrap();
+    assert_eq!(shown(&reader, &acme, 1).await, CALLER);
+    let (mut planned, soon) = (pooled(&acme, 2, NOW, &[CALLER, foreign, SECOND]), later(1000));
+    planned.plan.due = soon;
+    assert_eq!(store.admit(planned, NOW).await.unwrap(), Admitted::New);
+    assert_eq!(shown(&reader, &acme, 2).await, CALLER, "it takes its place when it is due");
+    let claimed = store.claim_due(soon, 100).await.unwrap();
+    let plan = claimed.into_iter().find(|plan| plan.id == call(2)).unwrap();
+    assert_eq!(store.permit(plan, soon).await.unwrap(), Permit::Moved);
+    let again = store.claim_due(soon, 100).await.unwrap();
+    assert_eq!(again.iter().map(|plan| (plan.id, plan.caller.dial())).collect::<Vec<_>>(), [(call(2), SECOND)]);
+    assert_eq!(store.permit(again[0].clone(), soon).await.unwrap(), Permit::Granted);
+    // All are busy, and one may not be waited for: which one is said does not depend on the order.
+    let mut hasty = pooled(&acme, 3, NOW, &[foreign, CALLER, SECOND]);
+    hasty.patience = Patience::NoCaller;
+    assert!(refused(&store, hasty, NOW).await);
+    let disabled = Number::new(acme.clone(), number(SECOND), TrunkId::new("main").unwrap());
+    hang_up(&store, 1, later(1)).await;
+    store.put_number(Number { status: NumberStatus::Disabled, ..disabled }).await.unwrap();
+    store.admit(pooled(&acme, 4, later(1), &[SECOND, CALLER]), later(1)).await.unwrap();
+    assert_eq!(shown(&reader, &acme, 4).await, CALLER);
 }

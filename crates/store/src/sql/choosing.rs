@@ -1,0 +1,104 @@
+//! Which of a call's numbers shows: the first that the rules let through, asked in their order with all of them locked, so
+//! that a call is refused or waits only when none of them will do at that moment. Never judges: [`policy::judge`] does.
+
+use super::admission::{before_deadline, case_of};
+use super::rows::{json, of_json};
+use super::{Conn, dialect, query, rules};
+use crate::StoreError;
+use callwright_domain::policy::{self, Facts, Placement, Rules};
+use callwright_domain::{AccountId, CallPlan, Moment, Refusal};
+
+/// Whether the places that are taken are in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Places {
+    Counted,
+    /// It takes its place later.
+    NotYet,
+}
+
+/// All the numbers of a call that has several, each between two commas: what `LIKE` can find one in.
+pub(super) fn pool_of(plan: &CallPlan) -> Option<String> {
+    let several = !plan.spare_callers.is_empty();
+    several.then(|| plan.callers().fold(String::from(","), |all, number| all + number.dial() + ","))
+}
+
+/// What those share who lock the same numbers.
+pub(crate) fn lane(plan: &CallPlan) -> (AccountId, Vec<String>) {
+    let mut numbers: Vec<String> = plan.callers().map(|number| number.dial().to_owned()).collect();
+    numbers.sort();
+    (plan.account.clone(), numbers)
+}
+
+/// Locks a call's numbers: nobody else may count for any of them until this call is among the counted.
+pub(super) async fn lock(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
+    let mut select = query("SELECT number FROM numbers WHERE account = ");
+    select.push_bind(plan.account.as_str()).push(" AND number IN (");
+    for (place, number) in plan.callers().enumerate() {
+        select.push(if place == 0 { "" } else { ", " }).push_bind(number.dial());
+    }
+    select.push(") ORDER BY number");
+    dialect::lock_rows(conn, select).await
+}
+
+/// The verdict on the first number that may show, which shows in `plan` from then on. When none may, `plan` is as it was,
+/// and the verdict is on the first that is only busy, or on the first.
+pub(super) async fn choose(
+    conn: &mut Conn,
+    plan: &mut CallPlan,
+    rules: &Rules,
+    (at, places): (Moment, Places),
+) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
+    if plan.spare_callers.is_empty() {
+        return verdict(conn, plan, rules, (at, places)).await;
+    }
+    let lines = plan.lines();
+    let mut refused: Option<(Facts, Refusal)> = None;
+    for place in 0..lines.len() {
+        plan.show(lines.clone(), place);
+        match verdict(conn, plan, rules, (at, places)).await? {
+            (facts, Err(refusal)) if refusal.is_of_caller() => {
+                if refused.as_ref().is_none_or(|(_, first)| refusal.is_busy() && !first.is_busy()) {
+                    refused = Some((facts, refusal));
+                }
+            }
+            decided => return Ok(decided),
+        }
+    }
+    plan.show(lines, 0);
+    match refused {
+        Some((facts, refusal)) => Ok((facts, Err(refusal))),
+        None => verdict(conn, plan, rules, (at, places)).await,
+    }
+}
+
+async fn verdict(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    rules: &Rules,
+    (at, places): (Moment, Places),
+) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
+    let case = case_of(rules, plan, at);
+    let mut facts = rules::facts(conn, plan, &case).await?;
+    if places == Places::NotYet {
+        facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
+    }
+    let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
+    Ok((facts, outcome))
+}
+
+/// Writes down which number shows. What else has been changed in the call's plan meanwhile stays.
+pub(super) async fn keep(conn: &mut Conn, chosen: &CallPlan) -> Result<(), StoreError> {
+    let mut select = query("SELECT plan FROM calls WHERE account = $1 AND id = $2");
+    select.push(dialect::for_update(conn.backend()));
+    let row = select.bind(chosen.account.as_str()).bind(chosen.id.to_string()).fetch_one(&mut *conn).await?;
+    let mut plan: CallPlan = of_json("call plan", row.read("plan")?)?;
+    plan.show(chosen.lines(), 0);
+    query("UPDATE calls SET plan = $3, caller = $4 WHERE account = $1 AND id = $2")
+        .bind(plan.account.as_str())
+        .bind(plan.id.to_string())
+        .bind(json(&plan)?)
+        .bind(plan.caller.dial())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
