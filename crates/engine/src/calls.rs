@@ -338,9 +338,12 @@ impl Calls {
     /// Opens a recording by the name that the journal gives it.
     ///
     /// # Errors
-    /// [`BlobError`] when there is none of that name.
-    pub fn recording(&self, name: &str) -> Result<Blob, BlobError> {
-        self.node.recordings.read(&BlobName::new(name)?)
+    /// [`BlobError`] when there is none of that name, or it cannot be read.
+    pub async fn recording(&self, name: &str) -> Result<Blob, BlobError> {
+        let (recordings, name) = (self.node.recordings.clone(), BlobName::new(name)?);
+        // Away from the runtime's threads: a disk may be slow, and a sealed file is measured when it is opened.
+        let work = tokio::task::spawn_blocking(move || recordings.read(&name));
+        work.await.map_err(|error| BlobError::Io(std::io::Error::other(error)))?
     }
 
     /// Erases a number from an account: calls to it that have ended lose the number and what was said, those that wait are

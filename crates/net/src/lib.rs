@@ -8,8 +8,9 @@ pub mod sip_transport;
 pub mod wire;
 
 pub use media_shard::{
-    AudioChunk, BrowserError, BrowserLeg, BrowserSettings, LegGone, LegHandle, LegReport, MediaPlane, MediaSettings,
-    MessageError, OpenError, OpenLeg, PlaneStats, PlayError, RecordError, Recorded, RecordingTicket, random_start,
+    AudioChunk, BrowserError, BrowserLeg, BrowserSettings, CreateFile, LegGone, LegHandle, LegReport, MediaPlane,
+    MediaSettings, MessageError, OpenError, OpenLeg, PlaneStats, PlayError, RecordError, Recorded, RecordingFile,
+    RecordingTicket, Target, random_start,
 };
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};

@@ -7,6 +7,7 @@ use callwright_media::sdp::{Direction, RemoteMedia, RtcpPath, TelephoneEvents};
 use callwright_net::ports;
 use callwright_net::{
     LegGone, LegHandle, LegReport, MediaPlane, MediaSettings, OpenError, OpenLeg, PlayError, PortRange, RtcpPort,
+    Target,
 };
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -203,7 +204,7 @@ async fn a_call_is_recorded_on_both_sides() {
     let plane = plane();
     let (mut a, _b) = pair(&plane).await;
     let path = std::env::temp_dir().join(format!("callwright-leg-{:016x}.wav", rand::random::<u64>()));
-    let ticket = a.leg.record(path.clone()).await.expect("opened");
+    let ticket = a.leg.record(Target::plain(path.clone())).await.expect("opened");
     a.leg.play(tone(SECOND)).await.expect("queued");
     a.find(|report| matches!(report, LegReport::Drained { .. }).then_some(())).await;
     a.leg.close();

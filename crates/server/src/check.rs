@@ -27,6 +27,12 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode> {
         let found = found.map(|addresses| format!("resolves to {}", addresses.len()) + " address(es)");
         report.say(&format!("trunks.{id}"), found.map_err(|error| format!("{error}; check `trunks.{id}.host`")));
     }
+    match settings.recordings.seal_with.as_str() {
+        "" => {
+            report.note("recordings", "are written as they play; set `recordings.seal_with` and a key to encrypt them")
+        }
+        key => report.say("recordings", Ok(format!("are sealed with the key {key}"))),
+    }
     for finding in LocalModels::new(settings.models.dir.clone()).check() {
         report.note("models", &finding.to_string());
     }

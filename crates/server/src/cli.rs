@@ -1,7 +1,7 @@
 //! The command line: one subcommand a job. Parses and hands over; does nothing itself.
 
 use crate::config::{self, LogFormat};
-use crate::{call, check, demo, manage, migrate, models, serve, telemetry};
+use crate::{call, check, demo, manage, migrate, models, recordings, serve, telemetry};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -51,6 +51,11 @@ enum Job {
     Demo(demo::Arguments),
     /// Move a stopped server from its embedded database to PostgreSQL.
     Migrate(migrate::Arguments),
+    /// Recordings: write a sealed one as it plays.
+    Recordings {
+        #[command(subcommand)]
+        job: recordings::Job,
+    },
     /// The local models: fetch, import, list, verify.
     Models {
         #[command(subcommand)]
@@ -82,6 +87,7 @@ pub(crate) fn run() -> Result<ExitCode> {
             runtime()?.block_on(demo::run(arguments))
         }
         Job::Migrate(arguments) => runtime()?.block_on(migrate::run(arguments)),
+        Job::Recordings { job } => recordings::run(job),
         Job::Models { job } => runtime()?.block_on(models::run(job)),
     }
 }

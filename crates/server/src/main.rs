@@ -10,6 +10,7 @@ mod manage;
 mod migrate;
 mod models;
 mod ready;
+mod recordings;
 mod seeding;
 mod serve;
 mod telemetry;

@@ -64,6 +64,8 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         ..StoreSettings::directory(&settings.server.data, &settings.server.node)
     };
     let Opened { store, reader, recordings, .. } = Store::open(store, now()).await?;
+    let recordings =
+        recordings.with_keys(settings.recordings.keyring().context("`recordings`")?).context("`recordings.keys`")?;
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();

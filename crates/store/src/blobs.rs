@@ -1,11 +1,14 @@
-//! Recordings: files in one flat directory, readable by the owner alone. Hides paths and permissions; a name can never
-//! lead out of the directory. Never looks into a file, and never says whose it is: the call that names it does.
+//! Recordings: files in one flat directory, readable by the owner alone and sealed when there is a key ([`crate::sealed`]).
+//! Hides paths, permissions and whether a file is sealed; a name can never lead out of the directory. Never looks into a
+//! file, and never says whose it is: the call that names it does.
 
+use crate::Keyring;
+use crate::sealed::{self, Opened, Source, Unsealed};
 use callwright_domain::CallId;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Longest name.
@@ -69,6 +72,18 @@ pub enum BlobError {
     /// The disk is full.
     #[error("the recordings' disk is full")]
     Full,
+    /// Sealed with a key that is not among the configured ones.
+    #[error("the recording is sealed with the key {key:?}, which is not configured")]
+    Locked {
+        /// The key's id.
+        key: String,
+    },
+    /// Sealed with another key than the configured one of that name.
+    #[error("the recording key {key:?} is not the key of that name that recordings were sealed with")]
+    OtherKey {
+        /// The key's id.
+        key: String,
+    },
     /// The operating system said no.
     #[error("the recordings' directory failed: {0}")]
     Io(io::Error),
@@ -97,16 +112,58 @@ pub struct Fresh {
 /// A recording to be read.
 #[derive(Debug)]
 pub struct Blob {
-    /// The open file, at its beginning.
-    pub file: File,
+    /// What it holds, at its beginning.
+    pub content: Content,
     /// Its length in bytes when it was opened; one that is being written may have grown.
     pub length: u64,
+}
+
+/// What a recording holds, whether its file is sealed or not.
+pub struct Content(Inside);
+
+enum Inside {
+    /// As it lies on disk.
+    Plain(Box<dyn Source>),
+    /// Unsealed while it is read.
+    Sealed(Box<Unsealed>),
+}
+
+impl Content {
+    /// Whether it lies sealed.
+    pub const fn is_sealed(&self) -> bool {
+        matches!(self.0, Inside::Sealed(_))
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("sealed", &self.is_sealed()).finish_non_exhaustive()
+    }
+}
+
+impl Read for Content {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Inside::Plain(source) => source.read(out),
+            Inside::Sealed(source) => source.read(out),
+        }
+    }
+}
+
+impl Seek for Content {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        match &mut self.0 {
+            Inside::Plain(source) => source.seek(to),
+            Inside::Sealed(source) => source.seek(to),
+        }
+    }
 }
 
 /// The directory of recordings.
 #[derive(Debug, Clone)]
 pub struct Recordings {
     directory: PathBuf,
+    keys: Keyring,
 }
 
 impl Recordings {
@@ -116,7 +173,24 @@ impl Recordings {
     /// [`BlobError::Io`].
     pub fn open(directory: PathBuf) -> Result<Self, BlobError> {
         crate::sqlite::make_directory(&directory).map_err(|error| BlobError::Io(io::Error::other(error)))?;
-        Ok(Self { directory })
+        Ok(Self { directory, keys: Keyring::default() })
+    }
+
+    /// The same directory with keys: new recordings are sealed with the current one, if there is one, and those that were
+    /// sealed with any of them can be read. A key that was used here before and is not among them is told in the log.
+    ///
+    /// # Errors
+    /// [`BlobError::OtherKey`] when a name stands for another key than before; [`BlobError::Io`].
+    pub fn with_keys(self, keys: Keyring) -> Result<Self, BlobError> {
+        for key in keys.acquaint(&self.directory)? {
+            tracing::warn!(key, "recordings were sealed with a key that is not configured; they cannot be read");
+        }
+        Ok(Self { keys, ..self })
+    }
+
+    /// The keys.
+    pub const fn keys(&self) -> &Keyring {
+        &self.keys
     }
 
     /// Makes a fresh recording that only the owner may read.
@@ -133,16 +207,14 @@ impl Recordings {
     /// Opens a recording for reading.
     ///
     /// # Errors
-    /// [`BlobError::Missing`].
+    /// [`BlobError::Missing`], [`BlobError::Locked`], [`BlobError::OtherKey`], [`BlobError::Io`].
     pub fn read(&self, name: &BlobName) -> Result<Blob, BlobError> {
         let path = self.path(name);
         // A link could lead out of the directory.
         if !fs::symlink_metadata(&path)?.is_file() {
             return Err(BlobError::Missing);
         }
-        let file = File::open(&path)?;
-        let length = file.metadata()?.len();
-        Ok(Blob { file, length })
+        open_file(&path, &self.keys)
     }
 
     /// Removes a recording; `false`: there was none.
@@ -163,10 +235,30 @@ impl Recordings {
     }
 }
 
+/// Opens a recording that lies anywhere.
+///
+/// # Errors
+/// [`BlobError::Missing`], [`BlobError::Locked`], [`BlobError::OtherKey`], [`BlobError::Io`].
+pub fn open_file(path: &Path, keys: &Keyring) -> Result<Blob, BlobError> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    unsealed(Box::new(file), length, keys)
+}
+
+/// What `stored` bytes hold, with the keys that there are.
+fn unsealed(source: Box<dyn Source>, stored: u64, keys: &Keyring) -> Result<Blob, BlobError> {
+    match sealed::open(source, stored, keys)? {
+        Opened::Plain(source) => Ok(Blob { content: Content(Inside::Plain(source)), length: stored }),
+        Opened::Sealed(source) => Ok(Blob { length: source.length(), content: Content(Inside::Sealed(source)) }),
+        Opened::Locked(key) => Err(BlobError::Locked { key }),
+        Opened::OtherKey(key) => Err(BlobError::OtherKey { key }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{Read, Write};
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -189,7 +281,7 @@ mod tests {
         assert!(matches!(recordings.create(&name), Err(BlobError::Exists)));
         let mut kept = recordings.read(&name).unwrap();
         let mut text = String::new();
-        kept.file.read_to_string(&mut text).unwrap();
+        kept.content.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), kept.length), ("RIFF", 4));
         assert!(recordings.remove(&name).unwrap());
         assert!(!recordings.remove(&name).unwrap());

@@ -20,7 +20,7 @@ use callwright_providers::catalogue::{
 };
 use callwright_providers::llm::Llm;
 use callwright_providers::tts::Tts;
-use callwright_store::{Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings};
+use callwright_store::{Keyring, Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -63,6 +63,8 @@ pub struct NodeBuilder {
     pub spares: Vec<SocketAddr>,
     /// Where the store is; `None`: in memory.
     pub data: Option<PathBuf>,
+    /// What recordings are sealed with.
+    pub keys: Keyring,
     /// Calls that the number may have at once.
     pub number_calls: u32,
     /// Calls that the node may have at once.
@@ -96,6 +98,7 @@ impl NodeBuilder {
             trunk: TrunkSettings { options_interval_s: 0, ..TrunkSettings::default() },
             spares: Vec::new(),
             data: None,
+            keys: Keyring::default(),
             number_calls: 15,
             max_calls: 100,
             drain: Duration::from_secs(10),
@@ -155,7 +158,7 @@ impl NodeBuilder {
         let engine = Engine::start(Parts {
             store: store.clone(),
             reader,
-            recordings,
+            recordings: recordings.with_keys(self.keys.clone()).expect("the keys that were there before"),
             catalogue: catalogue(&self),
             sounds: Sounds::default(),
             sip: sip.clone(),

@@ -9,9 +9,12 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use callwright_domain::{AccountId, AgentProfile, Moment};
 use callwright_engine::Telling;
-use callwright_store::AliasKind;
+use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+
+/// Agents read at a time.
+const AGENTS_AT_A_TIME: u32 = 500;
 
 /// One vendor's way of asking for calls, or our own.
 pub trait Dialect: Sync {
@@ -97,6 +100,20 @@ pub(crate) fn judge_services(context: &Context, agent: &AgentProfile) -> Result<
         }
     }
     Ok(())
+}
+
+/// All agents of an account.
+pub(crate) async fn every_agent(context: &Context, account: &AccountId) -> Result<Vec<StoredAgent>, Fault> {
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = context.calls.reader().agents(account, after.as_deref(), AGENTS_AT_A_TIME).await;
+        let page = page.map_err(|error| Fault::Storage(error.public()))?;
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// A vendor's built-in voice is the configured synthesiser of its name; where there is none, the default one speaks the

@@ -1,8 +1,14 @@
 //! What is removed, and what is said of it afterwards.
 
-use crate::reading::ended_call;
-use callwright_domain::Moment;
+use crate::reading::{ended_call, ended_call_of};
+use crate::support::{NOW, Server};
+use crate::{happyrobot, tencent};
+use callwright_domain::{Moment, Pii};
+use callwright_store::Keyring;
+use callwright_store::blobs::open_file;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -11,7 +17,7 @@ async fn an_erased_number_is_gone_from_its_calls_and_the_proof_does_not_hold_it(
     let (server, id, _callee) = ended_call().await;
     let call = format!("/v1/calls/{id}");
     let name = format!("{id}.wav");
-    assert!(server.node.calls().recording(&name).is_ok());
+    assert!(server.node.calls().recording(&name).await.is_ok());
     for (body, field) in [
         (json!({}), "number"),
         (json!({"number": "sip:x@y"}), "number"),
@@ -32,7 +38,7 @@ async fn an_erased_number_is_gone_from_its_calls_and_the_proof_does_not_hold_it(
     let path = format!("/v1/erasures/{}", proof["id"].as_str().expect("an id"));
     assert_eq!(server.native("GET", &path, &Value::Null).await.json()["status"], "finished");
 
-    assert!(server.node.calls().recording(&name).is_err(), "the file is gone");
+    assert!(server.node.calls().recording(&name).await.is_err(), "the file is gone");
     let recording = server.native("GET", &format!("{call}/recording"), &Value::Null).await;
     assert_eq!((recording.status, recording.code().as_str()), (410, "erased"));
     let shown = server.native("GET", &call, &Value::Null).await.json();
@@ -68,4 +74,125 @@ async fn what_has_expired_says_so() {
     sweep(31).await;
     let gone = server.native("GET", &call, &Value::Null).await;
     assert_eq!((gone.status, gone.code().as_str()), (410, "expired"));
+}
+
+#[tokio::test]
+async fn a_link_needs_no_key_and_holds_until_its_end() {
+    let (server, id, _callee) = ended_call().await;
+    let path = format!("/v1/calls/{id}/recording");
+    let ask = async |body: &Value| server.native("POST", &format!("{path}/link"), body).await;
+    for seconds in [json!(0), json!(3601), json!("9")] {
+        assert_eq!(ask(&json!({"expires_in_s": seconds})).await.json()["error"]["field"], "expires_in_s");
+    }
+    let made = ask(&json!({"expires_in_s": 60})).await;
+    assert_eq!((made.status, made.json()["expires_at"].as_str()), (201, Some("2026-11-21T02:30:27.000Z")));
+    let url = made.json()["url"].as_str().expect("a link").to_owned();
+    let target = url.strip_prefix("http://api.test").expect("on the host that was asked").to_owned();
+    let fetch = async |target: &str, headers: &str| server.send("GET", target, headers, b"").await;
+    let whole = fetch(&target, "").await;
+    assert_eq!((whole.status, &whole.body[..4]), (200, &b"RIFF"[..]));
+    let part = fetch(&target, "Range: bytes=0-43\r\n").await;
+    assert_eq!((part.status, part.body.len()), (206, 44));
+    // Signed for this path and this end alone, and for nothing but the recording.
+    let (_, query) = target.split_once('?').expect("a query");
+    let later = query.replace("until=", "until=9");
+    let forged = query.replace("signature=", "signature=0");
+    let other = query.replace("key=admin", "key=otheradmin");
+    for target in [
+        format!("{path}?{later}"),
+        format!("{path}?{forged}"),
+        format!("{path}?{other}"),
+        format!("/v1/calls/{}/recording?{query}", "0".repeat(32)),
+        format!("/v1/calls/{id}?{query}"),
+        format!("/v1/calls/{id}/events?{query}"),
+    ] {
+        assert_eq!(fetch(&target, "").await.status, 401, "{target}");
+    }
+    server.pass(60_999);
+    assert_eq!(fetch(&target, "").await.status, 401, "its time is over");
+    // A key that is taken away takes its links away.
+    let made = server.native_as("onlycallsread", "POST", &format!("{path}/link"), b"{}").await;
+    let url = made.json()["url"].as_str().expect("a link").to_owned();
+    let target = url.strip_prefix("http://api.test").expect("on the host that was asked");
+    assert_eq!(fetch(target, "").await.status, 200);
+    assert_eq!(server.native("DELETE", "/v1/keys/onlycallsread", &Value::Null).await.status, 204);
+    assert_eq!(fetch(target, "").await.status, 401);
+}
+
+/// What stands behind the host of a link.
+fn target(url: &Value) -> String {
+    url.as_str().and_then(|url| url.strip_prefix("http://api.test")).expect("on the host that was asked").to_owned()
+}
+
+/// Where each dialect says that the recording of the one call is: no key is needed there.
+async fn doors(server: &Server, id: &str) -> [(&'static str, String); 3] {
+    let native = server.native("POST", &format!("/v1/calls/{id}/recording/link"), &Value::Null).await.json();
+    tencent::numbered(server).await;
+    let now = NOW.millis() / 1000;
+    let window = json!({"StartTimeStamp": now - 60, "EndTimeStamp": now + 60, "PageSize": 10, "PageNumber": 0});
+    let records = tencent::request("DescribeTelCdr", window).ok(server).await;
+    let calls = happyrobot::get(server, "calls").await;
+    let theirs = calls["calls"][0]["id"].as_str();
+    let theirs = theirs.unwrap_or_else(|| panic!("one call in {calls}"));
+    let happyrobot = happyrobot::get(server, &format!("calls/{theirs}/recording")).await;
+    [
+        ("native", target(&native["url"])),
+        ("tencent", target(&records["TelCdrs"][0]["RecordURL"])),
+        ("happyrobot", target(&happyrobot["url"])),
+    ]
+}
+
+/// Sealed or not, each door gives the same bytes, whole and in parts; the disk holds none of them.
+#[tokio::test]
+async fn every_door_opens_a_sealed_recording() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let keys = BTreeMap::from([(String::from("k1"), Pii::new("5a".repeat(32)))]);
+    let keys = Keyring::new("k1", &keys).expect("a key");
+    let ring = keys.clone();
+    let (server, id, _callee) = ended_call_of(|builder| {
+        let mut builder = builder.data(directory.path());
+        builder.keys = ring;
+        builder
+    })
+    .await;
+    let file = directory.path().join(format!("recordings/{id}.wav"));
+    let on_disk = std::fs::read(&file).expect("there");
+    assert!(!on_disk.windows(4).any(|at| at == b"RIFF" || at == b"WAVE"));
+    let mut plain = Vec::new();
+    open_file(&file, &keys).expect("the key").content.read_to_end(&mut plain).expect("whole");
+    assert_eq!((&plain[..4], plain.len() % 4), (&b"RIFF"[..], 0));
+    let last = plain.len() - 1;
+    let doors = doors(&server, &id).await;
+    for (door, target) in &doors {
+        let whole = server.send("GET", target, "", b"").await;
+        assert_eq!((whole.status, whole.header("content-type")), (200, Some("audio/wav")), "{door}");
+        assert_eq!(whole.body, plain, "{door}");
+        for (range, part) in [
+            (String::from("bytes=0-43"), &plain[..44]),
+            (String::from("bytes=3-50"), &plain[3..51]),
+            (String::from("bytes=-7"), &plain[last - 6..]),
+            (format!("bytes=44-{}", last + 9), &plain[44..]),
+        ] {
+            let got = server.send("GET", target, &format!("Range: {range}\r\n"), b"").await;
+            assert_eq!((got.status, got.body.as_slice()), (206, part), "{door} {range}");
+        }
+        let beyond = server.send("GET", target, &format!("Range: bytes={}-\r\n", last + 1), b"").await;
+        assert_eq!(beyond.status, 416, "{door}");
+        // Nothing of a link may be changed, and it opens one door alone.
+        let (path, query) = target.split_once('?').expect("a query");
+        let (other, _) = doors.iter().find(|(other, _)| other != door).expect("another").1.split_once('?').expect("");
+        for forged in [
+            format!("{path}?{}", query.replace("until=", "until=1")),
+            format!("{path}?{}", query.replace("signature=", "signature=0")),
+            format!("{path}?{}", query.replace("key=admin", "key=onlycallsread")),
+            format!("{other}?{query}"),
+        ] {
+            assert_eq!(server.send("GET", &forged, "", b"").await.status, 401, "{door}: {forged}");
+        }
+    }
+    server.pass(24 * 3600 * 1000 + 1);
+    for (door, target) in &doors {
+        let late = server.send("GET", target, "", b"").await;
+        assert_eq!(late.status, 401, "{door}: {}", late.json());
+    }
 }

@@ -12,8 +12,13 @@ use tokio::time::timeout;
 
 /// A call that was talked, recorded and ended.
 pub(crate) async fn ended_call() -> (Server, String, Callee) {
+    ended_call_of(|builder| builder).await
+}
+
+/// The same on a node that is made differently.
+pub(crate) async fn ended_call_of(change: impl FnOnce(NodeBuilder) -> NodeBuilder) -> (Server, String, Callee) {
     let callee = Callee::start(Plan { hang_up_after: Some(Duration::from_millis(700)), ..Plan::answer() }).await;
-    let builder = NodeBuilder::to(&callee).agent(|agent| agent.recording = Recording::Stereo);
+    let builder = change(NodeBuilder::to(&callee).agent(|agent| agent.recording = Recording::Stereo));
     let server = server_over(builder, Limits::default(), Rates::default()).await;
     let started = server.native("POST", "/v1/calls", &json!({"agent": AGENT, "to": "+15550123"})).await;
     let id = started.json()["id"].as_str().expect("an id").to_owned();

@@ -518,7 +518,7 @@ fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
 }
 
 async fn start_recording(node: &Node, leg: &LegHandle, name: BlobName) -> Result<Tape, RecordError> {
-    let ticket = leg.record(node.recordings.path(&name)).await?;
+    let ticket = leg.record(super::taping::target(&node.recordings, &name)).await?;
     Ok(Tape { name: name.as_str().to_owned(), ticket })
 }
 

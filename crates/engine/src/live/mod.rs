@@ -12,6 +12,7 @@ mod ears;
 mod ending;
 mod greeting;
 mod talking;
+mod taping;
 mod thread;
 mod voice;
 

@@ -1,9 +1,14 @@
 //! What is kept of a call: words without personal data, and for how long.
 
 use crate::{heard, ms, said};
-use callwright_domain::CallEvent;
+use callwright_domain::agent::Recording;
 use callwright_domain::policy::RulesPatch;
-use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars};
+use callwright_domain::{CallEvent, Pii};
+use callwright_store::Keyring;
+use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Wav};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::time::Instant;
 
 const CARD: &str = "four one one one one one one one one one one one one one one one";
 
@@ -33,4 +38,31 @@ async fn the_model_hears_the_card_and_nobody_reads_it_later() {
     assert!(brain.asked().iter().any(|asked| asked.messages.iter().any(|message| message.content.contains(CARD))));
     let texts: Vec<String> = node.transcript(call).await.into_iter().map(|line| line.text).collect();
     assert_eq!(texts, ["Hello there.", "my card is [card]", "So [card], yes?"]);
+}
+
+#[tokio::test]
+async fn a_sealed_recording_plays_here_and_nowhere_else() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut callee = Callee::start(Plan::answer()).await;
+    let keys = BTreeMap::from([(String::from("k1"), Pii::new("5a".repeat(32)))]);
+    let mut node = NodeBuilder::to(&callee).data(directory.path());
+    node.keys = Keyring::new("k1", &keys).expect("a key");
+    let node = node.agent(|agent| agent.recording = Recording::Stereo).start().await;
+    let began = Instant::now();
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    line.hears(began).await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hang_up();
+    let kept = node.wait_for(call, "the recording", |event| matches!(event, CallEvent::RecordingKept { .. })).await;
+    let CallEvent::RecordingKept { name, duration_ms } = kept.event else { panic!("a recording") };
+    let mut bytes = Vec::new();
+    let mut blob = node.calls().recording(&name).await.expect("kept");
+    blob.content.read_to_end(&mut bytes).expect("readable");
+    assert_eq!(blob.length, bytes.len() as u64);
+    let wav = Wav::parse(&bytes).expect("a WAV file");
+    assert!(wav.length().abs_diff(std::time::Duration::from_millis(duration_ms)) < ms(30), "{:?}", wav.length());
+    assert!(wav.first_loud(1).is_some(), "the agent is heard");
+    let on_disk = std::fs::read(directory.path().join("recordings").join(&name)).expect("there");
+    assert!(on_disk.starts_with(b"CWSEAL1") && !on_disk.windows(4).any(|at| at == b"RIFF" || at == b"WAVE"));
 }

@@ -313,7 +313,7 @@ async fn the_recording_has_both_sides_in_time() {
     let kept = node.wait_for(call, "the recording", |event| matches!(event, CallEvent::RecordingKept { .. })).await;
     let CallEvent::RecordingKept { name, duration_ms } = kept.event else { panic!("a recording") };
     let mut bytes = Vec::new();
-    node.calls().recording(&name).expect("kept").file.read_to_end(&mut bytes).expect("readable");
+    node.calls().recording(&name).await.expect("kept").content.read_to_end(&mut bytes).expect("readable");
     let wav = Wav::parse(&bytes).expect("a WAV file");
     assert_eq!((wav.rate, wav.channels.len()), (8000, 2));
     assert!(difference(wav.length(), Duration::from_millis(duration_ms)) < ms(30), "{:?}", wav.length());

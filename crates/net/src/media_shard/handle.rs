@@ -2,7 +2,7 @@
 //! Never touches a socket. Dropping the last clone closes the leg.
 
 use super::door::{Door, LegOrder, Order};
-use super::recording::{RecordError, RecordingDesk, RecordingTicket};
+use super::recording::{RecordError, RecordingDesk, RecordingTicket, Target};
 use callwright_media::Rate;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::{Ambient, DtmfPath, LegStats};
@@ -11,7 +11,6 @@ use callwright_media::playout::{Heard, MarkId};
 use callwright_media::sdp::RemoteMedia;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Semaphore, oneshot};
@@ -259,8 +258,8 @@ impl LegHandle {
     ///
     /// # Errors
     /// [`RecordError`]; the call itself is not touched.
-    pub async fn record(&self, path: PathBuf) -> Result<RecordingTicket, RecordError> {
-        let (recording, ticket) = self.desk.open(path, self.rate())?;
+    pub async fn record(&self, target: Target) -> Result<RecordingTicket, RecordError> {
+        let (recording, ticket) = self.desk.open(target, self.rate())?;
         self.order(LegOrder::Record(recording)).await.map_err(|_| RecordError::Gone)?;
         Ok(ticket)
     }

@@ -58,9 +58,70 @@ impl RecordingTicket {
     }
 }
 
+/// Makes the file of a recording, on the writing thread.
+pub type CreateFile = Box<dyn FnOnce() -> io::Result<Box<dyn RecordingFile>> + Send>;
+
+/// Where the bytes of a recording go. Used by the writing thread alone; a call may wait for the disk.
+pub trait RecordingFile: Send {
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// As the disk says; nothing more is added then.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Puts the exact header in the place of the one that says "until the end". A file that is made differently may leave
+    /// it to its readers.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn correct(&mut self, header: &[u8; HEADER_BYTES]) -> io::Result<()>;
+
+    /// Everything was added.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// A fresh file that only the owner may read, as it plays.
+struct PlainFile(File);
+
+impl RecordingFile for PlainFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn correct(&mut self, header: &[u8; HEADER_BYTES]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(0))?;
+        self.0.write_all(header)?;
+        self.0.seek(SeekFrom::End(0)).map(|_| ())
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A recording to be made.
+pub struct Target {
+    /// The file; there must be none yet.
+    pub path: PathBuf,
+    /// Makes it.
+    pub create: CreateFile,
+}
+
+impl Target {
+    /// A file that holds the audio as it plays.
+    pub fn plain(path: PathBuf) -> Self {
+        let at = path.clone();
+        let create = move || create(&at).map(|file| Box::new(PlainFile(file)) as Box<dyn RecordingFile>);
+        Self { path, create: Box::new(create) }
+    }
+}
+
 /// Work for the writer.
 enum Job {
-    Open { id: u64, path: PathBuf, rate: Rate, done: oneshot::Sender<Result<Recorded, RecordError>> },
+    Open { id: u64, target: Target, rate: Rate, done: oneshot::Sender<Result<Recorded, RecordError>> },
     Append { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], spare: SyncSender<Vec<u8>> },
     Close { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], samples: u64, verdict: Verdict },
 }
@@ -86,10 +147,10 @@ impl RecordingDesk {
         Self { jobs, next: Arc::new(AtomicU64::new(1)) }
     }
 
-    pub(super) fn open(&self, path: PathBuf, rate: Rate) -> Result<(ShardRecording, RecordingTicket), RecordError> {
+    pub(super) fn open(&self, target: Target, rate: Rate) -> Result<(ShardRecording, RecordingTicket), RecordError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (done, ticket) = oneshot::channel();
-        self.jobs.try_send(Job::Open { id, path, rate, done }).map_err(|_| RecordError::Behind)?;
+        self.jobs.try_send(Job::Open { id, target, rate, done }).map_err(|_| RecordError::Behind)?;
         let (recorder, jobs) = (Recorder::new(rate), self.jobs.clone());
         let recording = ShardRecording { id, recorder, written: 0, jobs, pending: None, closed: false };
         Ok((recording, RecordingTicket(ticket)))
@@ -178,7 +239,7 @@ pub(super) struct Writer {
 }
 
 struct Open {
-    file: Result<File, io::Error>,
+    file: Result<Box<dyn RecordingFile>, io::Error>,
     path: PathBuf,
     rate: Rate,
     bytes: u64,
@@ -201,10 +262,10 @@ impl Writer {
 
     fn run(&mut self, job: Job) {
         match job {
-            Job::Open { id, path, rate, done } => {
-                let file = create(&path);
+            Job::Open { id, target, rate, done } => {
+                let file = (target.create)();
                 let header_due = Instant::now() + HEADER_EVERY;
-                self.files.insert(id, Open { file, path, rate, bytes: 0, header_due, done });
+                self.files.insert(id, Open { file, path: target.path, rate, bytes: 0, header_due, done });
             }
             Job::Append { id, bytes, header, spare } => {
                 if let Some(open) = self.files.get_mut(&id) {
@@ -227,7 +288,7 @@ impl Open {
     fn append(&mut self, bytes: &[u8], header: &[u8; HEADER_BYTES]) {
         let due = Instant::now() >= self.header_due;
         let Ok(file) = &mut self.file else { return };
-        let outcome = file.write_all(bytes).and_then(|()| if due { rewrite_header(file, header) } else { Ok(()) });
+        let outcome = file.append(bytes).and_then(|()| if due { file.correct(header) } else { Ok(()) });
         self.bytes += bytes.len() as u64;
         if due {
             self.header_due = Instant::now() + HEADER_EVERY;
@@ -241,7 +302,7 @@ impl Open {
     fn close(mut self, bytes: &[u8], header: &[u8; HEADER_BYTES], samples: u64, verdict: Verdict) {
         self.append(bytes, header);
         let length = self.rate.duration_of(samples);
-        let written = self.file.and_then(|mut file| rewrite_header(&mut file, header));
+        let written = self.file.and_then(|mut file| file.correct(header).and_then(|()| file.finish()));
         let outcome = match (written, verdict) {
             (Err(error), _) => Err(RecordError::Disk(error)),
             (Ok(()), Verdict::Behind) => Err(RecordError::Behind),
@@ -250,12 +311,6 @@ impl Open {
         // Nobody may wait for the ticket any more; the file is complete all the same.
         drop(self.done.send(outcome));
     }
-}
-
-fn rewrite_header(file: &mut File, header: &[u8; HEADER_BYTES]) -> io::Result<()> {
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(header)?;
-    file.seek(SeekFrom::End(0)).map(|_| ())
 }
 
 fn create(path: &PathBuf) -> io::Result<File> {
@@ -291,7 +346,7 @@ mod tests {
     async fn a_recording_is_complete_and_private() {
         let desk = Writer::start(64).expect("a thread");
         let path = fresh_path("complete");
-        let (mut recording, ticket) = desk.open(path.clone(), Rate::Narrow).expect("room");
+        let (mut recording, ticket) = desk.open(Target::plain(path.clone()), Rate::Narrow).expect("room");
         let buffers = buffers();
         for level in 0..200 {
             assert_eq!(recording.push(&pair(level), &buffers), Recording::Going);
@@ -318,7 +373,7 @@ mod tests {
         let path = fresh_path("existing");
         std::fs::write(&path, b"precious").expect("written");
         for refused in [path.clone(), PathBuf::from("/nonexistent/there.wav")] {
-            let (mut recording, ticket) = desk.open(refused, Rate::Narrow).expect("room");
+            let (mut recording, ticket) = desk.open(Target::plain(refused), Rate::Narrow).expect("room");
             recording.push(&pair(1), &buffers());
             while !recording.close(Recording::Going) {
                 std::thread::yield_now();
@@ -333,7 +388,7 @@ mod tests {
     fn a_slow_disk_is_waited_for_and_then_given_up() {
         let (jobs, waiting) = sync_channel(1);
         let desk = RecordingDesk { jobs, next: Arc::new(AtomicU64::new(1)) };
-        let (mut recording, _ticket) = desk.open(fresh_path("never"), Rate::Narrow).expect("room");
+        let (mut recording, _ticket) = desk.open(Target::plain(fresh_path("never")), Rate::Narrow).expect("room");
         let buffers = buffers();
         let given_up = (0..10_000).position(|_| recording.push(&pair(1), &buffers) == Recording::GivenUp);
         let seconds = given_up.expect("given up") / 50;

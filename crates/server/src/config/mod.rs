@@ -98,6 +98,9 @@ mod tests {
             ("[numbers.\"+15550100\"]\nmax_calls = 1", &["numbers", "trunk"]),
             ("[trunks.a]\nhost = \"h\"\n[numbers.\"+15550100\"]\ntrunks = [\"a\", \"a\"]", &["numbers", "once"]),
             ("[server]\ndrain = \"x\"", &["server", "drain"]),
+            ("[recordings]\nseal_with = \"a\"", &["recordings", "\"a\""]),
+            ("[recordings.keys.a]\nsecret = \"short\"", &["recordings", "openssl rand"]),
+            ("[recordings]\nkey = \"a\"", &["recordings", "key", "seal_with"]),
         ] {
             let said = complaint(text);
             for part in parts {
@@ -108,6 +111,9 @@ mod tests {
 
     #[test]
     fn secrets_never_print() {
+        let sealing =
+            format!("[recordings.keys.b]\nsecret = \"{}\"\n", "hunter2".repeat(10).get(..64).unwrap_or_default());
+        assert!(!complaint(&sealing).contains("hunter2"));
         let settings = check("[keys.a]\nsecret = \"hunter2\"").expect("valid");
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert!(!settings.printed().expect("prints").contains("hunter2"));

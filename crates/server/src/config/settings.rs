@@ -9,7 +9,7 @@ use callwright_engine::trunk_flaw;
 use callwright_providers::catalogue::{
     BrainVendor, Defaults, EarsVendor, Fallbacks, LocalEntry, ScriptEntry, VendorsConfig, VoiceVendor,
 };
-use callwright_store::{SharedDatabase, TrunkSettings};
+use callwright_store::{KeyFlaw, Keyring, SharedDatabase, TrunkSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) store: Database,
     /// The HTTP API.
     pub(crate) http: Http,
+    /// Recordings.
+    pub(crate) recordings: Recordings,
     /// Callbacks.
     pub(crate) webhooks: Webhooks,
     /// Signalling.
@@ -158,6 +160,31 @@ pub(crate) struct HttpRates {
     pub(crate) keys: BTreeMap<KeyId, u32>,
     /// With all the keys of certain accounts together.
     pub(crate) accounts: BTreeMap<AccountId, u32>,
+}
+
+/// `[recordings]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recordings {
+    /// Name of the key that new recordings are sealed with; empty: they are written as they play.
+    pub(crate) seal_with: String,
+    /// Keys by name. One that recordings were sealed with must stay here for as long as they are to be read.
+    pub(crate) keys: BTreeMap<String, SealingKey>,
+}
+
+/// `[recordings.keys.NAME]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct SealingKey {
+    /// 32 random bytes in Base64 or hexadecimal, such as `${file:recordings.key}`.
+    pub(crate) secret: Pii<String>,
+}
+
+impl Recordings {
+    /// The keys, checked.
+    pub(crate) fn keyring(&self) -> Result<Keyring, KeyFlaw> {
+        Keyring::new(&self.seal_with, self.keys.iter().map(|(name, key)| (name, &key.secret)))
+    }
 }
 
 /// `[webhooks]`
@@ -448,6 +475,9 @@ impl Settings {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.store.complaints(&mut found);
+        if let Err(flaw) = self.recordings.keyring() {
+            found.push(format!("`recordings`: {flaw}"));
+        }
         for (number, settings) in &self.numbers {
             if let Err(why) = PhoneNumber::parse(number) {
                 found.push(format!("`numbers.\"{}…\"`: {why}", number.chars().take(4).collect::<String>()));

@@ -7,5 +7,6 @@ mod cluster;
 mod nodes;
 mod postgres;
 mod restart;
+mod sealed;
 mod sqlite;
 mod suite;

@@ -7,10 +7,9 @@ use super::words::Complaint;
 use crate::dialects::native::{self, invalid, moment};
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
-use crate::sign;
-use callwright_domain::access::KeyStatus;
+use crate::links::Purpose;
+use callwright_domain::Moment;
 use callwright_domain::extract::Findings;
-use callwright_domain::{KeyId, Moment, Scope};
 use callwright_engine::HangUp;
 use callwright_store::{CallFilter, CallView, Stage, StoredFindings};
 use serde_json::{Value, json};
@@ -22,6 +21,8 @@ const PAGE: (u32, u32) = (50, 200);
 const MAX_SCANNED: usize = 10_000;
 /// How long a link to a recording holds.
 const LIFE: Duration = Duration::from_secs(60 * 60);
+/// What such a link is for.
+const LINK: Purpose = Purpose("happyrobot");
 /// Where recordings are fetched from.
 pub(super) const RECORDINGS: &str = "/api/v1/recordings/";
 /// Longest text that is looked for, in bytes.
@@ -91,40 +92,21 @@ pub(super) async fn transcript(asked: &Asked<'_>, id: &str) -> Result<Value, Com
 /// GET /calls/{id}/recording: a link that needs no key.
 pub(super) async fn recording(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
     let found = find(asked, id).await?;
+    if let Some(absence) = found.recording_gone {
+        return Err(Fault::Gone { what: "recording", absence }.into());
+    }
     if found.recording.is_none() {
         return Err(Fault::NotFound { what: "recording" }.into());
     }
     let path = format!("{RECORDINGS}{id}");
-    let until = asked.request.received.after(LIFE).millis() / 1000;
-    let signature = sign::hmac_sha256_hex(asked.key.secret.expose(), &signed(&path, until));
-    let host = asked.request.header("host").unwrap_or_default();
-    let scheme = if asked.request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    Ok(json!({"url": format!("{scheme}://{host}{path}?key={}&until={until}&signature={signature}", asked.key.id)}))
-}
-
-fn signed(path: &str, until: i64) -> String {
-    format!("happyrobot\nGET\n{path}\n{until}")
+    Ok(json!({"url": LINK.link(asked.request, &asked.key, &path, LIFE)}))
 }
 
 /// Answers such a link. Taking the key away takes its links away.
 pub(super) async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> {
-    let part = |name: &str| {
-        let found = form_urlencoded::parse(request.query.as_bytes()).find(|(given, _)| given == name);
-        found.map(|(_, value)| value.into_owned()).ok_or(Fault::Unauthenticated)
-    };
-    let id = KeyId::new(part("key")?).map_err(|_| Fault::Unauthenticated)?;
-    let until: i64 = part("until")?.parse().map_err(|_| Fault::Unauthenticated)?;
-    let found = context.calls.reader().key(&id).await.map_err(|error| storage(&error))?;
-    let key = found.filter(|key| key.status == KeyStatus::Active).ok_or(Fault::Unauthenticated)?;
-    let ours = sign::hmac_sha256_hex(key.secret.expose(), &signed(&request.path, until));
-    if !sign::same(&ours, &part("signature")?) || request.received > Moment(until.saturating_mul(1000)) {
-        return Err(Fault::Unauthenticated);
-    }
-    if !key.permits(Scope::CallsRead) {
-        return Err(Fault::Forbidden { scope: native::scope_word(Scope::CallsRead) });
-    }
+    let key = LINK.key(request, context).await?;
     let outer = request.path.strip_prefix(RECORDINGS).unwrap_or_default();
-    native::recording_of(request, context, &find_call(context, &key.account, outer).await?)
+    native::recording_of(request, context, &find_call(context, &key.account, outer).await?).await
 }
 
 /// What is looked for in numbers and extractions.

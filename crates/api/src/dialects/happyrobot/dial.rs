@@ -1,10 +1,11 @@
 //! `POST /dial/outbound` and its sibling for many calls. Null and absent are the same; members that the vendor does not
 //! know are ignored, as it does. Every id of an agent, a prompt or a model names a stored agent and takes that part of it.
 
-use super::ids::{DIALECT, every_agent, name_of};
+use super::ids::{DIALECT, name_of};
 use super::view::{LANGUAGES, call};
 use super::words::Complaint;
 use super::{Asked, ids};
+use crate::dialects::every_agent;
 use crate::dialects::native::{invalid, moment};
 use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, BrainPatch, OpeningPatch, VoicePatch};

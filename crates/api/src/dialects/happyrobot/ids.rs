@@ -1,6 +1,7 @@
 //! This vendor's ids: 24 hexadecimal digits. Made from what they name, always the same; an id that an account's owner
 //! gave takes its place. Calls cannot be found by a made id, so theirs are written down.
 
+use crate::dialects::every_agent;
 use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::{AccountId, AgentId, AgentProfile, CallId, Webhook};
@@ -11,8 +12,6 @@ use sha2::{Digest, Sha256};
 pub(super) const DIALECT: &str = "happyrobot";
 /// Digits of an id.
 pub(super) const LENGTH: usize = 24;
-/// Agents read at a time.
-const AT_A_TIME: u32 = 500;
 
 pub(super) fn storage(error: &StoreError) -> Fault {
     Fault::Storage(error.public())
@@ -93,20 +92,6 @@ impl Book {
     pub(super) async fn find_number(&self, context: &Context, outer: &str) -> Result<Option<Number>, Fault> {
         let all = context.calls.reader().numbers(&self.account).await.map_err(|error| storage(&error))?;
         Ok(all.into_iter().find(|number| self.id(AliasKind::Number, number.number.dial()) == outer))
-    }
-}
-
-/// All agents of an account.
-pub(super) async fn every_agent(context: &Context, account: &AccountId) -> Result<Vec<StoredAgent>, Fault> {
-    let (mut all, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let page = context.calls.reader().agents(account, after.as_deref(), AT_A_TIME).await;
-        let page = page.map_err(|error| storage(&error))?;
-        all.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            return Ok(all);
-        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Dialect for HappyRobot {
             let id =
                 |kind, inner: &str| native::VendorId { kind, outer: book.id(kind, inner), inner: inner.to_owned() };
             let mut all = vec![id(AliasKind::Application, account.as_str())];
-            let agents = ids::every_agent(context, account).await?;
+            let agents = super::every_agent(context, account).await?;
             all.extend(agents.iter().map(|agent| id(AliasKind::Agent, agent.id.as_str())));
             let numbers = context.calls.reader().numbers(account).await.map_err(|error| ids::storage(&error))?;
             all.extend(numbers.iter().map(|number| id(AliasKind::Number, number.number.dial())));

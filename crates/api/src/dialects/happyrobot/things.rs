@@ -1,11 +1,12 @@
 //! What calls are made from, to find ids: numbers, use cases, agents; and the hooks of a use case.
 
 use super::dial::{Fields, voice_id};
-use super::ids::{DIALECT, every_agent, made, storage};
+use super::ids::{DIALECT, made, storage};
 use super::view::{HIDDEN, use_case};
 use super::words::Complaint;
 use super::{Asked, cases};
 use crate::callbacks::may_set;
+use crate::dialects::every_agent;
 use crate::dialects::native::invalid;
 use crate::fault::Fault;
 use callwright_domain::webhook::{Endpoint, History, Order, Status, Topics, Whose};

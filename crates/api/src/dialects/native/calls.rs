@@ -7,6 +7,7 @@ use crate::dialects::{judge_services, timestamp};
 use crate::fault::Fault;
 use crate::feed;
 use crate::http::{Context, Request, Response};
+use crate::links::Purpose;
 use axum::body::Body;
 use callwright_domain::campaign::{RetryPlan, Windows};
 use callwright_domain::retry::Retries;
@@ -15,7 +16,7 @@ use callwright_domain::{
     AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook,
 };
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
-use callwright_store::{CallFilter, CallView, Idempotency, Stage, StoredFindings};
+use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -34,6 +35,9 @@ const SHOWN_EVENTS: u32 = 1000;
 const PAGE: (u32, u32) = (50, 200);
 /// Bytes of a recording read at a time.
 const PIECE: usize = 64 * 1024;
+
+/// Links to recordings.
+pub(super) const LINK: Purpose = Purpose("native");
 
 pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let (calls, now) = (&asked.context.calls, asked.request.received);
@@ -223,11 +227,11 @@ pub(super) async fn hear(asked: &Asked<'_>) -> Result<Response, Fault> {
 }
 
 pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
-    recording_of(asked.request, asked.context, &find(asked).await?)
+    recording_of(asked.request, asked.context, &find(asked).await?).await
 }
 
 /// The recording of a call that the requester may hear, or a range of it.
-pub(in crate::dialects) fn recording_of(
+pub(in crate::dialects) async fn recording_of(
     request: &Request,
     context: &Context,
     view: &CallView,
@@ -237,7 +241,12 @@ pub(in crate::dialects) fn recording_of(
         return Err(Fault::Gone { what: "recording", absence });
     }
     let name = view.recording.as_ref().ok_or_else(none)?;
-    let mut kept = context.calls.recording(name).map_err(|_| none())?;
+    let mut kept = context.calls.recording(name).await.map_err(|error| match error {
+        BlobError::Locked { .. } => Fault::Storage("the recording is sealed with a key that the server does not have"),
+        BlobError::OtherKey { .. } => Fault::Storage("the recording is sealed with another key of that name"),
+        BlobError::Io(_) => Fault::Storage("the recording cannot be read"),
+        BlobError::Name | BlobError::Missing | BlobError::Exists | BlobError::Full => none(),
+    })?;
     let (first, last) = match request.header("range") {
         None => (0, kept.length.saturating_sub(1)),
         Some(range) => match byte_range(range, kept.length) {
@@ -245,9 +254,9 @@ pub(in crate::dialects) fn recording_of(
             None => return unsatisfiable(kept.length),
         },
     };
-    kept.file.seek(SeekFrom::Start(first)).map_err(|_| Fault::Storage("the recording cannot be read"))?;
+    kept.content.seek(SeekFrom::Start(first)).map_err(|_| Fault::Storage("the recording cannot be read"))?;
     let length = if kept.length == 0 { 0 } else { last - first + 1 };
-    let mut response = Response::new(file_body(kept.file, length));
+    let mut response = Response::new(file_body(kept.content, length));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
@@ -304,7 +313,7 @@ fn call_id(asked: &Asked<'_>) -> Result<CallId, Fault> {
 }
 
 /// The call of the path, of this account; any other is not told apart from none.
-async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
+pub(super) async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
     let id = call_id(asked)?;
     let reader = asked.context.calls.reader();
     let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
@@ -428,7 +437,7 @@ fn insert_text(headers: &mut http::HeaderMap, name: HeaderName, text: String) {
 }
 
 /// The file's next `length` bytes, piece by piece; reads happen beside the async runtime.
-fn file_body(file: std::fs::File, length: u64) -> Body {
+fn file_body(file: impl Read + Send + 'static, length: u64) -> Body {
     let pieces = futures_util::stream::unfold((Some(file), length), |(file, left)| async move {
         let mut file = file?;
         if left == 0 {

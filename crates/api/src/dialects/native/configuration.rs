@@ -194,7 +194,7 @@ pub(super) async fn make_key(asked: &Asked<'_>) -> Result<Response, Fault> {
         return Err(invalid("scopes", "must name at least one scope"));
     }
     let scopes: Vec<Scope> = Scope::ALL.into_iter().filter(|scope| scopes.contains(scope)).collect();
-    if let Some(beyond) = scopes.iter().find(|scope| !asked.scopes.contains(scope)) {
+    if let Some(beyond) = scopes.iter().find(|scope| !asked.key.scopes.contains(scope)) {
         // A key that could make a stronger one would have every scope.
         return Err(Fault::Forbidden { scope: scope_word(*beyond) });
     }

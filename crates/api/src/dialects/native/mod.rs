@@ -23,6 +23,7 @@ use super::Dialect;
 use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
+use crate::links;
 use crate::sign;
 use axum::body::Body;
 use callwright_domain::access::KeyStatus;
@@ -120,6 +121,12 @@ static ROUTES: &[Route] = &[
     route(Method::POST, &["v1", "calls", "*", "say"], Operation::Say, Some(Scope::CallsWrite)),
     route(Method::POST, &["v1", "calls", "*", "hear"], Operation::Hear, Some(Scope::CallsWrite)),
     route(Method::GET, &["v1", "calls", "*", "recording"], Operation::Recording, Some(Scope::CallsRead)),
+    route(
+        Method::POST,
+        &["v1", "calls", "*", "recording", "link"],
+        Operation::Privacy(privacy::Action::LinkRecording),
+        Some(Scope::CallsRead),
+    ),
     route(Method::GET, &["v1", "calls", "*", "events"], Operation::CallEvents, Some(Scope::CallsRead)),
     route(Method::GET, &["v1", "events"], Operation::AllEvents, Some(Scope::CallsRead)),
     route(Method::GET, &["v1", "agents"], Operation::ListAgents, Some(Scope::ConfigRead)),
@@ -266,8 +273,8 @@ struct Asked<'a> {
     request: &'a Request,
     context: &'a Context,
     account: AccountId,
-    /// What the key may do.
-    scopes: Vec<Scope>,
+    /// The key that asks.
+    key: ApiKey,
     /// What stood in the place of each `*`, decoded.
     parts: Vec<String>,
 }
@@ -283,9 +290,13 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
     let (route, parts) = find(request)?;
     let key = match route.scope {
         None => return open(route.operation, context),
+        // A recording may be asked for by a link instead of a key.
+        Some(_) if route.operation == Operation::Recording && by_link(request) => {
+            calls::LINK.key(request, context).await?
+        }
         Some(scope) => authenticate(request, context, scope).await?,
     };
-    let asked = Asked { request, context, account: key.account, scopes: key.scopes, parts };
+    let asked = Asked { request, context, account: key.account.clone(), key, parts };
     match route.operation {
         Operation::StartCall => calls::start(&asked).await,
         Operation::ListCalls => calls::list(&asked).await,
@@ -329,6 +340,11 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::ReplayFailed => webhooks::replay_failed(&asked).await,
         Operation::Health | Operation::Ready | Operation::Metrics | Operation::OpenApi => Err(Fault::Internal),
     }
+}
+
+/// Whether a request brings a link's signature and no key.
+fn by_link(request: &Request) -> bool {
+    request.header("authorization").is_none() && links::is_signed(request)
 }
 
 /// Operations that need no key.

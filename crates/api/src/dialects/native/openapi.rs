@@ -152,7 +152,11 @@ fn operation(route: &Route) -> Value {
         "responses": {words.status: answer, "default": {"$ref": "#/components/responses/error"}},
     });
     if let Some(schema) = words.body {
-        let optional = [Operation::HangUp, Operation::Campaign(campaigns::Action::Stop)];
+        let optional = [
+            Operation::Privacy(privacy::Action::LinkRecording),
+            Operation::HangUp,
+            Operation::Campaign(campaigns::Action::Stop),
+        ];
         let required = !optional.contains(&route.operation);
         operation["requestBody"] = json!({"required": required, "content": content(schema)});
     }

@@ -43,7 +43,7 @@ pub(super) async fn all(context: &Context, account: &AccountId) -> Result<Vec<Ve
     let number = application(context, account).await?;
     let mut ids =
         vec![VendorId { kind: AliasKind::Application, outer: number.to_string(), inner: account.to_string() }];
-    for agent in super::lists::every_agent(context, account).await? {
+    for agent in crate::dialects::every_agent(context, account).await? {
         let number = number_of(context, account, &agent.id).await?;
         ids.push(VendorId { kind: AliasKind::Agent, outer: number.to_string(), inner: agent.id.to_string() });
     }

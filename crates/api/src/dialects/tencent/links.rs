@@ -5,16 +5,17 @@ use super::records;
 use crate::dialects::native;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
-use crate::sign;
+use crate::links::Purpose;
 use axum::body::Body;
-use callwright_domain::access::KeyStatus;
-use callwright_domain::{ApiKey, CallId, KeyId, Moment, Scope};
+use callwright_domain::{ApiKey, CallId};
 use http::{HeaderValue, Method, header};
 use serde_json::json;
 use std::time::Duration;
 
 /// How long a link holds (vendor: 24 hours).
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// What they are for.
+const LINK: Purpose = Purpose("tencent");
 /// Where they are.
 const RECORDINGS: &str = "/tencent/recordings/";
 const TRANSCRIPTS: &str = "/tencent/transcripts/";
@@ -26,24 +27,12 @@ pub(super) fn bears_signs(request: &Request) -> bool {
 
 /// The link to a call's recording.
 pub(super) fn recording(request: &Request, key: &ApiKey, call: CallId) -> String {
-    link(request, key, &format!("{RECORDINGS}{call}"))
+    LINK.link(request, key, &format!("{RECORDINGS}{call}"), LIFE)
 }
 
 /// The link to a call's transcript.
 pub(super) fn transcript(request: &Request, key: &ApiKey, call: CallId) -> String {
-    link(request, key, &format!("{TRANSCRIPTS}{call}"))
-}
-
-fn link(request: &Request, key: &ApiKey, path: &str) -> String {
-    let until = request.received.after(LIFE).millis() / 1000;
-    let signature = sign::hmac_sha256_hex(key.secret.expose(), &signed(path, until));
-    let host = request.header("host").unwrap_or_default();
-    let scheme = if request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    format!("{scheme}://{host}{path}?key={}&until={until}&signature={signature}", key.id)
-}
-
-fn signed(path: &str, until: i64) -> String {
-    format!("GET\n{path}\n{until}")
+    LINK.link(request, key, &format!("{TRANSCRIPTS}{call}"), LIFE)
 }
 
 /// Answers a link.
@@ -58,24 +47,7 @@ async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> 
     if request.method != Method::GET {
         return Err(Fault::Method { allowed: "GET" });
     }
-    let part = |name: &str| {
-        let found = form_urlencoded::parse(request.query.as_bytes()).find(|(given, _)| given == name);
-        found.map(|(_, value)| value.into_owned()).ok_or(Fault::Unauthenticated)
-    };
-    let id = KeyId::new(part("key")?).map_err(|_| Fault::Unauthenticated)?;
-    let until: i64 = part("until")?.parse().map_err(|_| Fault::Unauthenticated)?;
-    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
-    let key = found.filter(|key| key.status == KeyStatus::Active).ok_or(Fault::Unauthenticated)?;
-    let ours = sign::hmac_sha256_hex(key.secret.expose(), &signed(&request.path, until));
-    if !sign::same(&ours, &part("signature")?) {
-        return Err(Fault::Unauthenticated);
-    }
-    if request.received > Moment(until.saturating_mul(1000)) {
-        return Err(Fault::Expired);
-    }
-    if !key.permits(Scope::CallsRead) {
-        return Err(Fault::Forbidden { scope: native::scope_word(Scope::CallsRead) });
-    }
+    let key = LINK.key(request, context).await?;
     let (is_recording, digits) = match request.path.strip_prefix(RECORDINGS) {
         Some(digits) => (true, digits),
         None => (false, request.path.strip_prefix(TRANSCRIPTS).unwrap_or_default()),
@@ -84,7 +56,7 @@ async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> 
     let view = context.calls.reader().call(&key.account, call).await;
     let view = view.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })?;
     if is_recording {
-        return native::recording_of(request, context, &view);
+        return native::recording_of(request, context, &view).await;
     }
     let lines = records::transcript(context, &view).await?;
     let mut response = Response::new(Body::from(json!(lines).to_string()));

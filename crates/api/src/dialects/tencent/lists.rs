@@ -2,16 +2,13 @@
 
 use super::words::VendorError;
 use super::{Asked, ids, numbers};
+use crate::dialects::every_agent;
 use crate::fault::Fault;
-use crate::http::Context;
-use callwright_domain::AccountId;
 use callwright_domain::agent::{AgentProfile, Greeting};
-use callwright_store::{NumberStatus, StoredAgent};
+use callwright_store::NumberStatus;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Agents read at a time.
-const AT_A_TIME: u32 = 500;
 /// Largest page of agents.
 const MAX_AGENTS: u32 = 100;
 /// Numbers on a page unless asked otherwise, and at most.
@@ -36,22 +33,6 @@ pub(super) async fn agents(asked: &Asked<'_>) -> Result<Value, VendorError> {
         json!({"AIAgentId": number, "AIAgentName": name, "VariableNames": variables(&agent.profile)})
     });
     Ok(json!({"AIAgentInfoList": shown.collect::<Vec<_>>(), "TotalCount": all.len()}))
-}
-
-/// All agents of an account.
-pub(super) async fn every_agent(context: &Context, account: &AccountId) -> Result<Vec<StoredAgent>, VendorError> {
-    let mut all = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let reader = context.calls.reader();
-        let page = reader.agents(account, after.as_deref(), AT_A_TIME).await;
-        let page = page.map_err(|error| Fault::Storage(error.public()))?;
-        all.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            return Ok(all);
-        }
-    }
 }
 
 /// Names between `{{` and `}}` in the agent's texts.
