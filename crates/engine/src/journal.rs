@@ -1,12 +1,13 @@
 //! Writes what happens to calls, in order, and tells those who watch. One task for the whole node: entries of many calls
 //! that wait together are committed together. Never reads; a watcher that fell behind reads the store.
 
-use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_QUEUE, JOURNAL_RETRY};
+use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_GATHER, JOURNAL_QUEUE, JOURNAL_RETRY};
 use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded};
 use callwright_store::{Ending, Finished, Store, StoreError};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -108,6 +109,7 @@ impl Writer {
                 taken = self.entries.recv_many(&mut batch, JOURNAL_BATCH) => if taken == 0 { return },
                 () = stop.cancelled() => return,
             }
+            self.gather(&mut batch).await;
             let mut order = Vec::new();
             let mut by_call: HashMap<CallId, Vec<Entry>> = HashMap::new();
             for entry in batch.drain(..) {
@@ -122,6 +124,28 @@ impl Writer {
             let writes =
                 order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries, &stop));
             join_all(writes).await;
+        }
+    }
+
+    /// Lets entries that nobody waits for wait a moment for more: one flush for all of them, and the work of writing comes
+    /// after the work that a caller hears. One that somebody waits for ends it.
+    async fn gather(&mut self, batch: &mut Vec<Entry>) {
+        if batch.iter().any(|entry| entry.written.is_some()) {
+            return;
+        }
+        let until = Instant::now() + JOURNAL_GATHER;
+        while batch.len() < JOURNAL_BATCH {
+            let entry = tokio::select! {
+                biased;
+                entry = self.entries.recv() => entry,
+                () = sleep_until(until) => return,
+            };
+            let Some(entry) = entry else { return };
+            let urgent = entry.written.is_some();
+            batch.push(entry);
+            if urgent {
+                return;
+            }
         }
     }
 

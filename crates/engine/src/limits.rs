@@ -9,6 +9,9 @@ pub const CALL_ORDERS: usize = 32;
 pub const JOURNAL_QUEUE: usize = 4096;
 /// Most entries that one round of the journal writer takes; the store commits them in one group.
 pub const JOURNAL_BATCH: usize = 256;
+/// How long the journal writer gathers entries that nobody waits for. A crash loses no more than these beyond what was under
+/// way; a watcher hears of them by so much later.
+pub const JOURNAL_GATHER: Duration = Duration::from_millis(4);
 /// Events a watcher may fall behind before it is told to read the journal again. *Drop oldest*.
 pub const FEED_DEPTH: usize = 1024;
 /// Phrases waiting for the voice of one call. *Wait*: the model is read no faster than it is spoken.

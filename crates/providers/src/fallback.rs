@@ -146,15 +146,29 @@ enum Told {
     Part(ProviderError),
 }
 
-/// Carries the answer of the first vendor that has one.
+/// A vendor that was asked, and what came of it.
+type AskedOf<T, E> = (Link<T>, Result<(Answers<E>, Running), ProviderError>);
+
+/// Asks the next vendor that may be asked.
+fn put<T: Named + ?Sized, E>(
+    course: &mut Course<T>,
+    ask: &impl Fn(&Link<T>, usize) -> (Answers<E>, Running),
+) -> Option<AskedOf<T, E>> {
+    let (place, link) = course.next()?;
+    let asked = guarded(link.vendor.called(), || ask(&link, place));
+    Some((link, asked))
+}
+
+/// Carries the answer of the first vendor that has one. `asked`: the first was asked already, by whoever asked the chain:
+/// a question does not wait for this task's turn.
 async fn relay<T: Named + ?Sized, E>(
     mut course: Course<T>,
-    shape: Shape<E>,
+    (shape, mut asked): (Shape<E>, Option<AskedOf<T, E>>),
     ask: impl Fn(&Link<T>, usize) -> (Answers<E>, Running),
     events: mpsc::Sender<Result<E, ProviderError>>,
 ) {
-    while let Some((place, link)) = course.next() {
-        let told = match guarded(link.vendor.called(), || ask(&link, place)) {
+    while let Some((link, answer)) = asked {
+        let told = match answer {
             Ok((mut answers, _running)) => carry(&course, &link, (&shape, &mut answers), &events).await,
             Err(panic) => Told::Nothing(panic),
         };
@@ -169,6 +183,7 @@ async fn relay<T: Named + ?Sized, E>(
                 return;
             }
         }
+        asked = put(&mut course, &ask);
     }
     // Nobody listening: the question was cancelled.
     drop(events.send(Err(course.give_up())).await);
@@ -277,7 +292,9 @@ impl Llm for Chain<dyn Llm> {
             let stream = link.vendor.ask(request);
             (stream.events, stream.running)
         };
-        LlmStream { events, running: Running::spawn(relay(self.course(), shape, ask, sender)) }
+        let mut course = self.course();
+        let asked = put(&mut course, &ask);
+        LlmStream { events, running: Running::spawn(relay(course, (shape, asked), ask, sender)) }
     }
 
     fn warm(&self, request: &LlmRequest) {
@@ -315,7 +332,9 @@ impl Tts for Chain<dyn Tts> {
             let stream = link.vendor.speak(request);
             (stream.events, stream.running)
         };
-        TtsStream { events, running: Running::spawn(relay(self.course(), SOUND, ask, sender)) }
+        let mut course = self.course();
+        let asked = put(&mut course, &ask);
+        TtsStream { events, running: Running::spawn(relay(course, (SOUND, asked), ask, sender)) }
     }
 
     /// Whichever can is asked in the end.
@@ -340,6 +359,11 @@ impl Asr for Chain<dyn Asr> {
     }
 
     fn start(&self, params: AsrParams) -> AsrStream {
+        if self.links.len() == 1
+            && let Some(stream) = self.alone(&params)
+        {
+            return stream;
+        }
         let (input, inputs) = mpsc::channel(INPUTS);
         let (sender, events) = mpsc::channel(EVENTS);
         let listening = Listening {
@@ -359,6 +383,65 @@ impl Asr for Chain<dyn Asr> {
     fn rests(&self) -> bool {
         self.all_rest()
     }
+}
+
+impl Chain<dyn Asr> {
+    /// The stream of a chain's only vendor. No other could hear the audio again, so it is not kept here and goes to the
+    /// vendor by the shortest way; only what the vendor says is listened to, for its breaker. None: it cannot be asked.
+    fn alone(&self, params: &AsrParams) -> Option<AsrStream> {
+        let mut course = self.course();
+        let (_, link) = course.next()?;
+        let started = guarded(link.vendor.called(), || link.vendor.start(params.clone()));
+        let (sender, events) = mpsc::channel(EVENTS);
+        let (input, work) = match started {
+            Ok(stream) => (stream.input.clone(), Ok(stream)),
+            // Closed at once; the reason follows on the other channel.
+            Err(panic) => (mpsc::channel(1).0, Err(panic)),
+        };
+        let open = input.downgrade();
+        let overhear = async move {
+            let error = match work {
+                Ok(AsrStream { input, events, running: _running }) => {
+                    drop(input);
+                    match overhear(&link, events, open, &sender).await {
+                        End::Over => return,
+                        End::Failed(error) => error,
+                    }
+                }
+                Err(panic) => panic,
+            };
+            course.failed(&link, error);
+            // Nobody listening: the call is over.
+            drop(sender.send(Err(course.give_up())).await);
+        };
+        Some(AsrStream { input, events, running: Running::spawn(overhear) })
+    }
+}
+
+/// Hands a vendor's words on until its stream ends. `open`: whether more audio may come.
+async fn overhear(
+    link: &Link<dyn Asr>,
+    mut said: Answers<AsrEvent>,
+    open: mpsc::WeakSender<AsrInput>,
+    events: &mpsc::Sender<Result<AsrEvent, ProviderError>>,
+) -> End {
+    loop {
+        match said.recv().await {
+            Some(Ok(event)) => {
+                link.breaker.succeeded();
+                if events.send(Ok(event)).await.is_err() {
+                    return End::Over;
+                }
+            }
+            Some(Err(error)) => return End::Failed(error),
+            None if open.upgrade().is_none() => return End::Over,
+            None => return End::Failed(ended_early(link)),
+        }
+    }
+}
+
+fn ended_early(link: &Link<dyn Asr>) -> ProviderError {
+    ProviderError::new(link.vendor.name(), ErrorKind::Internal, "its stream ended in the middle of the call")
 }
 
 struct Listening {
@@ -424,10 +507,7 @@ impl Listening {
                     }
                     Some(Err(error)) => return End::Failed(error),
                     None if self.inputs.is_none() => return End::Over,
-                    None => {
-                        let detail = "its stream ended in the middle of the call";
-                        return End::Failed(ProviderError::new(link.vendor.name(), ErrorKind::Internal, detail));
-                    }
+                    None => return End::Failed(ended_early(link)),
                 },
                 permit = reserve(&input), if self.pending.is_some() => match (permit, self.pending.take()) {
                     (Ok(permit), Some(pending)) => permit.send(pending),

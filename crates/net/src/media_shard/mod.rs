@@ -7,6 +7,7 @@ mod door;
 mod handle;
 mod memory;
 mod outbox;
+mod priority;
 mod recording;
 mod schedule;
 mod seat;

@@ -64,7 +64,12 @@ pub(super) fn start(
         legs,
         meter,
     };
-    std::thread::Builder::new().name(format!("media-{number}")).spawn(move || shard.run())?;
+    std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
+        if let Err(why) = super::priority::raise() {
+            tracing::info!(%why, "the media thread keeps its ordinary priority");
+        }
+        shard.run();
+    })?;
     Ok(Arc::new(Door::new(orders, bell)))
 }
 

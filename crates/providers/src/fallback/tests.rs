@@ -192,19 +192,47 @@ impl Asr for FakeEars {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_ear_is_replaced_in_the_middle_and_hears_everything_again() {
-    let link = |enough| Link { vendor: Arc::new(FakeEars { enough }) as Arc<dyn Asr>, breaker: Arc::default() };
-    let chain: Chain<dyn Asr> = Chain::new("chain", vec![link(800), link(0), link(usize::MAX)]);
-    let params = AsrParams {
+fn ears(enough: usize) -> Link<dyn Asr> {
+    Link { vendor: Arc::new(FakeEars { enough }) as Arc<dyn Asr>, breaker: Arc::default() }
+}
+
+fn eight_kilohertz() -> AsrParams {
+    AsrParams {
         rate: 8000,
         language: String::new(),
         model: String::new(),
         hot_words: vec![],
         silence_ms: 0,
         params: Default::default(),
-    };
-    let AsrStream { input, mut events, running: _running } = chain.start(params);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ear_alone_is_heard_to_its_end_and_its_failures_count() {
+    let whole: Chain<dyn Asr> = Chain::new("chain", vec![ears(usize::MAX)]);
+    let AsrStream { input, mut events, running: _running } = whole.start(eight_kilohertz());
+    input.send(AsrInput::Audio(vec![1; 160])).await.expect("open");
+    drop(input);
+    let words = events.recv().await.expect("an event").expect("words");
+    assert_eq!(words, AsrEvent::Final { text: "160".into(), end_of_turn: EndOfTurn::Unknown });
+    assert!(events.recv().await.is_none(), "an end in order is no failure");
+
+    let breaking: Chain<dyn Asr> = Chain::new("chain", vec![ears(160)]);
+    for _ in 0..5 {
+        assert!(!breaking.rests());
+        let AsrStream { input, mut events, running: _running } = breaking.start(eight_kilohertz());
+        input.send(AsrInput::Audio(vec![1; 160])).await.expect("open");
+        let error = events.recv().await.expect("an event").expect_err("a failure");
+        assert_eq!(error.kind, ErrorKind::Unreachable);
+        assert!(events.recv().await.is_none());
+    }
+    assert!(breaking.rests(), "five failures are enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ear_is_replaced_in_the_middle_and_hears_everything_again() {
+    let chain: Chain<dyn Asr> = Chain::new("chain", vec![ears(800), ears(0), ears(usize::MAX)]);
+    let AsrStream { input, mut events, running: _running } = chain.start(eight_kilohertz());
     for _ in 0..40 {
         input.send(AsrInput::Audio(vec![1; 160])).await.expect("open");
     }

@@ -172,6 +172,8 @@ impl Speaking {
                 if !self.deliver(&samples).await {
                     return Ok(());
                 }
+                // Whoever plays the portion goes first, and so do other calls.
+                tokio::task::yield_now().await;
             }
             if !bytes.is_empty() {
                 late = "stopped in the middle";

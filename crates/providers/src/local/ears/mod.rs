@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Pieces of caller audio that may wait: four seconds at 40 ms; beyond it the engine drops the oldest.
-const INPUT_CAP: usize = 100;
+/// Pieces of caller audio that may wait: ten seconds at 40 ms; beyond it the engine drops what comes.
+const INPUT_CAP: usize = 250;
 /// Events that may wait for the call.
 const EVENT_CAP: usize = 16;
 /// Finals under way; beyond it the stream waits for the oldest before it takes more sound.
