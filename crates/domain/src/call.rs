@@ -8,6 +8,7 @@ use crate::campaign::CampaignCall;
 use crate::policy::Refusal;
 use crate::redaction::Redaction;
 use crate::retry::Retries;
+use crate::way::{BrowserPlace, CallerLine, Telephone, Way};
 use crate::{AccountId, AgentId, CallId, Moment, PhoneNumber, Pii, ThreadId, TrunkId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,18 +35,9 @@ pub struct CallPlan {
     pub agent_id: AgentId,
     /// The agent with every patch laid over it.
     pub agent: AgentProfile,
-    /// Who is rung.
-    pub callee: PhoneNumber,
-    /// Who shows on the display.
-    pub caller: PhoneNumber,
-    /// What it is dialled through.
-    pub trunk: TrunkId,
-    /// What it may be dialled through when that fails before anybody can have been rung, in this order.
-    #[serde(default)]
-    pub spare_trunks: Vec<TrunkId>,
-    /// The numbers that may show instead when the rules say no to `caller` and might not to another, in this order.
-    #[serde(default)]
-    pub spare_callers: Vec<CallerLine>,
+    /// How it reaches its other party.
+    #[serde(flatten)]
+    pub way: Way,
     /// Values for the prompt's templates.
     pub variables: BTreeMap<String, String>,
     /// The requester's own text, given back unread.
@@ -75,38 +67,58 @@ pub struct CallPlan {
     pub redaction: Redaction,
 }
 
-/// A number that may show, and what calls from it are dialled through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CallerLine {
-    /// The number.
-    pub number: PhoneNumber,
-    /// Its trunk.
-    pub trunk: TrunkId,
-    /// What may stand in for the trunk, in this order.
-    #[serde(default)]
-    pub spare_trunks: Vec<TrunkId>,
-}
-
 impl CallPlan {
-    /// Every number that may show, the one that shows first.
+    /// The telephones and trunks of a call over the telephone network.
+    pub const fn telephone(&self) -> Option<&Telephone> {
+        match &self.way {
+            Way::Telephone(telephone) => Some(telephone),
+            Way::Browser(_) => None,
+        }
+    }
+
+    /// Where a call through a browser is met.
+    pub const fn browser(&self) -> Option<&BrowserPlace> {
+        match &self.way {
+            Way::Telephone(_) => None,
+            Way::Browser(place) => Some(place),
+        }
+    }
+
+    /// Who is rung; nobody in a call that is met.
+    pub fn callee(&self) -> Option<&PhoneNumber> {
+        self.telephone().map(|telephone| &telephone.callee)
+    }
+
+    /// Who shows on the display.
+    pub fn caller(&self) -> Option<&PhoneNumber> {
+        self.telephone().map(|telephone| &telephone.caller)
+    }
+
+    /// The callee as it is dialled; empty in a call that is met.
+    pub fn callee_dialled(&self) -> &str {
+        self.callee().map_or("", PhoneNumber::dial)
+    }
+
+    /// The caller number as it is dialled; empty in a call that is met.
+    pub fn caller_dialled(&self) -> &str {
+        self.caller().map_or("", PhoneNumber::dial)
+    }
+
+    /// Every number that may show, the one that shows first; none in a call that is met.
     pub fn callers(&self) -> impl Iterator<Item = &PhoneNumber> {
-        std::iter::once(&self.caller).chain(self.spare_callers.iter().map(|line| &line.number))
+        self.telephone().into_iter().flat_map(Telephone::callers)
     }
 
     /// The same with their trunks.
     pub fn lines(&self) -> Vec<CallerLine> {
-        let (number, trunk) = (self.caller.clone(), self.trunk.clone());
-        let shown = CallerLine { number, trunk, spare_trunks: self.spare_trunks.clone() };
-        std::iter::once(shown).chain(self.spare_callers.iter().cloned()).collect()
+        self.telephone().map(Telephone::lines).unwrap_or_default()
     }
 
     /// Lets the `place`th of `lines` show and keeps the others, in their order, as spare ones. Nothing happens when there
     /// is none.
-    pub fn show(&mut self, mut lines: Vec<CallerLine>, place: usize) {
-        if place < lines.len() {
-            let shown = lines.remove(place);
-            (self.caller, self.trunk, self.spare_trunks) = (shown.number, shown.trunk, shown.spare_trunks);
-            self.spare_callers = lines;
+    pub fn show(&mut self, lines: Vec<CallerLine>, place: usize) {
+        if let Way::Telephone(telephone) = &mut self.way {
+            telephone.show(lines, place);
         }
     }
 
@@ -147,7 +159,7 @@ pub enum CallState {
     Queued,
     /// The INVITE is out.
     Dialing,
-    /// The callee's telephone rings.
+    /// The callee's telephone rings; or a browser has joined, and its audio path is being made.
     Ringing,
     /// Answered.
     Talking,
@@ -199,6 +211,8 @@ pub enum HangupCause {
     Idle,
     /// An ear, brain or voice failed and nothing could take its place.
     ProviderFailed,
+    /// Nobody joined it in the time that it waited to be joined.
+    NotJoined,
     /// It was not dialled before its deadline.
     Expired,
     /// Not dialled: no place among the calls of its caller number, agent or account became free while it waited for one.
@@ -246,7 +260,7 @@ pub enum EndOrigin {
 
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::CalleeHungUp,
         Self::AgentHungUp,
         Self::ApiHungUp,
@@ -265,6 +279,7 @@ impl HangupCause {
         Self::MaxDuration,
         Self::Idle,
         Self::ProviderFailed,
+        Self::NotJoined,
         Self::Expired,
         Self::NoPlace,
         Self::CalleeBlocked,
@@ -282,7 +297,7 @@ impl HangupCause {
     pub const fn origin(self) -> EndOrigin {
         match self {
             Self::CalleeHungUp | Self::Busy | Self::Rejected => EndOrigin::Callee,
-            Self::NoAnswer | Self::Unreachable | Self::MediaRefused => EndOrigin::Unreached,
+            Self::NoAnswer | Self::Unreachable | Self::MediaRefused | Self::NotJoined => EndOrigin::Unreached,
             Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled => EndOrigin::Agent,
             Self::AuthFailed
             | Self::NoResponse
@@ -381,6 +396,11 @@ pub enum CallEvent {
         /// The SIP status that said so.
         status: u16,
     },
+    /// A browser has joined; its audio path is being made.
+    Joined {
+        /// The user's id in the channel.
+        user: Pii<String>,
+    },
     /// Answered; audio may flow. The dialog's text form lets another process end the call.
     Answered {
         /// What is needed to send BYE after a restart.
@@ -409,6 +429,11 @@ pub enum CallEvent {
     Disclosed,
     /// The callee spoke over the agent and won.
     Interrupted,
+    /// The callee's browser sent a text of its own for whoever asked for the call.
+    MessageReceived {
+        /// The text.
+        text: Pii<String>,
+    },
     /// The callee pressed a key.
     KeyPressed {
         /// `0`-`9`, `*`, `#`, `A`-`D`.
@@ -487,7 +512,7 @@ impl CallState {
             (Self::Queued | Self::Dialing, E::Dialing { .. }) | (Self::Dialing, E::AttemptFailed { .. }) => {
                 Self::Dialing
             }
-            (Self::Dialing | Self::Ringing, E::Ringing { .. }) => Self::Ringing,
+            (Self::Dialing | Self::Ringing, E::Ringing { .. }) | (Self::Queued, E::Joined { .. }) => Self::Ringing,
             (Self::Dialing | Self::Ringing, E::Answered { .. }) => Self::Talking,
             (Self::Talking, E::Transferring) => Self::Transferring,
             (Self::Transferring, E::TransferEnded) => Self::Talking,
@@ -519,12 +544,14 @@ impl CallEvent {
             Self::Dialing { .. } => "dialing",
             Self::AttemptFailed { .. } => "attempt_failed",
             Self::Ringing { .. } => "ringing",
+            Self::Joined { .. } => "joined",
             Self::Answered { .. } => "answered",
             Self::Heard { .. } => "heard",
             Self::TurnTaken { .. } => "turn_taken",
             Self::Said { .. } => "said",
             Self::Disclosed => "disclosed",
             Self::Interrupted => "interrupted",
+            Self::MessageReceived { .. } => "message_received",
             Self::KeyPressed { .. } => "key_pressed",
             Self::ToolRun { .. } => "tool_run",
             Self::Trouble { .. } => "trouble",
@@ -544,6 +571,7 @@ impl CallEvent {
                 | Self::Said { .. }
                 | Self::Disclosed
                 | Self::Interrupted
+                | Self::MessageReceived { .. }
                 | Self::KeyPressed { .. }
                 | Self::ToolRun { .. }
         )
@@ -557,7 +585,7 @@ pub struct Timeline {
     pub created: Option<Moment>,
     /// INVITE sent (the last attempt's).
     pub dialing: Option<Moment>,
-    /// First ringing.
+    /// First ringing; or a browser has joined.
     pub ringing: Option<Moment>,
     /// Answered.
     pub answered: Option<Moment>,
@@ -572,7 +600,7 @@ impl Timeline {
         match event {
             CallEvent::Created => self.created = Some(at),
             CallEvent::Dialing { .. } => self.dialing = Some(at),
-            CallEvent::Ringing { .. } => self.ringing = self.ringing.or(Some(at)),
+            CallEvent::Ringing { .. } | CallEvent::Joined { .. } => self.ringing = self.ringing.or(Some(at)),
             CallEvent::Answered { .. } => self.answered = Some(at),
             CallEvent::Ended { .. } => self.ended = Some(at),
             _ => {}
@@ -610,6 +638,7 @@ mod tests {
             CallEvent::Said { text: text(), interrupted: false },
             CallEvent::Disclosed,
             CallEvent::Interrupted,
+            CallEvent::MessageReceived { text: text() },
             CallEvent::KeyPressed { key: '5' },
             CallEvent::ToolRun { name: "end_call".into(), arguments: text(), result: text() },
             CallEvent::Trouble { part: "ears".into(), detail: "gone".into() },
@@ -630,6 +659,20 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_joins_once_and_is_answered() {
+        let joined = CallEvent::Joined { user: Pii::new("u1".into()) };
+        let state = CallState::Queued.apply(&joined).expect("a call that waits may be joined");
+        assert_eq!(state, CallState::Ringing);
+        let answered = CallEvent::Answered { dialog: String::new(), codec: "opus".into() };
+        assert_eq!(state.apply(&answered), Ok(CallState::Talking));
+        for state in [CallState::Dialing, CallState::Ringing, CallState::Talking, CallState::Transferring] {
+            assert!(state.apply(&joined).is_err(), "{state:?}");
+        }
+        let stored = serde_json::to_string(&joined).expect("serialises");
+        assert_eq!(serde_json::from_str::<CallEvent>(&stored).expect("parses"), joined);
+    }
+
+    #[test]
     fn dialing_may_go_straight_to_talking() {
         let state = CallState::Dialing.apply(&CallEvent::Answered { dialog: String::new(), codec: String::new() });
         assert_eq!(state, Ok(CallState::Talking));
@@ -646,7 +689,7 @@ mod tests {
                 seed ^= seed << 13;
                 seed ^= seed >> 7;
                 seed ^= seed << 17;
-                let event = &samples[usize::try_from(seed % 17).expect("below 17")];
+                let event = &samples[usize::try_from(seed % 18).expect("below 18")];
                 let Ok(next) = state.apply(event) else { continue };
                 assert!(!state.is_ended() || next == state, "{state:?} left by {}", event.name());
                 ends += u32::from(next.is_ended() && !state.is_ended());

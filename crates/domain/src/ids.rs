@@ -141,6 +141,10 @@ text_id!(
     CampaignId, "campaign id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
 );
 text_id!(
+    /// A place where an agent and a browser meet, or somebody who comes there (vendors' channel id and user id).
+    ChannelName, "channel or user id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
+);
+text_id!(
     /// A SIP account or peer that calls are dialled through.
     TrunkId, "trunk id", 64, "1 to 64 of A-Z a-z 0-9 - _", slug
 );

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::agent::AgentProfile;
     use crate::campaign::{Day, Window};
-    use crate::{AccountId, AgentId, Origin, PhoneNumber, TrunkId};
+    use crate::{AccountId, AgentId, Origin, PhoneNumber, Telephone, TrunkId, Way};
     use std::collections::BTreeMap;
 
     /// Tuesday, 2023-11-14 22:13:20 UTC.
@@ -89,11 +89,13 @@ mod tests {
             account: AccountId::new("acme").expect("an id"),
             agent_id: AgentId::new("desk").expect("an id"),
             agent: AgentProfile::default(),
-            callee: PhoneNumber::parse("+4915112345678").expect("a number"),
-            caller: PhoneNumber::parse("+4930123456").expect("a number"),
-            trunk: TrunkId::new("main").expect("an id"),
-            spare_trunks: Vec::new(),
-            spare_callers: Vec::new(),
+            way: Way::Telephone(Telephone {
+                callee: PhoneNumber::parse("+4915112345678").expect("a number"),
+                caller: PhoneNumber::parse("+4930123456").expect("a number"),
+                trunk: TrunkId::new("main").expect("an id"),
+                spare_trunks: Vec::new(),
+                spare_callers: Vec::new(),
+            }),
             variables: BTreeMap::new(),
             user_data: None,
             thread: None,

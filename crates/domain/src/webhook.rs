@@ -163,6 +163,7 @@ impl Topics {
         Self::Only(vec![
             Topic::CallDialing,
             Topic::CallRinging,
+            Topic::CallJoined,
             Topic::CallAnswered,
             Topic::CallEnded,
             Topic::RecordingReady,
@@ -204,6 +205,8 @@ topics! {
     CallDialing = "call.dialing",
     /// The callee's telephone rings.
     CallRinging = "call.ringing",
+    /// A browser has joined; its audio path is being made.
+    CallJoined = "call.joined",
     /// The callee answered.
     CallAnswered = "call.answered",
     /// Somebody finished saying something; final text.
@@ -212,6 +215,8 @@ topics! {
     CallTurn = "call.turn",
     /// The callee interrupted the agent.
     CallInterrupted = "call.interrupted",
+    /// The callee's browser sent a text for whoever asked for the call.
+    MessageReceived = "call.message",
     /// The callee pressed a key.
     KeyPressed = "call.key_pressed",
     /// The model used a tool.
@@ -246,10 +251,12 @@ impl Topic {
             CallEvent::Created => Self::CallCreated,
             CallEvent::Dialing { .. } => Self::CallDialing,
             CallEvent::Ringing { .. } => Self::CallRinging,
+            CallEvent::Joined { .. } => Self::CallJoined,
             CallEvent::Answered { .. } => Self::CallAnswered,
             CallEvent::Heard { .. } | CallEvent::Said { .. } | CallEvent::Disclosed => Self::Transcript,
             CallEvent::TurnTaken { .. } => Self::CallTurn,
             CallEvent::Interrupted => Self::CallInterrupted,
+            CallEvent::MessageReceived { .. } => Self::MessageReceived,
             CallEvent::KeyPressed { .. } => Self::KeyPressed,
             CallEvent::ToolRun { .. } => Self::ToolRun,
             CallEvent::Trouble { .. } | CallEvent::AttemptFailed { .. } => Self::CallTrouble,

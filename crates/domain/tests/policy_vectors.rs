@@ -4,7 +4,7 @@
 use callwright_domain::agent::Switch;
 use callwright_domain::number::{Country, zones};
 use callwright_domain::policy::hours::{DayTime, Window};
-use callwright_domain::policy::{CalleeStanding, Case, Facts, Refusal, Rules, Spell, counts_needed, judge};
+use callwright_domain::policy::{CalleeStanding, Case, Facts, Numbers, Refusal, Rules, Spell, counts_needed, judge};
 
 use callwright_domain::{Moment, PhoneNumber};
 use serde_json::Value;
@@ -29,7 +29,12 @@ fn verdict(text: &str, home: &str, own: &[String]) -> Result<String, String> {
     let callee = PhoneNumber::parse(text).map_err(|why| why.to_string())?.at_home(rules.home);
     let ours = own.iter().any(|number| number == callee.dial());
     let facts = Facts { callee: if ours { CalleeStanding::Ours } else { CalleeStanding::Free }, ..Facts::default() };
-    let case = Case { rules: &rules, callee: &callee, caller: &caller_of(home), zone: None, at: Moment(0) };
+    let case = Case {
+        rules: &rules,
+        numbers: Some(Numbers { callee: &callee, caller: &caller_of(home) }),
+        zone: None,
+        at: Moment(0),
+    };
     judge(&case, &facts).map(|_| callee.dial().to_owned()).map_err(|why| why.id().to_owned())
 }
 
@@ -78,7 +83,12 @@ fn never_is_never() {
         rules.destinations.status = Switch::Off;
         rules.destinations.prefixes = vec![String::from("+1"), String::from("+8")];
         let callee = PhoneNumber::parse(number).expect("a number").at_home(rules.home);
-        let case = Case { rules: &rules, callee: &callee, caller: &caller_of(home), zone: None, at: Moment(0) };
+        let case = Case {
+            rules: &rules,
+            numbers: Some(Numbers { callee: &callee, caller: &caller_of(home) }),
+            zone: None,
+            at: Moment(0),
+        };
         assert_eq!(judge(&case, &Facts::default()), Err(refusal), "{number} from {home}");
     }
 }
@@ -105,7 +115,12 @@ fn windows() {
             line["zones"].as_array().expect("zones").iter().map(|zone| zone.as_str().expect("a zone")).collect();
         assert_eq!(zones::of_number(&callee).into_iter().collect::<BTreeSet<_>>(), wanted, "{name}");
         let at = moment(line["utc"].as_str().expect("a time"));
-        let case = Case { rules: &rules, callee: &callee, caller: &caller_of("US"), zone: None, at };
+        let case = Case {
+            rules: &rules,
+            numbers: Some(Numbers { callee: &callee, caller: &caller_of("US") }),
+            zone: None,
+            at,
+        };
         let expected = if line["allow"] == true { Ok(at) } else { Err(Refusal::OutsideCallingHours) };
         assert_eq!(judge(&case, &Facts::default()).map(|placement| placement.at), expected, "{name}");
     }
@@ -140,7 +155,8 @@ fn limits() {
             let (day, clock) = told.strip_prefix('D').and_then(|rest| rest.split_once(' ')).unwrap_or(("1", told));
             let seconds = if clock.len() == 5 { ":00" } else { "" };
             let at = moment(&format!("2026-05-0{day}T{clock}{seconds}+08:00"));
-            let case = Case { rules, callee: &callee, caller: &caller_of("CN"), zone: None, at };
+            let case =
+                Case { rules, numbers: Some(Numbers { callee: &callee, caller: &caller_of("CN") }), zone: None, at };
             let found = |after: Moment| placed.iter().filter(|then| **then > after && **then <= at).count();
             let needed = counts_needed(&case);
             let counts = needed.iter().map(|count| u32::try_from(found(count.after)).expect("few")).collect();
@@ -159,7 +175,12 @@ fn each_rule_has_its_own_refusal() {
     let refused = |change: &dyn Fn(&mut Rules, &mut Facts)| {
         let (mut rules, mut facts) = (Rules::default(), Facts::default());
         change(&mut rules, &mut facts);
-        let case = Case { rules: &rules, callee: &callee, caller: &caller_of("CN"), zone: None, at: Moment(1_000) };
+        let case = Case {
+            rules: &rules,
+            numbers: Some(Numbers { callee: &callee, caller: &caller_of("CN") }),
+            zone: None,
+            at: Moment(1_000),
+        };
         judge(&case, &facts).err()
     };
     assert_eq!(refused(&|_, _| {}), None);

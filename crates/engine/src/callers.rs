@@ -3,7 +3,7 @@
 
 use crate::calls::{Calls, StartError};
 use crate::limits::CALLERS_OF_A_CALL;
-use callwright_domain::call::CallerLine;
+use callwright_domain::CallerLine;
 use callwright_domain::{AccountId, PhoneNumber, Refusal, TrunkId};
 use callwright_store::{Number, NumberStatus, StoreError};
 

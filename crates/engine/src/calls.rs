@@ -11,8 +11,8 @@ use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
+use callwright_domain::CallerLine;
 use callwright_domain::agent::AgentProfile;
-use callwright_domain::call::CallerLine;
 use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
@@ -20,7 +20,7 @@ use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, CallState, HangupCause, KeyId, Moment, Origin,
-    PhoneNumber, Pii, Refusal, ThreadId, TrunkId, Webhook,
+    PhoneNumber, Pii, Refusal, Telephone, ThreadId, TrunkId, Way, Webhook,
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
@@ -400,11 +400,13 @@ impl Calls {
             account: request.account,
             agent_id,
             agent,
-            callee: request.callee.at_home(rules.home.or_else(|| caller.country())),
-            caller,
-            trunk,
-            spare_trunks,
-            spare_callers: lines,
+            way: Way::Telephone(Telephone {
+                callee: request.callee.at_home(rules.home.or_else(|| caller.country())),
+                caller,
+                trunk,
+                spare_trunks,
+                spare_callers: lines,
+            }),
             variables: request.variables,
             user_data: request.user_data,
             thread: request.thread,

@@ -59,6 +59,7 @@ impl Dialer {
                 continue;
             }
             self.end_expired().await;
+            self.end_unjoined().await;
             // Who waits already goes first: the room that is left is for new ones.
             way_at = self.start_waiting();
             if matches!(occasion, Occasion::Due) {
@@ -159,6 +160,18 @@ impl Dialer {
     async fn end_expired(&self) {
         for plan in self.node.waiting.expired(self.node.clock.now()) {
             end(&self.node, &plan.account, plan.id, HangupCause::Expired).await;
+        }
+    }
+
+    /// Ends the calls that nobody joined in time. Every node does; the first end stands.
+    async fn end_unjoined(&self) {
+        match self.node.reader.unjoined(self.node.clock.now()).await {
+            Ok(unjoined) => {
+                for (account, call) in unjoined {
+                    end(&self.node, &account, call, HangupCause::NotJoined).await;
+                }
+            }
+            Err(error) => error!(%error, "calls that nobody joined could not be read"),
         }
     }
 

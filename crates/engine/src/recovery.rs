@@ -49,7 +49,8 @@ async fn say_goodbye(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid>
     // An answered call gets BYE; one that was still being dialled gets CANCEL.
     let dialling = call.intent.as_ref().map(|intent| intent.dialog.as_str());
     let Some(dialog) = call.dialog.as_deref().or(dialling).filter(|dialog| !dialog.is_empty()) else { return Ok(()) };
-    let trunk = call.intent.as_ref().and_then(|intent| intent.trunk.as_ref()).unwrap_or(&call.plan.trunk);
+    let own = call.plan.telephone().map(|telephone| &telephone.trunk);
+    let Some(trunk) = call.intent.as_ref().and_then(|intent| intent.trunk.as_ref()).or(own) else { return Ok(()) };
     let trunk = node.trunks.find(&call.plan.account, trunk).await?;
     let ending = node.sip.end_stale(dialog.parse()?, trunk.route).await??;
     // Dropping what is returned does not stop the ending; nobody waits for the far end's answer.

@@ -2,7 +2,7 @@
 //! choice of trunks, first come, first served. They are still queued as far as anybody can see, and a crash loses none.
 //! Never starts a call.
 
-use callwright_domain::{AccountId, CallId, CallPlan, Moment, TrunkId};
+use callwright_domain::{AccountId, CallId, CallPlan, Moment, Telephone, TrunkId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub(crate) struct WaitingCalls {
 impl WaitingCalls {
     /// Puts a call at the end of its line.
     pub(crate) fn push(&self, plan: CallPlan) {
-        let trunks = std::iter::once(&plan.trunk).chain(&plan.spare_trunks).cloned().collect();
+        let trunks = plan.telephone().map(Telephone::trunks).unwrap_or_default();
         self.lock().entry((plan.account.clone(), trunks)).or_default().push_back(plan);
     }
 

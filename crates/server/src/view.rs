@@ -44,6 +44,8 @@ impl CallPrinter {
                 line(at, "call", &format!("attempt {attempt} failed: {cause:?}{status}; the next trunk is tried"));
             }
             CallEvent::Ringing { status } => line(at, "call", &format!("ringing ({status})")),
+            CallEvent::Joined { .. } => line(at, "call", "joined"),
+            CallEvent::MessageReceived { text } => line(at, "callee", &format!("sent {}", text.expose())),
             CallEvent::Answered { codec, .. } => line(at, "call", &format!("answered, {codec}")),
             CallEvent::Heard { text } => {
                 line(at, "callee", text.expose());

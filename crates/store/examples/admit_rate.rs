@@ -5,7 +5,9 @@
 //! some machines is memory: name one on the disk that is to be measured.
 
 use callwright_domain::agent::Switch;
-use callwright_domain::{AccountId, AgentId, AgentProfile, CallId, CallPlan, Moment, Origin, PhoneNumber, TrunkId};
+use callwright_domain::{
+    AccountId, AgentId, AgentProfile, CallId, CallPlan, Moment, Origin, PhoneNumber, Telephone, TrunkId, Way,
+};
 use callwright_store::{
     Admission, AdmitError, Idempotency, Number, Patience, Store, StoreSettings, Trunk, TrunkSettings,
 };
@@ -56,11 +58,13 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         account: AccountId::new("acme")?,
         agent_id: AgentId::new("desk")?,
         agent: AgentProfile::default(),
-        callee: PhoneNumber::parse("+4915112345678")?,
-        caller: PhoneNumber::parse(&caller_text(id))?,
-        trunk: TrunkId::new("main")?,
-        spare_trunks: Vec::new(),
-        spare_callers: Vec::new(),
+        way: Way::Telephone(Telephone {
+            callee: PhoneNumber::parse("+4915112345678")?,
+            caller: PhoneNumber::parse(&caller_text(id))?,
+            trunk: TrunkId::new("main")?,
+            spare_trunks: Vec::new(),
+            spare_callers: Vec::new(),
+        }),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,

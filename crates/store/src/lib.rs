@@ -8,6 +8,7 @@
 
 pub mod aliases;
 pub mod blobs;
+mod browsers;
 mod calls;
 mod campaigns;
 mod configuration;
@@ -30,6 +31,7 @@ mod threads;
 
 pub use aliases::{Alias, AliasKind};
 pub use blobs::{BlobError, BlobName, Recordings};
+pub use browsers::ChannelApp;
 pub use calls::{
     Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
     Interrupted, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,

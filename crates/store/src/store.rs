@@ -413,7 +413,12 @@ impl Store {
         &self.me
     }
 
-    /// For the verbs that stand in files of their own.
+    /// This life of this node, for the verbs that stand in files of their own.
+    pub(crate) const fn me(&self) -> &Arc<NodeIdentity> {
+        &self.me
+    }
+
+    /// The way to the database, for the verbs that stand in files of their own.
     pub(crate) const fn writer(&self) -> &Writer {
         &self.writer
     }

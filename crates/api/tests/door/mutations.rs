@@ -186,7 +186,7 @@ async fn the_last_of_two_members_is_checked_and_used(server: &Server) {
     let started = call.send(server).await;
     let id = started.json()["InstanceId"].as_str().expect("an id").to_owned();
     let view = server.node.calls().reader().call(&server.node.account(), id.parse().expect("ours")).await;
-    assert_eq!(view.expect("read").expect("there").plan.callee.dial(), CALLEE);
+    assert_eq!(view.expect("read").expect("there").plan.callee_dialled(), CALLEE);
 }
 
 async fn an_endless_body_is_given_up() {

@@ -329,7 +329,7 @@ async fn every_parameter_of_a_request_reaches_the_call() {
     let started = request("CreateAICall", asked).ok(&server).await;
     let id = started["SessionId"].as_str().and_then(|id| id.parse().ok()).expect("an id");
     let view = server.node.calls().reader().call(&server.node.account(), id).await.expect("read").expect("there");
-    assert_eq!((view.plan.callee.dial(), view.plan.caller.dial()), ("+15550777", second));
+    assert_eq!((view.plan.callee_dialled(), view.plan.caller_dialled()), ("+15550777", second));
     assert_eq!((view.plan.variables["name"].as_str(), view.plan.variables["other"].as_str()), ("Li", "kept"));
     let agent = serde_json::to_value(&view.plan.agent).expect("JSON");
     for (name, _, place, wanted) in parameters {

@@ -27,14 +27,21 @@ pub enum Stage {
 pub struct Case<'a> {
     /// The rules that count for the call.
     pub rules: &'a Rules,
-    /// Who is to be rung.
-    pub callee: &'a PhoneNumber,
-    /// Who shows on the display.
-    pub caller: &'a PhoneNumber,
+    /// The numbers of a call that is dialled; none: it is met in a browser, and no rule about numbers is asked.
+    pub numbers: Option<Numbers<'a>>,
     /// The zone that the requester names for the callee (IANA), when it knows better than the number.
     pub zone: Option<&'a str>,
     /// When the call is to be dialled: now, or when it is due.
     pub at: Moment,
+}
+
+/// The two ends of a call that is dialled.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers<'a> {
+    /// Who is to be rung.
+    pub callee: &'a PhoneNumber,
+    /// Who shows on the display.
+    pub caller: &'a PhoneNumber,
 }
 
 /// A call may be placed.
@@ -82,14 +89,15 @@ pub enum Verdict {
 impl Case<'_> {
     /// Where national numbers belong: the rules' home, or the caller number's country.
     pub fn home(&self) -> Option<Country> {
-        self.rules.home.or_else(|| self.caller.country())
+        self.rules.home.or_else(|| self.numbers.and_then(|numbers| numbers.caller.country()))
     }
 
     /// The IANA names of the zones that the callee's telephone may be in.
     pub fn zones(&self) -> Vec<String> {
-        match self.zone {
-            Some(zone) => vec![zone.to_owned()],
-            None => zones::of_number(self.callee).into_iter().map(str::to_owned).collect(),
+        match (self.zone, self.numbers) {
+            (Some(zone), _) => vec![zone.to_owned()],
+            (None, Some(numbers)) => zones::of_number(numbers.callee).into_iter().map(str::to_owned).collect(),
+            (None, None) => Vec::new(),
         }
     }
 
@@ -121,7 +129,7 @@ pub fn counts_needed(case: &Case<'_>) -> Vec<Count> {
     let rules = case.rules;
     let mut counts = Vec::new();
     let callee = if rules.callee.by_agent.is_on() { Whom::CalleeOfAgent } else { Whom::Callee };
-    if rules.callee.status.is_on() {
+    if rules.callee.status.is_on() && case.numbers.is_some() {
         let spells = rules.callee.at_most.iter();
         counts.extend(spells.map(|spell| spell.count(callee, case.at, Refusal::CalleeTooOften)));
         if rules.callee.per_day > 0 {
@@ -129,7 +137,7 @@ pub fn counts_needed(case: &Case<'_>) -> Vec<Count> {
             counts.push(Count { whom: callee, after: day_of(case), below, refusal: Refusal::CalleeDailyLimit });
         }
     }
-    if rules.caller.status.is_on() {
+    if rules.caller.status.is_on() && case.numbers.is_some() {
         let spells = rules.caller.at_most.iter();
         counts.extend(spells.map(|spell| spell.count(Whom::Caller, case.at, Refusal::CallerTooOften)));
     }
@@ -153,22 +161,12 @@ fn day_of(case: &Case<'_>) -> Moment {
 /// The first rule that says no: caller number, destination, deny list, region, consent, quota, counts, places, hours.
 pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
     admit(&Facts { caller_active: 0, account_active: 0, caller_limit: 1, account_limit: 1, ..facts.clone() })?;
-    let class = class::of(case.callee, case.home());
-    destination(case, class)?;
-    match facts.callee {
-        CalleeStanding::Free => {}
-        CalleeStanding::Denied | CalleeStanding::DeniedEverywhere => return Err(Refusal::CalleeBlocked),
-        CalleeStanding::Ours => return Err(Refusal::OwnNumber),
+    if let Some(numbers) = case.numbers {
+        callable(case, numbers, facts)?;
+        consent(case, facts)?;
     }
-    if case.callee == case.caller {
-        return Err(Refusal::OwnNumber);
-    }
-    if case.callee.international().is_some_and(|digits| case.rules.regions.blocks(digits)) {
-        return Err(Refusal::RegionBlocked);
-    }
-    consent(case, facts)?;
     quota(case, facts)?;
-    let at = hours(case)?;
+    let at = case.numbers.map_or(Ok(case.at), |numbers| hours(case, numbers))?;
     for (place, count) in counts_needed(case).iter().enumerate() {
         if !facts.counts.get(place).is_some_and(|found| count.allows(*found)) {
             return Err(count.refusal);
@@ -181,12 +179,30 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
     Ok(Placement { at })
 }
 
-fn destination(case: &Case<'_>, class: Class) -> Result<(), Refusal> {
+/// Whether the number may be rung at all.
+fn callable(case: &Case<'_>, numbers: Numbers<'_>, facts: &Facts) -> Result<(), Refusal> {
+    let Numbers { callee, caller } = numbers;
+    destination(case, callee)?;
+    match facts.callee {
+        CalleeStanding::Free => {}
+        CalleeStanding::Denied | CalleeStanding::DeniedEverywhere => return Err(Refusal::CalleeBlocked),
+        CalleeStanding::Ours => return Err(Refusal::OwnNumber),
+    }
+    if callee == caller {
+        return Err(Refusal::OwnNumber);
+    }
+    if callee.international().is_some_and(|digits| case.rules.regions.blocks(digits)) {
+        return Err(Refusal::RegionBlocked);
+    }
+    Ok(())
+}
+
+fn destination(case: &Case<'_>, callee: &PhoneNumber) -> Result<(), Refusal> {
     let rule = &case.rules.destinations;
     let listed = |digits: &str| {
         rule.prefixes.iter().any(|prefix| prefix.strip_prefix('+').is_some_and(|begin| digits.starts_with(begin)))
     };
-    match class {
+    match class::of(callee, case.home()) {
         Class::Emergency => Err(Refusal::EmergencyNumber),
         Class::Premium => Err(Refusal::PremiumNumber),
         Class::Satellite => Err(Refusal::SatelliteNumber),
@@ -194,13 +210,13 @@ fn destination(case: &Case<'_>, class: Class) -> Result<(), Refusal> {
         Class::Short | Class::Local if rule.extensions.is_on() || case.home().is_none() => Ok(()),
         Class::Short | Class::Local => Err(Refusal::ShortNumber),
         Class::Unassigned | Class::Subscriber(_) if rule.status == Switch::Off => Ok(()),
-        Class::Unassigned => match case.callee.international().is_some_and(listed) {
+        Class::Unassigned => match callee.international().is_some_and(listed) {
             true => Ok(()),
             false => Err(Refusal::DestinationNotAllowed),
         },
         Class::Subscriber(country) => {
             let home = case.home() == Some(country) || rule.countries.contains(&country);
-            match home || case.callee.international().is_some_and(listed) {
+            match home || callee.international().is_some_and(listed) {
                 true => Ok(()),
                 false => Err(Refusal::DestinationNotAllowed),
             }
@@ -240,8 +256,8 @@ fn local_date(at: Moment) -> Option<jiff::civil::Date> {
     Some(jiff::tz::TimeZone::UTC.to_datetime(at).date())
 }
 
-fn hours(case: &Case<'_>) -> Result<Moment, Refusal> {
-    let Some(table) = case.rules.hours.timetable(case.callee.country().or(case.home()), &case.zones()) else {
+fn hours(case: &Case<'_>, numbers: Numbers<'_>) -> Result<Moment, Refusal> {
+    let Some(table) = case.rules.hours.timetable(numbers.callee.country().or(case.home()), &case.zones()) else {
         return Ok(case.at);
     };
     match case.rules.hours.otherwise {

@@ -7,7 +7,7 @@ mod judge;
 pub mod rules;
 
 pub use counts::{Count, Spell, Whom};
-pub use judge::{Case, Class, Evidence, Placement, Stage, Verdict, counts_needed, judge};
+pub use judge::{Case, Class, Evidence, Numbers, Placement, Stage, Verdict, counts_needed, judge};
 pub use rules::{RuleFlaw, Rules, RulesPatch};
 
 use serde::{Deserialize, Serialize};

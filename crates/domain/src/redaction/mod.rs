@@ -68,6 +68,7 @@ impl Redaction {
                 CallEvent::ToolRun { name, arguments: self.document(&arguments), result: self.document(&result) }
             }
             CallEvent::Trouble { part, detail } => CallEvent::Trouble { part, detail: self.text(&detail) },
+            CallEvent::MessageReceived { text } => CallEvent::MessageReceived { text: self.document(&text) },
             CallEvent::KeyPressed { key } => {
                 let key = if self.except.contains(&Personal::Keys) { key } else { MASKED_KEY };
                 CallEvent::KeyPressed { key }

@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
-use callwright_domain::{CallEvent, DialIntent, HangupCause, TrunkId};
+use callwright_domain::{CallEvent, CallPlan, DialIntent, HangupCause, Telephone, TrunkId};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordError, SipCall, SipGone};
@@ -104,6 +104,19 @@ impl Trouble {
     }
 }
 
+/// Whom to dial, and the way that is open for it; its channel is held as long as this lives.
+pub(super) struct Approach {
+    telephone: Telephone,
+    passage: Passage,
+}
+
+impl Approach {
+    /// The way of a call that is dialled; none: it is met.
+    pub(super) fn of(plan: &CallPlan, passage: Passage) -> Option<Self> {
+        plan.telephone().map(|telephone| Self { telephone: telephone.clone(), passage })
+    }
+}
+
 /// What came of one attempt.
 enum Tried {
     /// Somebody answered.
@@ -116,19 +129,18 @@ enum Tried {
 
 impl LiveCall {
     /// Dials through one trunk after the other, as far as the failures allow, and waits for the answer or the end.
-    pub(super) async fn dial(&mut self) -> Result<Dialed, Trouble> {
-        let mut left: Vec<TrunkId> =
-            std::iter::once(&self.plan.trunk).chain(&self.plan.spare_trunks).cloned().collect();
+    pub(super) async fn dial(&mut self, way: &mut Approach) -> Result<Dialed, Trouble> {
+        let mut left = way.telephone.trunks();
         let (mut attempt, mut told) = (0, 0);
         loop {
-            left.retain(|trunk| trunk != self.passage.trunk());
-            let tried = self.reach_and_try(&mut attempt, left.is_empty()).await?;
+            left.retain(|trunk| trunk != way.passage.trunk());
+            let tried = self.reach_and_try(way, &mut attempt, left.is_empty()).await?;
             let ending = match tried {
                 Tried::Answered(line) => return Ok(Dialed::Answered(line)),
                 Tried::Over(ending) => return Ok(Dialed::Over(ending)),
                 Tried::TrunkFailed(ending) => ending,
             };
-            self.passage.give_back();
+            way.passage.give_back();
             match self.next_passage(&left).await {
                 Next::Go(passage) => {
                     if attempt > told {
@@ -137,7 +149,7 @@ impl LiveCall {
                         info!(?cause, status, next = %passage.trunk(), "the trunk failed; the next one is tried");
                         self.note(CallEvent::AttemptFailed { attempt, cause, status, q850 }).await;
                     }
-                    self.passage = passage;
+                    way.passage = passage;
                 }
                 Next::Withdrawn(cause) => return Ok(Dialed::Over(Ending::of(cause))),
                 Next::None => return Ok(Dialed::Over(ending)),
@@ -146,9 +158,9 @@ impl LiveCall {
     }
 
     /// One attempt through the trunk at hand. Trouble with a trunk is no more than a failed attempt while another is left.
-    async fn reach_and_try(&mut self, attempt: &mut u32, last: bool) -> Result<Tried, Trouble> {
-        let outcome = match self.node.trunks.find(&self.plan.account, self.passage.trunk()).await {
-            Ok(trunk) => self.attempt(attempt, &trunk).await,
+    async fn reach_and_try(&mut self, way: &mut Approach, attempt: &mut u32, last: bool) -> Result<Tried, Trouble> {
+        let outcome = match self.node.trunks.find(&self.plan.account, way.passage.trunk()).await {
+            Ok(trunk) => self.attempt(way, attempt, &trunk).await,
             Err(error) => Err(error.into()),
         };
         match outcome {
@@ -163,7 +175,7 @@ impl LiveCall {
     }
 
     /// Dials through one trunk: leg and offer, the intent on disk, the INVITE in its turn, the ringing.
-    async fn attempt(&mut self, attempt: &mut u32, trunk: &Reachable) -> Result<Tried, Trouble> {
+    async fn attempt(&mut self, way: &mut Approach, attempt: &mut u32, trunk: &Reachable) -> Result<Tried, Trouble> {
         let (leg, reports) = self.node.media.open(self.leg_settings()).await?;
         let session = self.node.entropy.bits64();
         let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
@@ -172,15 +184,15 @@ impl LiveCall {
         self.check_vendors()?;
         let brain = self.brain()?;
         let voice = self.voice_line(&leg)?;
-        let mut intent = self.intent(*attempt + 1);
-        let invite = self.invite(trunk, &intent, offer)?;
+        let mut intent = self.intent(way, *attempt + 1);
+        let invite = self.invite((&way.telephone, trunk), &intent, offer)?;
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
         self.node.tasks.reach(Failpoint::IntentDue).await;
         self.commit(CallEvent::Dialing { intent }).await?;
         *attempt += 1;
         self.node.tasks.reach(Failpoint::IntentStored).await;
         let turn = self.node.gates.turn(&self.plan).await;
-        let sip = self.passage.in_turn(self.node.sip.invite(invite)).await??;
+        let sip = way.passage.in_turn(self.node.sip.invite(invite)).await??;
         if let Some(turn) = turn {
             turn.left();
         }
@@ -203,7 +215,7 @@ impl LiveCall {
             voice,
             negotiation,
         };
-        self.ring(line).await
+        self.ring(way, line).await
     }
 
     /// The way through the next of the trunks that are left. Waits for its pace or a channel, not for ever.
@@ -237,7 +249,7 @@ impl LiveCall {
     }
 
     /// Waits for the answer.
-    async fn ring(&mut self, mut line: Line) -> Result<Tried, Trouble> {
+    async fn ring(&mut self, way: &Approach, mut line: Line) -> Result<Tried, Trouble> {
         let mut rung = false;
         let mut withdrawn: Option<HangupCause> = None;
         loop {
@@ -269,7 +281,7 @@ impl LiveCall {
                 // The answer and the hang-up have met on the way; the end follows.
                 Some(SipEvent::Answered { .. }) if withdrawn.is_some() => debug!("answered after it was withdrawn"),
                 Some(SipEvent::Answered { body }) => return self.answered(line, body).await,
-                Some(SipEvent::Failed(failure)) => return Ok(self.failed(&failure, withdrawn)),
+                Some(SipEvent::Failed(failure)) => return Ok(self.failed(way, &failure, withdrawn)),
                 Some(SipEvent::Ended(ending)) => {
                     let mut ending = Ending::of_sip(&ending);
                     ending.cause = withdrawn.unwrap_or(ending.cause);
@@ -282,9 +294,9 @@ impl LiveCall {
     }
 
     /// The attempt failed, and so has the call unless another trunk may be tried.
-    fn failed(&self, failure: &Failure, withdrawn: Option<HangupCause>) -> Tried {
+    fn failed(&self, way: &Approach, failure: &Failure, withdrawn: Option<HangupCause>) -> Tried {
         if let (Some(503), Some(length)) = (failure.status, failure.retry_after) {
-            self.node.trunks.rest(&self.plan.account, self.passage.trunk(), length);
+            self.node.trunks.rest(&self.plan.account, way.passage.trunk(), length);
         }
         let mut ending = Ending::of_failure(failure);
         match withdrawn {
@@ -457,7 +469,7 @@ impl LiveCall {
     }
 
     /// Identifiers of the INVITE. All from the call's id and attempt, so that a restart knows them again.
-    fn intent(&self, attempt: u32) -> DialIntent {
+    fn intent(&self, way: &Approach, attempt: u32) -> DialIntent {
         let call = self.plan.id;
         DialIntent {
             attempt,
@@ -465,17 +477,22 @@ impl LiveCall {
             from_tag: format!("{:016x}", self.node.entropy.bits64()),
             branch: format!("z9hG4bK{call}{attempt}"),
             cseq: 1,
-            trunk: Some(self.passage.trunk().clone()),
+            trunk: Some(way.passage.trunk().clone()),
             dialog: String::new(),
         }
     }
 
-    fn invite(&self, trunk: &Reachable, intent: &DialIntent, offer: Body) -> Result<OutboundInvite, Trouble> {
+    fn invite(
+        &self,
+        (telephone, trunk): (&Telephone, &Reachable),
+        intent: &DialIntent,
+        offer: Body,
+    ) -> Result<OutboundInvite, Trouble> {
         let host: Host = trunk.domain.parse()?;
         let peer = trunk.route.peer;
-        let callee = SipUri::new(host.clone()).with_user(self.plan.callee.dial())?;
-        let caller = SipUri::new(host.clone()).with_user(self.plan.caller.dial())?;
-        let target = SipUri::new(host).with_user(self.plan.callee.dial())?.with_port(peer.port());
+        let callee = SipUri::new(host.clone()).with_user(telephone.callee.dial())?;
+        let caller = SipUri::new(host.clone()).with_user(telephone.caller.dial())?;
+        let target = SipUri::new(host).with_user(telephone.callee.dial())?.with_port(peer.port());
         Ok(OutboundInvite {
             trunk: Arc::clone(&trunk.route),
             request_uri: target.into(),

@@ -28,7 +28,7 @@ use crate::trunks::Passage;
 use brain::BrainReport;
 use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause};
 use callwright_net::{CallEvent as SipEvent, LegReport};
-use dialing::Dialed;
+use dialing::{Approach, Dialed};
 use ears::EarsReport;
 use ending::Ending;
 use std::sync::Arc;
@@ -82,8 +82,6 @@ pub(crate) struct LiveCall {
     node: Arc<Node>,
     plan: CallPlan,
     orders: mpsc::Receiver<Order>,
-    /// The trunk it goes through; its channel is held as long as the call lives.
-    passage: Passage,
 }
 
 impl LiveCall {
@@ -97,17 +95,28 @@ impl LiveCall {
     pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, passage: Passage) {
         let began = instant();
         let _counted = Counted::new();
-        let mut call = Self { node, plan, orders, passage };
-        let ending = match call.dial().await {
-            Ok(Dialed::Answered(line)) => call.talk(*line).await,
+        let way = Approach::of(&plan, passage);
+        let mut call = Self { node, plan, orders };
+        match way {
+            // Its channel is given back when the recording is closed.
+            Some(mut way) => {
+                let ending = call.dial_and_talk(&mut way).await;
+                call.close(ending).await;
+            }
+            None => call.close(Ending::of(HangupCause::InternalError)).await,
+        }
+        metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
+    }
+
+    async fn dial_and_talk(&mut self, way: &mut Approach) -> Ending {
+        match self.dial(way).await {
+            Ok(Dialed::Answered(line)) => self.talk(*line).await,
             Ok(Dialed::Over(ending)) => ending,
             Err(trouble) => {
                 error!(%trouble, "the call could not be dialled");
                 Ending::of(trouble.cause())
             }
-        };
-        call.close(ending).await;
-        metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
+        }
     }
 
     /// Writes the end, then closes the recording, whose name comes after the end in the journal.

@@ -371,7 +371,10 @@ impl Talk<'_> {
     /// nothing that the model says.
     async fn deny_callee(&self) -> String {
         let (node, plan) = (&self.call.node, &self.call.plan);
-        let denial = Denial { number: plan.callee.clone(), reason: format!("asked in call {}", plan.id) };
+        let Some(callee) = plan.callee() else {
+            return String::from("nobody was called: there is no number to put on the list");
+        };
+        let denial = Denial { number: callee.clone(), reason: format!("asked in call {}", plan.id) };
         match node.store.deny(Listed::Of(plan.account.clone()), vec![denial], node.clock.now()).await {
             Ok(_) => String::from(TOOL_DONE),
             Err(error) => {

@@ -58,7 +58,7 @@ fn before_the_end(mut view: CallView, recorded: &Recorded) -> CallView {
     view.state = match (&recorded.event, view.timeline) {
         (CallEvent::Created, _) => CallState::Queued,
         (CallEvent::Dialing { .. }, _) => CallState::Dialing,
-        (CallEvent::Ringing { .. }, _) => CallState::Ringing,
+        (CallEvent::Ringing { .. } | CallEvent::Joined { .. }, _) => CallState::Ringing,
         (CallEvent::Transferring, _) => CallState::Transferring,
         (_, timeline) if timeline.answered.is_some() => CallState::Talking,
         (_, timeline) if timeline.ringing.is_some() => CallState::Ringing,

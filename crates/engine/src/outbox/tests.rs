@@ -8,7 +8,7 @@ use callwright_domain::agent::Switch;
 use callwright_domain::webhook::{Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
 use callwright_domain::{
     AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, Origin,
-    PhoneNumber, Pii, Topic, TrunkId, Webhook, WebhookId,
+    PhoneNumber, Pii, Telephone, Topic, TrunkId, Way, Webhook, WebhookId,
 };
 use callwright_store::outbox::{Replay, Standing};
 use callwright_store::{
@@ -199,11 +199,13 @@ fn plan(id: u128, now: Moment) -> CallPlan {
         account: account(),
         agent_id: AgentId::new("desk").unwrap(),
         agent: AgentProfile::default(),
-        callee: PhoneNumber::parse("+4915112345678").unwrap(),
-        caller: PhoneNumber::parse("+4930123456").unwrap(),
-        trunk: TrunkId::new("t").unwrap(),
-        spare_trunks: Vec::new(),
-        spare_callers: Vec::new(),
+        way: Way::Telephone(Telephone {
+            callee: PhoneNumber::parse("+4915112345678").unwrap(),
+            caller: PhoneNumber::parse("+4930123456").unwrap(),
+            trunk: TrunkId::new("t").unwrap(),
+            spare_trunks: Vec::new(),
+            spare_callers: Vec::new(),
+        }),
         wait_ms: 0,
         retry: None,
         campaign: None,

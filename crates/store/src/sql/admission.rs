@@ -9,15 +9,15 @@ use super::{Conn, query, rules, threads, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::policy::{self, Case, Placement, Rules};
+use callwright_domain::policy::{self, Case, Numbers, Placement, Rules};
 use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
 
 /// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
 const INSERT_CALL: &str = concat!(
     "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held, waits, waits_until, first_call, retries, wants_findings, pool)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17) RETURNING ",
+        held, waits, waits_until, first_call, retries, wants_findings, pool, channel, joins_until)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING ",
     somebody_hears!(),
     " AS heard"
 );
@@ -93,7 +93,7 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     match outcome {
         Err(refusal) => Ok(Permit::Refused(refusal)),
         Ok(placement) if placement.at > now => postpone(conn, plan, placement.at).await,
-        Ok(_) if chosen.caller != plan.caller => {
+        Ok(_) if chosen.caller() != plan.caller() => {
             choosing::keep(conn, &chosen).await?;
             query(
                 "UPDATE calls SET held = 1, due = $3, owner = NULL, epoch = NULL
@@ -137,8 +137,9 @@ pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, Sto
     rules::rules_of(conn, &plan.account, &plan.agent_id).await
 }
 
-pub(super) const fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
-    Case { rules, callee: &plan.callee, caller: &plan.caller, zone: None, at }
+pub(super) fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
+    let numbers = plan.telephone().map(|telephone| Numbers { callee: &telephone.callee, caller: &telephone.caller });
+    Case { rules, numbers, zone: None, at }
 }
 
 /// An opening after the deadline is none.
@@ -233,8 +234,8 @@ pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Re
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(plan.agent_id.as_str())
-        .bind(plan.callee.dial())
-        .bind(plan.caller.dial())
+        .bind(plan.callee_dialled())
+        .bind(plan.caller_dialled())
         .bind(json(plan)?)
         .bind(plan.created.millis())
         .bind(plan.due.millis())
@@ -247,6 +248,8 @@ pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Re
         .bind(i64::from(plan.retry.is_some()))
         .bind(i64::from(plan.agent.extract.is_wanted()))
         .bind(choosing::pool_of(plan))
+        .bind(plan.browser().map(|place| place.channel.as_str()))
+        .bind(plan.browser().map(|place| place.joins_until.millis()))
         .fetch_one(&mut *conn)
         .await?;
     threads::join(conn, plan).await?;

@@ -18,7 +18,7 @@ pub(super) enum Places {
 
 /// All the numbers of a call that has several, each between two commas: what `LIKE` can find one in.
 pub(super) fn pool_of(plan: &CallPlan) -> Option<String> {
-    let several = !plan.spare_callers.is_empty();
+    let several = plan.callers().nth(1).is_some();
     several.then(|| plan.callers().fold(String::from(","), |all, number| all + number.dial() + ","))
 }
 
@@ -29,8 +29,12 @@ pub(crate) fn lane(plan: &CallPlan) -> (AccountId, Vec<String>) {
     (plan.account.clone(), numbers)
 }
 
-/// Locks a call's numbers: nobody else may count for any of them until this call is among the counted.
+/// Locks a call's numbers: nobody else may count for any of them until this call is among the counted. A call without any
+/// locks its account.
 pub(super) async fn lock(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
+    if plan.telephone().is_none() {
+        return dialect::lock_row(conn, "SELECT id FROM accounts WHERE id = $1", &[plan.account.as_str()]).await;
+    }
     let mut select = query("SELECT number FROM numbers WHERE account = ");
     select.push_bind(plan.account.as_str()).push(" AND number IN (");
     for (place, number) in plan.callers().enumerate() {
@@ -48,7 +52,7 @@ pub(super) async fn choose(
     rules: &Rules,
     (at, places): (Moment, Places),
 ) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
-    if plan.spare_callers.is_empty() {
+    if plan.callers().nth(1).is_none() {
         return verdict(conn, plan, rules, (at, places)).await;
     }
     let lines = plan.lines();
@@ -97,7 +101,7 @@ pub(super) async fn keep(conn: &mut Conn, chosen: &CallPlan) -> Result<(), Store
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(json(&plan)?)
-        .bind(plan.caller.dial())
+        .bind(plan.caller_dialled())
         .execute(conn)
         .await?;
     Ok(())

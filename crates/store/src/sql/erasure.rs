@@ -9,7 +9,7 @@ use crate::calls::Key;
 use crate::privacy::Suppress;
 use crate::{Erasure, ErasureOrder, StoreError, Tally};
 use callwright_domain::agent::Greeting;
-use callwright_domain::{Absence, AccountId, CallEvent, CallPlan, Moment, PhoneNumber};
+use callwright_domain::{Absence, AccountId, CallEvent, CallPlan, Moment, PhoneNumber, Way};
 use sha2::{Digest, Sha256};
 
 const COLUMNS: &str =
@@ -150,7 +150,7 @@ async fn erase_call(conn: &mut Conn, row: &Row, (erasure, now): (&str, Moment)) 
     )
     .bind(key.0.as_str())
     .bind(key.1.to_string())
-    .bind(plan.callee.dial())
+    .bind(plan.callee_dialled())
     .bind(json(&plan)?)
     .bind(Absence::Erased.word())
     .execute(conn)
@@ -160,7 +160,10 @@ async fn erase_call(conn: &mut Conn, row: &Row, (erasure, now): (&str, Moment)) 
 
 /// What a request may have told of the callee: everything that was its own and not the agent's.
 fn strip(plan: &mut CallPlan) {
-    plan.callee = PhoneNumber::erased();
+    match &mut plan.way {
+        Way::Telephone(telephone) => telephone.callee = PhoneNumber::erased(),
+        Way::Browser(place) => place.user = None,
+    }
     plan.variables.clear();
     plan.user_data = None;
     plan.thread = None;

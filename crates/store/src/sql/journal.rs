@@ -73,6 +73,8 @@ impl Standing {
                 self.attempt = intent.attempt;
                 self.intent = Some(json(intent)?);
             }
+            // What is joined counts as an attempt, as what is dialled does.
+            CallEvent::Joined { .. } => self.attempt = 1,
             CallEvent::AttemptFailed { attempt, cause, status, q850 } => {
                 let ending = Ending { cause: *cause, status: *status, q850: *q850 };
                 self.failed.push(FailedAttempt { attempt: *attempt, at, ending, timeline: self.timeline });
@@ -101,7 +103,8 @@ pub(crate) async fn append(
     call: CallId,
     events: Vec<(Moment, CallEvent)>,
 ) -> Result<Told<Vec<Recorded>>, StoreError> {
-    if let Some((now, _)) = events.iter().find(|(_, event)| matches!(event, CallEvent::Dialing { .. })) {
+    let begins = |event: &CallEvent| matches!(event, CallEvent::Dialing { .. } | CallEvent::Joined { .. });
+    if let Some((now, _)) = events.iter().find(|(_, event)| begins(event)) {
         leases::require(conn, me, *now).await?;
     }
     let standing = load(conn, me, call).await?;

@@ -18,9 +18,11 @@ macro_rules! owner_is_dead {
     };
 }
 
+pub(super) use owner_is_dead;
+
 /// The rows to be taken are chosen once: a plan that looked them up again could take more than the limit.
 const CLAIM: &str = concat!(
-    "WITH taken AS MATERIALIZED (SELECT id FROM calls WHERE state = 'queued' AND waits IS NULL AND due <= $4 AND (owner IS NULL OR (",
+    "WITH taken AS MATERIALIZED (SELECT id FROM calls WHERE state = 'queued' AND waits IS NULL AND channel IS NULL AND due <= $4 AND (owner IS NULL OR (",
     owner_is_dead!(),
     ")) ORDER BY due, id LIMIT $5"
 );

@@ -21,6 +21,7 @@
 
 pub(crate) mod admission;
 pub(crate) mod amending;
+pub(crate) mod browsers;
 pub(crate) mod campaign_rows;
 pub(crate) mod campaigns;
 pub(crate) mod chats;

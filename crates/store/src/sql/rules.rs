@@ -12,7 +12,7 @@ use callwright_domain::policy::{
     CalleeStanding, CallerStanding, Case, Consent, Count, Evidence, Facts, Rules, RulesPatch, Usage, Whom,
     counts_needed,
 };
-use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber};
+use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber, Telephone, Way};
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3600 * 1000;
@@ -43,6 +43,15 @@ const STANDING: &str = concat!(
     WHERE n.account = $1 AND n.number = $2"
 );
 
+/// The account's part of it, for a call that has no number: `$2` is the call itself.
+const STANDING_OF_ACCOUNT: &str = concat!(
+    "SELECT a.max_calls AS account_limit,
+        (SELECT COUNT(*) FROM calls c WHERE c.account = a.id AND c.ended IS NULL AND c.id <> $2 AND ",
+    holds_or_is_before!("account_busy"),
+    ") AS account_active
+    FROM accounts a LEFT JOIN calls m ON m.account = a.id AND m.id = $2 WHERE a.id = $1"
+);
+
 /// Calls of an agent that hold a place or wait for one before the call `$3`.
 const OF_AGENT: &str = concat!(
     "SELECT COUNT(*) FROM calls c LEFT JOIN calls m ON m.account = c.account AND m.id = $3
@@ -69,9 +78,15 @@ pub(crate) async fn rules_of(conn: &mut Conn, account: &AccountId, agent: &Agent
 pub(crate) async fn facts(conn: &mut Conn, plan: &CallPlan, case: &Case<'_>) -> Result<Facts, StoreError> {
     let counted = counts_needed(case);
     lock_gates(conn, plan, case.rules, &counted).await?;
-    let mut facts = standing(conn, plan).await?;
-    facts.callee = callee(conn, plan).await?;
-    facts.consent = consent(conn, plan, &case.rules.consent.scope).await?;
+    let mut facts = match &plan.way {
+        Way::Telephone(telephone) => {
+            let mut facts = standing(conn, plan, telephone).await?;
+            facts.callee = callee(conn, plan, &telephone.callee).await?;
+            facts.consent = consent(conn, plan, &telephone.callee, &case.rules.consent.scope).await?;
+            facts
+        }
+        Way::Browser(_) => standing_of_account(conn, plan).await?,
+    };
     for count in &counted {
         facts.counts.push(found(conn, plan, count, case.at).await?);
     }
@@ -99,7 +114,7 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, rules: &Rules, counted: &[
         gates.push(format!("agent {}", plan.agent_id));
     }
     if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
-        gates.push(format!("callee {}", plan.callee.dial()));
+        gates.push(format!("callee {}", plan.callee_dialled()));
     }
     for gate in gates {
         query(
@@ -115,11 +130,25 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, rules: &Rules, counted: &[
     Ok(())
 }
 
-async fn standing(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
+async fn standing_of_account(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
+    let row = query(STANDING_OF_ACCOUNT).bind(plan.account.as_str()).bind(plan.id.to_string());
+    let free = Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..Facts::default() };
+    // An account without a row has no limit of its own.
+    let Some(row) = row.fetch_optional(conn).await? else {
+        return Ok(Facts { account_active: 0, account_limit: u32::MAX, ..free });
+    };
+    Ok(Facts {
+        account_active: unsigned("count", row.read("account_active")?)?,
+        account_limit: unsigned("limit", row.read("account_limit")?)?,
+        ..free
+    })
+}
+
+async fn standing(conn: &mut Conn, plan: &CallPlan, telephone: &Telephone) -> Result<Facts, StoreError> {
     let row = query(STANDING)
         .bind(plan.account.as_str())
-        .bind(plan.caller.dial())
-        .bind(plan.trunk.as_str())
+        .bind(telephone.caller.dial())
+        .bind(telephone.trunk.as_str())
         .bind(plan.id.to_string())
         .fetch_optional(conn)
         .await?;
@@ -144,16 +173,16 @@ async fn standing(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError>
     })
 }
 
-async fn callee(conn: &mut Conn, plan: &CallPlan) -> Result<CalleeStanding, StoreError> {
+async fn callee(conn: &mut Conn, plan: &CallPlan, callee: &PhoneNumber) -> Result<CalleeStanding, StoreError> {
     let row = query(
         "SELECT (SELECT COUNT(*) FROM denied WHERE account = $1 AND number IN ($2, $4)) AS here,
             (SELECT COUNT(*) FROM denied WHERE account = $3 AND number = $2) AS everywhere,
             (SELECT COUNT(*) FROM numbers WHERE account = $1 AND number = $2) AS ours",
     )
     .bind(plan.account.as_str())
-    .bind(plan.callee.dial())
+    .bind(callee.dial())
     .bind(DENIED_EVERYWHERE)
-    .bind(erasure::digest(&plan.account, &plan.callee))
+    .bind(erasure::digest(&plan.account, callee))
     .fetch_one(conn)
     .await?;
     let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
@@ -165,10 +194,10 @@ async fn callee(conn: &mut Conn, plan: &CallPlan) -> Result<CalleeStanding, Stor
     })
 }
 
-async fn consent(conn: &mut Conn, plan: &CallPlan, scope: &str) -> Result<Consent, StoreError> {
+async fn consent(conn: &mut Conn, plan: &CallPlan, callee: &PhoneNumber, scope: &str) -> Result<Consent, StoreError> {
     let rows = query("SELECT revoked FROM consents WHERE account = $1 AND number = $2 AND ($3 = '' OR scope = $3)")
         .bind(plan.account.as_str())
-        .bind(plan.callee.dial())
+        .bind(callee.dial())
         .bind(scope)
         .fetch_all(conn)
         .await?;
@@ -190,13 +219,13 @@ async fn found(conn: &mut Conn, plan: &CallPlan, count: &Count, at: Moment) -> R
     match count.whom {
         Whom::Account => {}
         Whom::Caller => {
-            select.push(" AND caller = ").push_bind(plan.caller.dial());
+            select.push(" AND caller = ").push_bind(plan.caller_dialled());
         }
         Whom::Callee => {
-            select.push(" AND callee = ").push_bind(plan.callee.dial());
+            select.push(" AND callee = ").push_bind(plan.callee_dialled());
         }
         Whom::CalleeOfAgent => {
-            select.push(" AND callee = ").push_bind(plan.callee.dial());
+            select.push(" AND callee = ").push_bind(plan.callee_dialled());
             select.push(" AND agent = ").push_bind(plan.agent_id.as_str());
         }
     }
@@ -264,7 +293,7 @@ pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms:
         .await?;
     let plan: CallPlan = of_json("call plan", row.read("plan")?)?;
     let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
-    let digits = plan.callee.international().unwrap_or_default();
+    let digits = plan.callee().and_then(PhoneNumber::international).unwrap_or_default();
     let cost = rules.quota.cost(digits, u64::try_from(talked_ms).unwrap_or(0));
     query(
         "INSERT INTO usage_days (account, day, talked_ms, cost) VALUES ($1, $2, $3, $4)

@@ -3,7 +3,7 @@
 use crate::{Admission, AdmitError, Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings};
 use callwright_domain::agent::Switch;
 use callwright_domain::{
-    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, Moment, Origin, PhoneNumber, TrunkId,
+    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, Moment, Origin, PhoneNumber, Telephone, TrunkId, Way,
 };
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -23,11 +23,13 @@ fn admission(id: u128, ballast: usize) -> Admission {
         account: account(),
         agent_id: AgentId::new("desk").unwrap(),
         agent: AgentProfile::default(),
-        callee: PhoneNumber::parse("+4915112345678").unwrap(),
-        caller: PhoneNumber::parse("+4930123456").unwrap(),
-        trunk: TrunkId::new("main").unwrap(),
-        spare_trunks: Vec::new(),
-        spare_callers: Vec::new(),
+        way: Way::Telephone(Telephone {
+            callee: PhoneNumber::parse("+4915112345678").unwrap(),
+            caller: PhoneNumber::parse("+4930123456").unwrap(),
+            trunk: TrunkId::new("main").unwrap(),
+            spare_trunks: Vec::new(),
+            spare_callers: Vec::new(),
+        }),
         variables: BTreeMap::from([("ballast".to_owned(), "x".repeat(ballast))]),
         user_data: None,
         thread: None,

@@ -114,7 +114,7 @@ fn requests(world: &World, views: &[CallView]) {
         {
             world.fault(format!("call {call} of request {number} was accepted and is lost"));
         }
-        let calls = views.iter().filter(|view| request_of(view.plan.callee.dial()) == Some(number)).count();
+        let calls = views.iter().filter(|view| request_of(view.plan.callee_dialled()) == Some(number)).count();
         let most = usize::from(*known != Known::Refused);
         if calls > most {
             world.fault(format!("request {number} made {calls} calls"));
@@ -126,8 +126,9 @@ fn requests(world: &World, views: &[CallView]) {
 fn wire(world: &World, views: &[CallView], journals: &BTreeMap<CallId, Vec<Recorded>>) {
     let dialled = world.lock().dialled.clone();
     for (user, ids) in &dialled {
-        let calls =
-            views.iter().filter(|view| view.plan.callee.dial().trim_start_matches('+') == user.trim_start_matches('+'));
+        let calls = views
+            .iter()
+            .filter(|view| view.plan.callee_dialled().trim_start_matches('+') == user.trim_start_matches('+'));
         let intents: BTreeSet<&str> = calls
             .filter_map(|view| journals.get(&view.plan.id))
             .flatten()

@@ -47,8 +47,8 @@ const OUTBOUND_CALL: Kind = kind(
 );
 /// Nobody can call an agent here.
 const INBOUND_CALL: Kind = kind("inbound_call", "Inbound call event", &[]);
-/// A telephone has no data channel that a client could send on.
-const CLIENT_DATA: Kind = kind("client_defined_data", "Client defined data event", &[]);
+/// Type 1112 of the data channel; telephones have none.
+const CLIENT_DATA: Kind = kind("client_defined_data", "Client defined data event", &[Topic::MessageReceived]);
 const INSTRUCTION: Kind = kind("instruction", "Instruction event", &[Topic::ToolRun]);
 
 /// Every kind, in the order in which they are documented.
@@ -161,12 +161,13 @@ fn time(moment: Moment) -> String {
 }
 
 fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
-    let moved = || Event { extend: outbound(news), ..Event::of(&OUTBOUND_CALL) };
+    // A call that is met in a browser has no numbers to tell of.
+    let moved = || news.view.plan.telephone().map(|_| Event { extend: outbound(news), ..Event::of(&OUTBOUND_CALL) });
     match &news.recorded.event {
-        CallEvent::Dialing { .. } | CallEvent::Ringing { .. } => vec![moved()],
+        CallEvent::Dialing { .. } | CallEvent::Ringing { .. } => moved().into_iter().collect(),
         CallEvent::Answered { .. } => {
             let start = Event { code: CODE_AGENT_START, ..Event::of(&AGENT_START) };
-            vec![moved(), start, Event::of(&SESSION_START)]
+            moved().into_iter().chain([start, Event::of(&SESSION_START)]).collect()
         }
         CallEvent::Heard { text } => chat(news, "user", text.expose()),
         CallEvent::Said { text, .. } => chat(news, "agent", text.expose()),
@@ -184,10 +185,15 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         CallEvent::Ended { cause, .. } => {
             let failure = failed(*cause).then(|| failure(*cause));
             let stop = news.view.timeline.answered.map(|_| Event::of(&AGENT_STOP));
-            failure.into_iter().chain(stop).chain([moved()]).collect()
+            failure.into_iter().chain(stop).chain(moved()).collect()
         }
         // Not of the agent's or the call's life as the vendor tells it.
+        CallEvent::MessageReceived { text } => {
+            let data = json!({"message": text.expose()});
+            vec![Event { data, ..Event::of(&CLIENT_DATA) }]
+        }
         CallEvent::Created
+        | CallEvent::Joined { .. }
         | CallEvent::AttemptFailed { .. }
         | CallEvent::Disclosed
         | CallEvent::Interrupted
@@ -220,7 +226,7 @@ fn written(message: &str, body: &Value) -> Event {
 /// What `CallInfo` says, in this vendor's other spelling.
 fn outbound(news: &CallNews) -> Value {
     let plan = &news.view.plan;
-    let mut extend = json!({"aiAgentId": plan.agent_id, "channelId": plan.id, "instanceId": plan.id});
+    let mut extend = json!({"aiAgentId": plan.agent_id, "channelId": view::channel(plan), "instanceId": plan.id});
     let info = view::call_info(&news.view);
     let members = info.as_object().into_iter().flatten();
     for (name, value) in members {
@@ -268,7 +274,7 @@ fn turn(news: &CallNews, latency: TurnLatency) -> Vec<Event> {
     ];
     let sentence = sentence(&news.journal);
     let step = |(kind, request, response): (&'static Kind, i64, i64)| {
-        let extend = json!({"channelId": news.view.plan.id, "sentenceId": sentence, "requestTimestamp": request,
+        let extend = json!({"channelId": view::channel(&news.view.plan), "sentenceId": sentence, "requestTimestamp": request,
             "responseTimestamp": response});
         Event { extend, ..Event::of(kind) }
     };
@@ -304,6 +310,7 @@ const fn failed(cause: HangupCause) -> bool {
         | HangupCause::Rejected
         | HangupCause::Unreachable
         | HangupCause::MaxDuration
+        | HangupCause::NotJoined
         | HangupCause::Idle => false,
         HangupCause::MediaRefused
         | HangupCause::AuthFailed

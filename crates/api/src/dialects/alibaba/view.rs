@@ -1,7 +1,7 @@
 //! A call as `DescribeAIAgentInstance` shows it. The types of members are those of the vendor's response classes.
 
 use callwright_domain::call::EndOrigin;
-use callwright_domain::{CallState, HangupCause, Moment};
+use callwright_domain::{CallPlan, CallState, HangupCause, Moment};
 use callwright_store::CallView;
 use serde_json::{Map, Value, json};
 
@@ -64,6 +64,11 @@ pub(super) fn config(view: &CallView) -> Value {
     agent_config(if origin.dialect == "alibaba" { &origin.memo } else { "" })
 }
 
+/// The channel of a call: a telephone call's is named like the call.
+pub(super) fn channel(plan: &CallPlan) -> String {
+    plan.browser().map_or_else(|| plan.id.to_string(), |place| place.channel.to_string())
+}
+
 /// The three states of an instance: made, both ends connected, over.
 const fn status(state: CallState) -> &'static str {
     match state {
@@ -86,8 +91,8 @@ pub(super) fn call_info(view: &CallView) -> Value {
     };
     let mut info = Map::new();
     info.insert(String::from("Status"), json!(code));
-    info.insert(String::from("CallerNumber"), json!(view.plan.caller.dial()));
-    info.insert(String::from("CalleeNumber"), json!(view.plan.callee.dial()));
+    info.insert(String::from("CallerNumber"), json!(view.plan.caller_dialled()));
+    info.insert(String::from("CalleeNumber"), json!(view.plan.callee_dialled()));
     if let Some(began) = timeline.answered.or(timeline.dialing) {
         info.insert(String::from("CallStartTime"), json!(micros(began)));
     }

@@ -187,12 +187,12 @@ impl Search {
     }
 
     fn finds(&self, call: &CallView, found: &Findings) -> bool {
-        let dialled = [&call.plan.callee, &call.plan.caller];
+        let dialled = [call.plan.callee_dialled(), call.plan.caller_dialled()];
         let held = |value: &Value| {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             text.to_lowercase().contains(&self.text)
         };
-        let numbers = !self.digits.is_empty() && dialled.iter().any(|number| number.dial().contains(&self.digits));
+        let numbers = !self.digits.is_empty() && dialled.iter().any(|number| number.contains(&self.digits));
         numbers || found.facts.values().any(held)
     }
 }

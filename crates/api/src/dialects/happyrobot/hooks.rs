@@ -18,6 +18,8 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::Dialing { .. }
         | CallEvent::AttemptFailed { .. }
         | CallEvent::Ringing { .. }
+        | CallEvent::Joined { .. }
+        | CallEvent::MessageReceived { .. }
         | CallEvent::Heard { .. }
         | CallEvent::TurnTaken { .. }
         | CallEvent::Said { .. }

@@ -85,7 +85,8 @@ pub(super) fn call(view: &CallView, book: &Book, now: Moment) -> Value {
     let (plan, memo) = (&view.plan, memo(view));
     let custom = plan.user_data.as_ref().filter(|_| !memo.is_null());
     let custom: Value = custom.and_then(|text| serde_json::from_str(text.expose()).ok()).unwrap_or_else(|| json!({}));
-    let mut metadata = json!({"from": plan.caller.dial(), "to": plan.callee.dial(), "tags": [], "custom": custom});
+    let mut metadata =
+        json!({"from": plan.caller_dialled(), "to": plan.callee_dialled(), "tags": [], "custom": custom});
     if view.timeline.dialing.is_some() {
         metadata["call_sid"] = json!(format!("CA{}", plan.id));
     }
@@ -227,6 +228,8 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::Dialing { .. }
             | CallEvent::AttemptFailed { .. }
             | CallEvent::Ringing { .. }
+            | CallEvent::Joined { .. }
+            | CallEvent::MessageReceived { .. }
             | CallEvent::Answered { .. }
             | CallEvent::TurnTaken { .. }
             | CallEvent::Disclosed

@@ -21,6 +21,11 @@ pub(super) fn parse(text: &str) -> Result<PhoneNumber, String> {
     PhoneNumber::parse(&plain).map_err(|why| why.to_string())
 }
 
+/// The number of a call as the vendor shows it; empty: the call has none.
+pub(super) fn of(number: Option<&PhoneNumber>) -> String {
+    number.map(shown).unwrap_or_default()
+}
+
 /// The number as the vendor shows it.
 pub(super) fn shown(number: &PhoneNumber) -> String {
     let digits = number.dial();

@@ -63,8 +63,8 @@ fn record(view: &CallView, application: i64) -> Value {
     json!({
         "SdkAppId": application,
         "SessionId": view.plan.id,
-        "Caller": numbers::shown(&view.plan.caller),
-        "Callee": numbers::shown(&view.plan.callee),
+        "Caller": numbers::of(view.plan.caller()),
+        "Callee": numbers::of(view.plan.callee()),
         "Direction": 1,
         "CallType": 1,
         "Duration": talked,
@@ -84,7 +84,7 @@ fn record(view: &CallView, application: i64) -> Value {
         "PostIVRKeyPressed": [],
         "QueuedSkillGroupId": 0,
         "Uui": uui(view),
-        "TelLocation": {"TelNumber": numbers::shown(&view.plan.callee), "Country": "", "Province": "", "City": "",
+        "TelLocation": {"TelNumber": numbers::of(view.plan.callee()), "Country": "", "Province": "", "City": "",
             "Operator": ""},
     })
 }
@@ -95,7 +95,7 @@ fn recording(view: &CallView, application: i64) -> Value {
         "RecordId": view.plan.id,
         "SessionId": view.plan.id,
         "Timestamp": seconds(view.timeline.ended),
-        "EndpointUser": numbers::shown(&view.plan.callee),
+        "EndpointUser": numbers::of(view.plan.callee()),
         // The server does not know by which name its receivers reach it.
         "RecordURL": "",
         "CustomRecordURL": "",

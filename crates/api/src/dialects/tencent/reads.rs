@@ -71,8 +71,8 @@ fn shared(view: &CallView) -> Value {
     json!({
         "SessionID": view.plan.id,
         "RoomID": "",
-        "Caller": numbers::shown(&view.plan.caller),
-        "Callee": numbers::shown(&view.plan.callee),
+        "Caller": numbers::of(view.plan.caller()),
+        "Callee": numbers::of(view.plan.callee()),
         "RingTimestamp": seconds(view.timeline.ringing),
         "StaffEmail": "",
         "StaffNumber": "",
@@ -170,7 +170,9 @@ async fn narrowed(
         });
     }
     let meant = |number: &PhoneNumber| phones.contains(number);
-    found.retain(|view| phones.is_empty() || meant(&view.plan.callee) || meant(&view.plan.caller));
+    found.retain(|view| {
+        phones.is_empty() || view.plan.callee().is_some_and(meant) || view.plan.caller().is_some_and(meant)
+    });
     let total = found.len() as u64;
     let begin = (page as usize).saturating_mul(size as usize);
     Ok((total, found.into_iter().skip(begin).take(size as usize).collect()))
@@ -203,8 +205,8 @@ pub(super) async fn detail(asked: &Asked<'_>) -> Result<Value, VendorError> {
     }
     let end = end(&view);
     Ok(json!({
-        "Caller": numbers::shown(&view.plan.caller),
-        "Callee": numbers::shown(&view.plan.callee),
+        "Caller": numbers::of(view.plan.caller()),
+        "Callee": numbers::of(view.plan.callee()),
         "CallType": 1,
         "StartTimeStamp": seconds(Some(view.plan.created)),
         "RingTimestamp": seconds(view.timeline.ringing),
@@ -260,8 +262,8 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
     let seat = json!({"Name": "", "Mail": "", "StaffNumber": "", "Phone": "", "Nick": "", "UserId": "",
         "SkillGroupNameList": []});
     let mut record = json!({
-        "Caller": numbers::shown(&view.plan.caller),
-        "Callee": numbers::shown(&view.plan.callee),
+        "Caller": numbers::of(view.plan.caller()),
+        "Callee": numbers::of(view.plan.callee()),
         "Time": seconds(Some(view.plan.created)),
         "Direction": 1,
         "CallType": 1,
@@ -373,6 +375,7 @@ const fn reason(cause: HangupCause) -> (u16, &'static str) {
         | HangupCause::NoAnswer
         | HangupCause::Rejected
         | HangupCause::Unreachable
+        | HangupCause::NotJoined
         | HangupCause::AuthFailed
         | HangupCause::NoResponse
         | HangupCause::TrunkFailed
@@ -394,7 +397,7 @@ const fn reason(cause: HangupCause) -> (u16, &'static str) {
 fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'static str) {
     match cause {
         HangupCause::Busy => (206, "busy"),
-        HangupCause::NoAnswer => (202, "notAnswer"),
+        HangupCause::NoAnswer | HangupCause::NotJoined => (202, "notAnswer"),
         HangupCause::Rejected if status == Some(402) => (207, "outOfCredit"),
         HangupCause::Rejected => (203, "userReject"),
         HangupCause::Unreachable if status == Some(480) => (202, "notAnswer"),

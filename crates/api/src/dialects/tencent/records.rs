@@ -80,7 +80,7 @@ pub(super) async fn transcript(context: &Context, view: &CallView) -> Result<Vec
     let mut shown = Vec::new();
     for line in said(context, view).await? {
         let user = match line.speaker {
-            Speaker::Callee => numbers::shown(&view.plan.callee),
+            Speaker::Callee => numbers::of(view.plan.callee()),
             Speaker::Agent => AGENT.to_owned(),
         };
         let end = since(line.at);

@@ -1,6 +1,6 @@
 //! The life of a call in the store: journal, projections, claims, ends, lists.
 
-use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number};
+use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number, rings};
 use callwright_domain::transcript::Speaker;
 use callwright_domain::{AgentId, AgentPatch, CallEvent, CallState, HangupCause, Moment, Pii};
 use callwright_store::{Admission, Amendment, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
@@ -153,7 +153,7 @@ pub(crate) async fn lists_are_narrowed_and_paged(opened: Opened) {
         let mut request: Admission = admission(&acme, id);
         // Pairs share a moment, so that the cursor must tell them apart.
         request.plan.created = later(i64::try_from(id / 2).unwrap());
-        request.plan.callee = number(if id % 4 == 0 { "+4915100000000" } else { "+4915199999999" });
+        rings(&mut request.plan, if id % 4 == 0 { "+4915100000000" } else { "+4915199999999" });
         store.admit(request, NOW).await.unwrap();
     }
     store.finish(call(8), NOW, Ending::from(HangupCause::Busy)).await.unwrap();

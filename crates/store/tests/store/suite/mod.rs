@@ -1,6 +1,7 @@
 //! What every backend must do, told once: each check gets a freshly opened, empty store.
 
 pub(crate) mod admission;
+pub(crate) mod browsers;
 pub(crate) mod campaigns;
 pub(crate) mod chats;
 pub(crate) mod configuration;
@@ -30,6 +31,11 @@ macro_rules! conformance {
             admission::keys_out_of_shape_are_refused,
             admission::fifty_repeats_at_once_make_one_call,
             admission::a_nonce_works_once,
+            browsers::a_call_that_is_met_waits_to_be_joined,
+            browsers::one_that_joins_takes_the_call,
+            browsers::who_is_not_joined_in_time_is_given_out,
+            browsers::limits_count_calls_that_are_met,
+            browsers::an_account_has_one_application,
             extracts::a_call_that_wants_it_is_looked_into_once,
             extracts::what_was_begun_is_given_out_again,
             life::a_whole_life_is_kept,
@@ -96,7 +102,8 @@ macro_rules! conformance {
 
 use callwright_domain::agent::Switch;
 use callwright_domain::{
-    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, DialIntent, Moment, Origin, PhoneNumber, TrunkId,
+    AccountId, AgentId, AgentProfile, CallEvent, CallId, CallPlan, DialIntent, Moment, Origin, PhoneNumber, Telephone,
+    TrunkId, Way,
 };
 use callwright_store::{Admission, Number, Patience, Store, Trunk, TrunkSettings};
 use std::collections::BTreeMap;
@@ -126,11 +133,13 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         account: owner.clone(),
         agent_id: AgentId::new("desk").unwrap(),
         agent: AgentProfile::default(),
-        callee: number("+4915112345678"),
-        caller: number(CALLER),
-        trunk: TrunkId::new("main").unwrap(),
-        spare_trunks: Vec::new(),
-        spare_callers: Vec::new(),
+        way: Way::Telephone(Telephone {
+            callee: number("+4915112345678"),
+            caller: number(CALLER),
+            trunk: TrunkId::new("main").unwrap(),
+            spare_trunks: Vec::new(),
+            spare_callers: Vec::new(),
+        }),
         variables: BTreeMap::from([("name".to_owned(), "Ada".to_owned())]),
         user_data: None,
         thread: None,
@@ -142,6 +151,13 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
         origin: Origin { dialect: "native".into(), memo: String::new() },
+    }
+}
+
+/// Another callee for a call.
+pub(crate) fn rings(plan: &mut CallPlan, callee: &str) {
+    if let Way::Telephone(telephone) = &mut plan.way {
+        telephone.callee = number(callee);
     }
 }
 

@@ -1,6 +1,6 @@
 //! What outlives its rules and what is erased: exactly that, of exactly those calls, in steps that can be repeated.
 
-use crate::suite::{NOW, account, admission, call, dialing, equip, later, number};
+use crate::suite::{NOW, account, admission, call, dialing, equip, later, number, rings};
 use callwright_domain::agent::Switch;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{Absence, AccountId, AgentId, CallEvent, HangupCause, Moment, PhoneNumber, Pii, Refusal};
@@ -24,7 +24,7 @@ async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str)
 async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &str, &str), ended: Moment) {
     let mut request = admission(owner, id);
     request.plan.agent_id = AgentId::new(agent).unwrap();
-    request.plan.callee = number(callee);
+    rings(&mut request.plan, callee);
     request.plan.user_data = Some(Pii::new(format!("about {callee}")));
     request.plan.agent.brain.system_prompt = format!("You call {callee}.");
     request.plan.agent.extract.summary = Switch::On;
@@ -112,8 +112,8 @@ pub(crate) async fn what_outlives_its_rules_goes_and_nothing_else(opened: Opened
     assert!(made_of_it(&reader, &acme, 4).await && made_of_it(&reader, &others, 6).await);
     assert_eq!(names(&reader, &acme, 1).await, WITHOUT_WORDS);
     let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
+    assert_eq!(view.plan.callee(), Some(&number(CALLEE)), "who was called is of the record");
     assert_eq!((view.words_gone, view.plan.user_data, view.plan.variables.len()), (Some(Absence::Expired), None, 0));
-    assert_eq!(view.plan.callee, number(CALLEE), "who was called is of the record");
     assert_eq!(reader.transcript(&acme, call(1)).await.unwrap(), []);
     assert_eq!(reader.transcript(&acme, call(4)).await.unwrap().len(), 2, "held");
     assert_eq!(reader.transcript(&others, call(6)).await.unwrap().len(), 2, "another account's");
@@ -214,11 +214,11 @@ pub(crate) async fn an_erased_number_stays_on_the_deny_list_without_being_there(
         let (kept, _) = reader.denial(&list, &number(callee)).await.unwrap().unwrap();
         assert_eq!(kept.reason, "erased");
         let mut request = admission(&acme, 1);
-        request.plan.callee = number(callee);
+        rings(&mut request.plan, callee);
         let refused = store.admit(request.clone(), NOW).await;
         assert!(matches!(refused, Err(AdmitError::Refused(Refusal::CalleeBlocked))), "{refused:?}");
         let mut theirs = admission(&others, request.plan.id.bits() + u128::from(callee == OTHER) + 1);
-        theirs.plan.callee = number(callee);
+        rings(&mut theirs.plan, callee);
         store.admit(theirs, NOW).await.unwrap();
         assert!(store.allow(list.clone(), number(callee)).await.unwrap());
         assert_eq!(reader.denial(&list, &number(callee)).await.unwrap(), None);

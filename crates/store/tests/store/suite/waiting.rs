@@ -1,7 +1,7 @@
 //! Waiting for a place: in the order of arrival, exactly as many as there are places, and not for longer than asked.
 
 use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number};
-use callwright_domain::call::CallerLine;
+use callwright_domain::CallerLine;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{AccountId, AgentId, CallEvent, CallState, HangupCause, Moment, Refusal, TrunkId};
 use callwright_store::{
@@ -220,7 +220,7 @@ async fn equip_two(store: &Store, owner: &AccountId, max_calls: u32) {
 }
 
 async fn shown(reader: &Reader, owner: &AccountId, id: u128) -> String {
-    reader.call(owner, call(id)).await.unwrap().unwrap().plan.caller.dial().to_owned()
+    reader.call(owner, call(id)).await.unwrap().unwrap().plan.caller_dialled().to_owned()
 }
 
 /// Whoever came first gets the place that gets free, at whichever of its numbers; nobody in front of it who wants another
@@ -301,7 +301,7 @@ pub(crate) async fn the_next_number_is_tried(opened: Opened) {
     let plan = claimed.into_iter().find(|plan| plan.id == call(2)).unwrap();
     assert_eq!(store.permit(plan, soon).await.unwrap(), Permit::Moved);
     let again = store.claim_due(soon, 100).await.unwrap();
-    assert_eq!(again.iter().map(|plan| (plan.id, plan.caller.dial())).collect::<Vec<_>>(), [(call(2), SECOND)]);
+    assert_eq!(again.iter().map(|plan| (plan.id, plan.caller_dialled())).collect::<Vec<_>>(), [(call(2), SECOND)]);
     assert_eq!(store.permit(again[0].clone(), soon).await.unwrap(), Permit::Granted);
     // All are busy, and one may not be waited for: which one is said does not depend on the order.
     let mut hasty = pooled(&acme, 3, NOW, &[foreign, CALLER, SECOND]);
