@@ -1,7 +1,10 @@
 """Sixty-four clients at once against a number that carries fifteen calls: never sixteen, every refusal in words, every
 place given back."""
 
+import contextlib
 import os
+import resource
+import socket
 import unittest
 
 import harness
@@ -32,6 +35,30 @@ class CallerNumberLimit(unittest.TestCase):
                     server.must("POST", f"/v1/calls/{call}/hangup")
                 for call in accepted:
                     self.assertEqual(server.ended(call)["cause"], "cancelled")
+
+    def test_without_file_descriptors_clients_are_told_and_calls_go_on(self):
+        with harness.server() as server, harness.Sipp("ok-answer-wait-bye.xml") as trunk, contextlib.ExitStack() as crowd:
+            server.agent(opening={"greeting": "none"})
+            server.trunk("t1", trunk.port)
+            server.number("+15550100", "t1")
+            call = server.call(to="+15550200", **{"from": "+15550100"})
+            harness.wait_for("answer", lambda: server.must("GET", f"/v1/calls/{call}")["status"] == "talking")
+            used = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+            before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 10, before[1]))
+            told = []
+            for _ in range(30):
+                # One that has a place waits for a request; one that has none is told so without.
+                line = crowd.enter_context(socket.create_connection(tuple(server.addresses["http"].split(":"))))
+                line.settimeout(0.3)
+                with contextlib.suppress(TimeoutError):
+                    told.append(line.recv(4096))
+            self.assertGreaterEqual(len(told), 15, "those that came too late are told")
+            self.assertTrue(all(text.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in text for text in told), told)
+            crowd.close()
+            harness.wait_for("room", lambda: server.must("GET", f"/v1/calls/{call}")["status"] == "talking")
+            server.must("POST", f"/v1/calls/{call}/hangup")
+            self.assertEqual(server.ended(call)["cause"], "api_hung_up")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 //! enough time.
 
 mod conduct;
+mod crowd;
 mod gate;
 mod scan;
 
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use callwright_domain::Moment;
 use callwright_engine::Calls;
 use conduct::Conduct;
+use crowd::Crowd;
 use gate::Gate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
 use http_body_util::{BodyExt, Limited};
@@ -38,7 +40,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info_span, warn};
+use tracing::{debug, info_span};
 
 /// An answer.
 pub type Response = http::Response<Body>;
@@ -67,7 +69,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// Time in which the peer of an answer must make room for more of it.
     pub stall: Duration,
-    /// Connections at once; further ones wait to be accepted.
+    /// Connections at once; further ones are answered 503 and closed.
     pub connections: usize,
     /// HTTP/2 streams at once on one connection.
     pub streams: u32,
@@ -218,33 +220,31 @@ impl Api {
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let connections = TaskTracker::new();
+        let mut crowd = Crowd::new();
         loop {
-            let place = tokio::select! {
-                () = stop.cancelled() => break,
-                place = Arc::clone(&places).acquire_owned() => place,
-            };
-            let Ok(place) = place else { break };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
                 accepted = listener.accept() => accepted,
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    if let Err(error) = stream.set_nodelay(true) {
-                        debug!(%error, "TCP_NODELAY was refused");
-                    }
-                    let (api, stop) = (self.clone(), stop.clone());
-                    connections.spawn(async move {
-                        api.serve_stream(stream, peer, stop).await;
-                        drop(place);
-                    });
-                }
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely: give the others time to end.
-                    warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    crowd.without_descriptors(&listener, &error).await;
+                    continue;
                 }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                crowd.turn_away(stream, &connections);
+                continue;
+            };
+            if let Err(error) = stream.set_nodelay(true) {
+                debug!(%error, "TCP_NODELAY was refused");
             }
+            let (api, stop) = (self.clone(), stop.clone());
+            connections.spawn(async move {
+                api.serve_stream(stream, peer, stop).await;
+                drop(place);
+            });
         }
         connections.close();
         connections.wait().await;

@@ -1,7 +1,7 @@
 //! The API over real HTTP, before a real engine and a store in memory. The callee is a port that answers nothing, so that
 //! calls stay where they are.
 
-use callwright_api::Api;
+use callwright_api::{Api, Limits};
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{ApiKey, KeyId, Moment, Pii, Scope};
 use callwright_testkit::{AGENT, CALLER, Node, NodeBuilder};
@@ -32,6 +32,10 @@ struct Answer {
 }
 
 async fn server() -> Server {
+    server_within(Limits::default()).await
+}
+
+async fn server_within(limits: Limits) -> Server {
     let callee = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let node = NodeBuilder::to_address(callee.local_addr().expect("bound")).start().await;
     for (id, scopes, status) in [
@@ -47,7 +51,7 @@ async fn server() -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     let stop = CancellationToken::new();
-    let api = Api::new(node.calls(), || NOW, String::new);
+    let api = Api::new(node.calls(), || NOW, String::new).limits(limits);
     tokio::spawn(api.serve(listener, stop.clone()));
     Server { address, node, stop, _callee: callee }
 }
@@ -288,4 +292,27 @@ async fn odd_requests_are_read_in_one_way_or_refused() {
     let over = server.send("GET", "/healthz", "X-HTTP-Method-Override: DELETE\r\n", "").await;
     assert_eq!((over.status, over.body["status"].as_str()), (200, Some("ok")));
     server.stop.cancel();
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_at_once() {
+    let server = server_within(Limits { connections: 1, ..Limits::default() }).await;
+    let mut first = TcpStream::connect(server.address).await.expect("it listens");
+    first.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+    let mut some = [0; 12];
+    first.read_exact(&mut some).await.expect("answered");
+    assert_eq!(&some, b"HTTP/1.1 200");
+    let refused = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert_eq!((refused.status, &refused.body["error"]["code"]), (503, &json!("busy")));
+    assert!(refused.head.contains("retry-after: 1"), "{}", refused.head);
+    drop(first);
+    // The place is free when the server has seen the end of the connection, which nobody is told of.
+    loop {
+        let answer = server.raw(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+        if answer.status == 200 {
+            break;
+        }
+        assert_eq!(answer.status, 503);
+        tokio::task::yield_now().await;
+    }
 }

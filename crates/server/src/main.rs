@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod config;
 mod demo;
+mod descriptors;
 mod manage;
 mod migrate;
 mod models;

@@ -2,10 +2,11 @@
 //! and the engine to the API. Decides nothing about calls.
 
 use crate::config::Settings;
+use crate::descriptors;
 use crate::ready::Addresses;
 use crate::seeding;
 use anyhow::Context;
-use callwright_api::{Api, Callbacks, Guard, SystemLookup};
+use callwright_api::{Api, Callbacks, Guard, Limits, SystemLookup};
 use callwright_domain::Moment;
 use callwright_engine::{Calls, Clock, Engine, Failpoints, NoPeers, Parts, Peers, Policy, Sounds};
 use callwright_net::{MediaPlane, MediaSettings, PortRange, SipEndpoint, SipHandle, SipReport, SipSettings};
@@ -59,6 +60,7 @@ pub(crate) fn now() -> Moment {
 
 /// Starts a server.
 pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
+    let room = descriptors::take(settings.server.max_calls);
     let store = StoreSettings {
         shared: settings.store.shared(),
         ..StoreSettings::directory(&settings.server.data, &settings.server.node)
@@ -94,7 +96,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         peers,
         clock: Clock::new(now),
         policy: Policy {
-            max_calls: settings.server.max_calls,
+            max_calls: room.calls,
             drain: Duration::from_secs(settings.server.drain_s),
             media_timeout: Duration::from_secs(settings.media.timeout_s.max(5)),
         },
@@ -111,6 +113,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let flaws = callwright_api::route_flaws();
     anyhow::ensure!(flaws.is_empty(), "the API's routes: {}", flaws.join("; "));
     let api = Api::new(engine.calls(), now, move || metrics.render());
+    let api = api.limits(Limits { connections: room.connections, ..Limits::default() });
     let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
