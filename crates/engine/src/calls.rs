@@ -342,7 +342,8 @@ impl Calls {
     pub async fn recording(&self, name: &str) -> Result<Blob, BlobError> {
         let (recordings, name) = (self.node.recordings.clone(), BlobName::new(name)?);
         // Away from the runtime's threads: a disk may be slow, and a sealed file is measured when it is opened.
-        let work = tokio::task::spawn_blocking(move || recordings.read(&name));
+        let runtime = tokio::runtime::Handle::current();
+        let work = tokio::task::spawn_blocking(move || recordings.read(&name, &runtime));
         work.await.map_err(|error| BlobError::Io(std::io::Error::other(error)))?
     }
 

@@ -3,6 +3,7 @@
 //! Hides tasks, leases, live calls and the writing half of the store. The outside holds a [`Calls`] and nothing else.
 //! Never opens a socket, speaks HTTP or SQL, and never knows which dialect a call came from.
 
+mod archive;
 mod callers;
 pub mod calls;
 mod campaigns;

@@ -143,6 +143,12 @@ pub const OUTBOX_STOP: Duration = Duration::from_secs(2);
 pub const OUTBOX_DISABLE_AFTER: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 /// How long settled messages are kept for lists and replays.
 pub const OUTBOX_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Recordings on their way to the object store at once. *Wait*: calls need the network first.
+pub const ARCHIVE_AT_ONCE: usize = 4;
+/// How often the directory is looked through for recordings that nobody told of in this life.
+pub const ARCHIVE_LOOK: Duration = Duration::from_secs(60);
+/// After a recording could not be sent: the first pause, which doubles, and the longest.
+pub const ARCHIVE_PAUSES: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 /// How often the sweeper comes by: BARS C12 allows an hour, and an erasure waits no longer than this for a call's end.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Calls that one transaction of the sweeper touches: tens of milliseconds, so that calls are accepted in between.

@@ -1,6 +1,7 @@
 //! One running node: what every call of it shares, how it starts, and how it goes down.
 //! Never knows what a single call is doing: that is [`crate::live`].
 
+use crate::archive::Archivist;
 use crate::calls::Calls;
 use crate::campaigns::{Driver, Gates};
 use crate::clock::Clock;
@@ -224,6 +225,9 @@ impl Engine {
         tasks.spawn(Outbox::new(desk).run());
         let places = Arc::new(Semaphore::new(EXTRACTS));
         tasks.spawn(every(EXTRACT_EVERY, Arc::clone(&node), move |node| extracts::look(node, Arc::clone(&places))));
+        if node.recordings.has_remote() {
+            tasks.spawn(Archivist::new(Arc::clone(&node)).run());
+        }
         tasks.spawn(Dialer::new(Arc::clone(&node)).run());
         tasks.spawn(Driver::new(Arc::clone(&node)).run());
         Ok(Self { node })

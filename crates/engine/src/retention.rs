@@ -5,7 +5,7 @@
 use crate::limits::{SWEEP_BATCH, SWEEP_ROUNDS};
 use crate::node::Node;
 use callwright_domain::AccountId;
-use callwright_store::{BlobName, Erasure, StoreError};
+use callwright_store::{BlobError, Erasure, StoreError};
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -59,10 +59,22 @@ pub(crate) async fn erase(node: &Node, account: &AccountId, id: &str) -> Result<
 async fn remove_files(node: &Node) -> Result<usize, StoreError> {
     let due = node.reader.removals(&node.store.identity().node, SWEEP_BATCH).await?;
     let mut gone = Vec::with_capacity(due.len());
+    let stop = node.tasks.stopping();
     for removal in due {
-        match remove(node, removal.name.clone()).await {
-            Ok(_) => gone.push(removal),
-            Err(error) => warn!(name = %removal.name, %error, "a recording could not be removed; trying again"),
+        let removed = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            removed = node.recordings.remove(&removal.name) => removed,
+        };
+        match removed {
+            Ok(()) => gone.push(removal),
+            Err(error) => {
+                warn!(name = %removal.name, %error, "a recording could not be removed; trying again");
+                // A store that is away would be waited for again with each of them.
+                if matches!(error, BlobError::Away { .. } | BlobError::Denied) {
+                    break;
+                }
+            }
         }
     }
     let count = gone.len();
@@ -70,11 +82,4 @@ async fn remove_files(node: &Node) -> Result<usize, StoreError> {
         node.store.removed(gone).await?;
     }
     Ok(count)
-}
-
-/// Away from the runtime's threads: a disk may be slow.
-async fn remove(node: &Node, name: BlobName) -> Result<bool, callwright_store::BlobError> {
-    let recordings = node.recordings.clone();
-    let work = tokio::task::spawn_blocking(move || recordings.remove(&name));
-    work.await.map_err(|error| callwright_store::BlobError::Io(std::io::Error::other(error)))?
 }

@@ -1,5 +1,6 @@
 //! `callwright check`: says whether the server could start and call with this configuration, and what to do if not.
-//! Binds the sockets for a moment and asks each trunk whether it is alive; changes nothing.
+//! Binds the sockets for a moment, asks each trunk whether it is alive, and writes and removes one small object in the store
+//! of the recordings; changes nothing else.
 
 use crate::config::Settings;
 use anyhow::Result;
@@ -32,6 +33,10 @@ pub(crate) async fn run(settings: &Settings) -> Result<ExitCode> {
             report.note("recordings", "are written as they play; set `recordings.seal_with` and a key to encrypt them")
         }
         key => report.say("recordings", Ok(format!("are sealed with the key {key}"))),
+    }
+    if let Some(remote) = settings.recordings.remote()? {
+        let asked = remote.check().await.map(|()| String::from("takes, gives and removes"));
+        report.say("recordings.s3", asked.map_err(|error| error.to_string()));
     }
     for finding in LocalModels::new(settings.models.dir.clone()).check() {
         report.note("models", &finding.to_string());

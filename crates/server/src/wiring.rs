@@ -68,6 +68,10 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let Opened { store, reader, recordings, .. } = Store::open(store, now()).await?;
     let recordings =
         recordings.with_keys(settings.recordings.keyring().context("`recordings`")?).context("`recordings.keys`")?;
+    let recordings = match settings.recordings.remote()? {
+        Some(remote) => recordings.with_remote(remote),
+        None => recordings,
+    };
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();

@@ -22,6 +22,7 @@ pub mod outbox;
 mod postgres;
 mod privacy;
 mod reader;
+mod remote;
 mod rules;
 pub mod sealed;
 mod sql;
@@ -30,7 +31,7 @@ mod store;
 mod threads;
 
 pub use aliases::{Alias, AliasKind};
-pub use blobs::{BlobError, BlobName, Recordings};
+pub use blobs::{BlobError, BlobName, Recordings, Sent};
 pub use browsers::ChannelApp;
 pub use calls::{
     Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
@@ -48,6 +49,7 @@ pub use moving::{Moved, move_to_shared};
 pub use notes::Note;
 pub use privacy::{Erasure, ErasureOrder, Removal, Suppress, Swept, Tally};
 pub use reader::{PAGE_MAX, Reader};
+pub use remote::{Addressing, Remote, RemoteSettings};
 pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

@@ -8,7 +8,7 @@ use crate::calls::{CallFilter, CallOwner, CallView, Page, Record, Waiting};
 use crate::configuration::{Account, Number, StoredAgent, Trunk};
 use crate::sql::{Pool, reading, waiting};
 use crate::sqlite::Scratch;
-use crate::{Alias, AliasKind, StoreError};
+use crate::{Alias, AliasKind, BlobName, StoreError};
 use callwright_domain::transcript::{TranscriptLine, of_journal};
 use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, PhoneNumber, Recorded, TrunkId};
 use std::sync::Arc;
@@ -136,6 +136,17 @@ impl Reader {
     /// As the database says.
     pub async fn call(&self, account: &AccountId, id: CallId) -> Result<Option<CallView>, StoreError> {
         reading::call(&self.pool, account, id).await
+    }
+
+    /// Whether a call, of whichever account, has this recording.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn is_kept(&self, name: &BlobName) -> Result<bool, StoreError> {
+        match name.call() {
+            Some(call) => reading::is_kept(&self.pool, call, name).await,
+            None => Ok(false),
+        }
     }
 
     /// Calls that pass `filter`, newest first; `cursor` is the last page's `next`.

@@ -212,6 +212,16 @@ impl Unsealed {
     }
 }
 
+/// Where a reader that was at `at` of `length` bytes is to be.
+pub(crate) fn place(to: SeekFrom, at: u64, length: u64) -> io::Result<u64> {
+    let at = match to {
+        SeekFrom::Start(at) => Some(at),
+        SeekFrom::End(by) => length.checked_add_signed(by),
+        SeekFrom::Current(by) => at.checked_add_signed(by),
+    };
+    at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the beginning"))
+}
+
 /// The header of a file whose length is known, when it says "until the end" (both sizes at their greatest).
 fn real_header(start: &[u8; WAV_HEADER], length: u64) -> Option<[u8; WAV_HEADER]> {
     let open = start.starts_with(b"RIFF") && start[4..8] == [0xff; 4] && start[40..] == [0xff; 4];
@@ -245,12 +255,7 @@ impl Read for Unsealed {
 
 impl Seek for Unsealed {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        let at = match to {
-            SeekFrom::Start(at) => Some(at),
-            SeekFrom::End(by) => self.length.checked_add_signed(by),
-            SeekFrom::Current(by) => self.at.checked_add_signed(by),
-        };
-        self.at = at.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "before the beginning"))?;
+        self.at = place(to, self.at, self.length)?;
         Ok(self.at)
     }
 }

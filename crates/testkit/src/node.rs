@@ -2,7 +2,7 @@
 //! has one agent, one number and one trunk to a [`Callee`].
 //! Keeps everything that was ever fed, so that a test can wait for an event that may have happened already.
 
-use crate::{Callee, PATIENCE, ScriptedBrain, ScriptedEars, ToneVoice};
+use crate::{Callee, FakeS3, PATIENCE, ScriptedBrain, ScriptedEars, ToneVoice};
 use callwright_domain::agent::{Greeting, Recording, Switch};
 use callwright_domain::transcript::TranscriptLine;
 use callwright_domain::{
@@ -20,7 +20,9 @@ use callwright_providers::catalogue::{
 };
 use callwright_providers::llm::Llm;
 use callwright_providers::tts::Tts;
-use callwright_store::{Keyring, Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings};
+use callwright_store::{
+    Keyring, Number, Opened, Remote, RemoteSettings, Store, StoreError, StoreSettings, Trunk, TrunkSettings,
+};
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -65,6 +67,8 @@ pub struct NodeBuilder {
     pub data: Option<PathBuf>,
     /// What recordings are sealed with.
     pub keys: Keyring,
+    /// The object store that recordings go to; none: they stay in the directory.
+    pub remote: Option<RemoteSettings>,
     /// Calls that the number may have at once.
     pub number_calls: u32,
     /// Calls that the node may have at once.
@@ -99,6 +103,7 @@ impl NodeBuilder {
             spares: Vec::new(),
             data: None,
             keys: Keyring::default(),
+            remote: None,
             number_calls: 15,
             max_calls: 100,
             drain: Duration::from_secs(10),
@@ -144,10 +149,21 @@ impl NodeBuilder {
         self
     }
 
+    /// The same with recordings that go to this store.
+    #[must_use]
+    pub fn remote(mut self, store: &FakeS3) -> Self {
+        self.remote = Some(store.settings());
+        self
+    }
+
     /// Starts the node in the runtime of whoever asks.
     pub async fn start(self) -> Node {
         let Opened { store, reader, recordings, .. } = self.open_store().await;
         self.seed(&store).await;
+        let mut recordings = recordings.with_keys(self.keys.clone()).expect("the keys that were there before");
+        if let Some(remote) = &self.remote {
+            recordings = recordings.with_remote(Remote::new(remote).expect("good settings"));
+        }
         let settings = MediaSettings { threads: 1, bind: HOME, ..MediaSettings::default() };
         let media = MediaPlane::start(settings).expect("a media thread");
         let mut wanted = SipSettings::new(SocketAddr::new(HOME, 0), None);
@@ -158,7 +174,7 @@ impl NodeBuilder {
         let engine = Engine::start(Parts {
             store: store.clone(),
             reader,
-            recordings: recordings.with_keys(self.keys.clone()).expect("the keys that were there before"),
+            recordings,
             catalogue: catalogue(&self),
             sounds: Sounds::default(),
             sip: sip.clone(),

@@ -6,9 +6,11 @@ use crate::{happyrobot, tencent};
 use callwright_domain::{Moment, Pii};
 use callwright_store::Keyring;
 use callwright_store::blobs::open_file;
+use callwright_testkit::{FakeS3, S3Fault};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -142,27 +144,57 @@ async fn doors(server: &Server, id: &str) -> [(&'static str, String); 3] {
     ]
 }
 
-/// Sealed or not, each door gives the same bytes, whole and in parts; the disk holds none of them.
+/// Sealed or not, here or in the store, each door gives the same bytes, whole and in parts.
 #[tokio::test]
 async fn every_door_opens_a_sealed_recording() {
     let directory = tempfile::tempdir().expect("a directory");
-    let keys = BTreeMap::from([(String::from("k1"), Pii::new("5a".repeat(32)))]);
-    let keys = Keyring::new("k1", &keys).expect("a key");
-    let ring = keys.clone();
+    let keys = keys();
     let (server, id, _callee) = ended_call_of(|builder| {
         let mut builder = builder.data(directory.path());
-        builder.keys = ring;
+        builder.keys = keys.clone();
         builder
     })
     .await;
     let file = directory.path().join(format!("recordings/{id}.wav"));
     let on_disk = std::fs::read(&file).expect("there");
     assert!(!on_disk.windows(4).any(|at| at == b"RIFF" || at == b"WAVE"));
+    doors_give(&server, &id, &plain(&file, &keys)).await;
+}
+
+#[tokio::test]
+async fn every_door_opens_a_recording_in_the_store() {
+    let (store, directory) = (FakeS3::start().await, tempfile::tempdir().expect("a directory"));
+    let keys = keys();
+    let (server, id, _callee) = ended_call_of(|builder| {
+        let mut builder = builder.data(directory.path()).remote(&store);
+        builder.keys = keys.clone();
+        builder
+    })
+    .await;
+    let object = format!("calls/{id}.wav");
+    store.wait_for("the recording", |store| store.object(&object).is_some()).await;
+    let copy = directory.path().join("copy.wav");
+    std::fs::write(&copy, store.object(&object).expect("there")).expect("written");
+    doors_give(&server, &id, &plain(&copy, &keys)).await;
+    store.fail(S3Fault::Away);
+    let refused = server.native("GET", &format!("/v1/calls/{id}/recording"), &Value::Null).await;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "storage"));
+}
+
+fn keys() -> Keyring {
+    Keyring::new("k1", &BTreeMap::from([(String::from("k1"), Pii::new("5a".repeat(32)))])).expect("a key")
+}
+
+fn plain(file: &Path, keys: &Keyring) -> Vec<u8> {
     let mut plain = Vec::new();
-    open_file(&file, &keys).expect("the key").content.read_to_end(&mut plain).expect("whole");
+    open_file(file, keys).expect("the key").content.read_to_end(&mut plain).expect("whole");
     assert_eq!((&plain[..4], plain.len() % 4), (&b"RIFF"[..], 0));
+    plain
+}
+
+async fn doors_give(server: &Server, id: &str, plain: &[u8]) {
     let last = plain.len() - 1;
-    let doors = doors(&server, &id).await;
+    let doors = doors(server, id).await;
     for (door, target) in &doors {
         let whole = server.send("GET", target, "", b"").await;
         assert_eq!((whole.status, whole.header("content-type")), (200, Some("audio/wav")), "{door}");

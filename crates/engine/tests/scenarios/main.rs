@@ -2,6 +2,7 @@
 //! vendors that follow a script. Every wait is for an event; nothing sleeps.
 
 mod admission;
+mod archive;
 mod changing;
 mod extracts;
 mod failures;

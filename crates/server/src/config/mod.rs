@@ -2,6 +2,7 @@
 //! `${NAME}` or `${file:PATH}` inside any text. Unknown keys are errors; every complaint names file, key and remedy.
 
 mod expand;
+mod recordings;
 mod settings;
 
 pub(crate) use settings::{LogFormat, Settings, main_account};
@@ -100,6 +101,11 @@ mod tests {
             ("[server]\ndrain = \"x\"", &["server", "drain"]),
             ("[recordings]\nseal_with = \"a\"", &["recordings", "\"a\""]),
             ("[recordings.keys.a]\nsecret = \"short\"", &["recordings", "openssl rand"]),
+            ("[recordings.s3]\nbucket = \"b\"", &["recordings.s3.access_key", "recordings.s3.secret_key"]),
+            ("[recordings.s3]\nendpoint = \"http://s3\"", &["recordings.s3.endpoint", "plain_http"]),
+            ("[recordings.s3]\nprefix = \"/calls\"", &["recordings.s3.prefix", "slash"]),
+            ("[recordings.s3]\naddressing = \"dns\"", &["recordings", "addressing", "host"]),
+            ("[recordings.s3]\nkey = \"a\"", &["recordings", "key", "access_key"]),
             ("[recordings]\nkey = \"a\"", &["recordings", "key", "seal_with"]),
         ] {
             let said = complaint(text);
@@ -114,6 +120,8 @@ mod tests {
         let sealing =
             format!("[recordings.keys.b]\nsecret = \"{}\"\n", "hunter2".repeat(10).get(..64).unwrap_or_default());
         assert!(!complaint(&sealing).contains("hunter2"));
+        let s3 = "[recordings.s3]\nbucket = \"b\"\naccess_key = \"hunter2\"\nsecret_key = \"hunter2\"";
+        assert!(!format!("{:?}", check(s3).expect("valid")).contains("hunter2"));
         let settings = check("[keys.a]\nsecret = \"hunter2\"").expect("valid");
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert!(!settings.printed().expect("prints").contains("hunter2"));

@@ -1,5 +1,6 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
+use super::recordings::Recordings;
 use anyhow::Result;
 use callwright_api::{Cluster, Egress, Rates};
 use callwright_domain::agent::Switch;
@@ -9,7 +10,7 @@ use callwright_engine::trunk_flaw;
 use callwright_providers::catalogue::{
     BrainVendor, Defaults, EarsVendor, Fallbacks, LocalEntry, ScriptEntry, VendorsConfig, VoiceVendor,
 };
-use callwright_store::{KeyFlaw, Keyring, SharedDatabase, TrunkSettings};
+use callwright_store::{SharedDatabase, TrunkSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -160,31 +161,6 @@ pub(crate) struct HttpRates {
     pub(crate) keys: BTreeMap<KeyId, u32>,
     /// With all the keys of certain accounts together.
     pub(crate) accounts: BTreeMap<AccountId, u32>,
-}
-
-/// `[recordings]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Recordings {
-    /// Name of the key that new recordings are sealed with; empty: they are written as they play.
-    pub(crate) seal_with: String,
-    /// Keys by name. One that recordings were sealed with must stay here for as long as they are to be read.
-    pub(crate) keys: BTreeMap<String, SealingKey>,
-}
-
-/// `[recordings.keys.NAME]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct SealingKey {
-    /// 32 random bytes in Base64 or hexadecimal, such as `${file:recordings.key}`.
-    pub(crate) secret: Pii<String>,
-}
-
-impl Recordings {
-    /// The keys, checked.
-    pub(crate) fn keyring(&self) -> Result<Keyring, KeyFlaw> {
-        Keyring::new(&self.seal_with, self.keys.iter().map(|(name, key)| (name, &key.secret)))
-    }
 }
 
 /// `[webhooks]`
@@ -475,9 +451,7 @@ impl Settings {
     pub(crate) fn complaints(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.store.complaints(&mut found);
-        if let Err(flaw) = self.recordings.keyring() {
-            found.push(format!("`recordings`: {flaw}"));
-        }
+        self.recordings.complaints(&mut found);
         for (number, settings) in &self.numbers {
             if let Err(why) = PhoneNumber::parse(number) {
                 found.push(format!("`numbers.\"{}…\"`: {why}", number.chars().take(4).collect::<String>()));

@@ -1,9 +1,9 @@
-//! SQL that reads. Every statement but [`key`], [`all_trunks`] and [`next_due`] is narrowed to one account.
+//! SQL that reads. Every statement but [`key`], [`is_kept`], [`all_trunks`] and [`next_due`] is narrowed to one account.
 
 use super::rows::{VIEW_COLUMNS, call_view, cause_of, of_json, parsed, q850_of, status_of, timeline_of, unsigned};
 use super::{Pool, Query, Row, query};
 use crate::{
-    Account, Alias, AliasKind, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record, StoreError,
+    Account, Alias, AliasKind, BlobName, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record, StoreError,
     StoredAgent, Trunk,
 };
 use callwright_domain::agent::Switch;
@@ -190,6 +190,12 @@ pub(crate) async fn call(pool: &Pool, account: &AccountId, id: CallId) -> Result
     let mut query = select_calls(account);
     query.push(" AND id = ").push_bind(id.to_string());
     query.fetch_optional(pool).await?.as_ref().map(call_view).transpose()
+}
+
+/// See [`crate::Reader::is_kept`].
+pub(crate) async fn is_kept(pool: &Pool, call: CallId, name: &BlobName) -> Result<bool, StoreError> {
+    let found = query("SELECT id FROM calls WHERE id = $1 AND recording = $2").bind(call.to_string());
+    Ok(found.bind(name.as_str()).fetch_optional(pool).await?.is_some())
 }
 
 /// See [`crate::Reader::calls`].

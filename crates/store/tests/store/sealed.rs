@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use tokio::runtime::Handle;
 
 /// The format's figures, told again.
 const FRAME: u64 = 16 * 1024;
@@ -145,8 +146,8 @@ fn keys_out_of_shape_are_named() {
 
 /// A new key seals, old ones open; a name that stands for another key is told at the start, before anything is sealed
 /// with it, and a key that is gone locks what it sealed.
-#[test]
-fn keys_are_changed_and_noticed() {
+#[tokio::test]
+async fn keys_are_changed_and_noticed() {
     let directory = tempfile::tempdir().expect("a directory");
     let recordings = |keys: &Keyring| {
         let opened = Recordings::open(directory.path().join("recordings")).expect("a directory");
@@ -161,19 +162,25 @@ fn keys_are_changed_and_noticed() {
     keep(&ring("old"), "first.wav");
     keep(&ring("new"), "second.wav");
     for name in ["first.wav", "second.wav"] {
-        let blob = recordings(&ring("new")).expect("known").read(&BlobName::new(name).unwrap()).expect("opens");
+        let blob = recordings(&ring("new"))
+            .expect("known")
+            .read(&BlobName::new(name).unwrap(), &Handle::current())
+            .expect("opens");
         assert_eq!((blob.length, &read(blob.content)[44..]), (144, &wav(100)[44..]), "{name}");
     }
     let of = |id: &str, key: [u8; 32]| {
         Keyring::new(id, &BTreeMap::from([(id.to_owned(), Pii::new(hex::encode(key)))])).expect("a key")
     };
     let lost = recordings(&of("new", [7; 32])).expect("one that is gone is no reason not to start");
-    let locked = lost.read(&BlobName::new("first.wav").unwrap()).map(drop);
+    let locked = lost.read(&BlobName::new("first.wav").unwrap(), &Handle::current()).map(drop);
     assert!(matches!(locked, Err(BlobError::Locked { key }) if key == "old"));
     let other = recordings(&of("new", [8; 32])).map(drop);
     assert!(matches!(other, Err(BlobError::OtherKey { key }) if key == "new"));
     let unsealed = recordings(&Keyring::default()).expect("sealing may be switched off");
-    assert!(matches!(unsealed.read(&BlobName::new("second.wav").unwrap()), Err(BlobError::Locked { .. })));
+    assert!(matches!(
+        unsealed.read(&BlobName::new("second.wav").unwrap(), &Handle::current()),
+        Err(BlobError::Locked { .. })
+    ));
     let kept = std::fs::read_to_string(directory.path().join("recordings/.keys")).expect("noted");
     assert!(!kept.contains(&"11".repeat(32)) && !kept.contains(&hex::encode([7; 32])), "{kept}");
 }

@@ -245,6 +245,9 @@ pub(in crate::dialects) async fn recording_of(
         BlobError::Locked { .. } => Fault::Storage("the recording is sealed with a key that the server does not have"),
         BlobError::OtherKey { .. } => Fault::Storage("the recording is sealed with another key of that name"),
         BlobError::Io(_) => Fault::Storage("the recording cannot be read"),
+        BlobError::Away { .. } | BlobError::Denied | BlobError::Busy => {
+            Fault::Storage("the store of the recordings does not give it out now")
+        }
         BlobError::Name | BlobError::Missing | BlobError::Exists | BlobError::Full => none(),
     })?;
     let (first, last) = match request.header("range") {
