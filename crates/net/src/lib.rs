@@ -10,7 +10,7 @@ pub mod wire;
 pub use media_shard::{
     AudioChunk, BrowserError, BrowserLeg, BrowserSettings, CreateFile, LegGone, LegHandle, LegReport, MediaPlane,
     MediaSettings, MessageError, OpenError, OpenLeg, PlaneStats, PlayError, RecordError, Recorded, RecordingFile,
-    RecordingTicket, Target, random_start,
+    RecordingStop, RecordingTicket, Target, random_start,
 };
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};

@@ -405,7 +405,7 @@ mod tests {
         let mut text = String::new();
         kept.content.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), kept.length), ("RIFF", 4));
-        assert_eq!(recordings.here().await.unwrap(), [name.clone()]);
+        assert_eq!(recordings.here().await.unwrap(), std::slice::from_ref(&name));
         recordings.remove(&name).await.unwrap();
         recordings.remove(&name).await.expect("again is harmless");
         assert_eq!(recordings.here().await.unwrap(), []);

@@ -20,7 +20,7 @@ pub use brain::{Reply, ScriptedBrain};
 pub use callee::{Callee, Line, Plan, Then};
 pub use ears::{EarsFault, ScriptedEars};
 pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder, TRUNK};
-pub use s3::{FakeS3, S3Fault};
+pub use s3::{FakeS3, S3Asked, S3Fault};
 pub use sound::{LOUD, is_loud, speech, tone};
 pub use voice::{ToneVoice, VoiceFault};
 pub use wav::Wav;

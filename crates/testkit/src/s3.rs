@@ -36,13 +36,13 @@ pub enum S3Fault {
 }
 
 /// A request as it came: method, path, query.
-pub type Asked = (String, String, String);
+pub type S3Asked = (String, String, String);
 
 #[derive(Default)]
 struct Shelf {
     objects: BTreeMap<String, Vec<u8>>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
-    asked: Vec<Asked>,
+    asked: Vec<S3Asked>,
 }
 
 /// The store. It ends with its last clone.
@@ -106,7 +106,7 @@ impl FakeS3 {
     }
 
     /// What was asked for so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<S3Asked> {
         self.shelf().asked.clone()
     }
 

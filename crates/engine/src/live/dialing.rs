@@ -6,18 +6,19 @@ use super::ears::Ears;
 use super::ending::{Ending, Tape};
 use super::greeting::Greeting;
 use super::voice::VoiceLine;
-use super::{LiveCall, Order, asked, thread};
+use super::{LiveCall, Order, asked, taping, thread};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
 use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
-use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
 use callwright_domain::{CallEvent, CallPlan, DialIntent, HangupCause, Telephone, TrunkId};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
-use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordError, SipCall, SipGone};
+use callwright_net::{
+    CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall, SipGone,
+};
 use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
 use callwright_sip::{
@@ -458,14 +459,28 @@ impl LiveCall {
         if self.plan.agent.recording == Recording::Off {
             return None;
         }
-        match start_recording(&self.node, leg, BlobName::of_call(self.plan.id)).await {
-            Ok(tape) => Some(tape),
+        match taping::start(&self.node, leg, &BlobName::of_call(self.plan.id)).await {
+            Ok((tape, stop)) => {
+                self.watch_recording(stop);
+                Some(tape)
+            }
             Err(error) => {
-                let detail = error.to_string();
-                self.note(CallEvent::Trouble { part: String::from("recording"), detail }).await;
+                self.note(taping::trouble(&error)).await;
                 None
             }
         }
+    }
+
+    /// Notes it when the recording stops before the call does: a full disk is to be heard of while something can be done.
+    fn watch_recording(&self, stop: Option<RecordingStop>) {
+        let Some(stop) = stop else { return };
+        let (node, account, call) = (Arc::clone(&self.node), self.plan.account.clone(), self.plan.id);
+        self.node.tasks.spawn(async move {
+            if let Some(error) = stop.why().await {
+                metrics::counter!("callwright_recordings_stopped_total").increment(1);
+                node.journal.note(&account, call, node.clock.now(), taping::trouble(&error)).await;
+            }
+        });
     }
 
     /// Identifiers of the INVITE. All from the call's id and attempt, so that a restart knows them again.
@@ -532,11 +547,6 @@ fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
         Some(Order::Say { .. } | Order::Hear { .. } | Order::Change(_)) => None,
     }
-}
-
-async fn start_recording(node: &Node, leg: &LegHandle, name: BlobName) -> Result<Tape, RecordError> {
-    let ticket = leg.record(super::taping::target(&node.recordings, &name)).await?;
-    Ok(Tape { name: name.as_str().to_owned(), ticket })
 }
 
 /// The day in words, for templates.

@@ -27,13 +27,13 @@ use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
 use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause};
-use callwright_net::{CallEvent as SipEvent, LegReport};
+use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
 use dialing::{Approach, Dialed};
 use ears::EarsReport;
 use ending::Ending;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 use voice::VoiceReport;
 
 /// What the outside may order of a live call.
@@ -132,7 +132,12 @@ impl LiveCall {
         if let Some(recording) = recording {
             match recording.kept().await {
                 Ok(event) => self.note(event).await,
-                Err(error) => error!(%error, "the recording is not complete"),
+                // Told when it stopped, or a call without a sample.
+                Err(RecordError::Nothing) => debug!("nothing was recorded"),
+                Err(error) => {
+                    error!(%error, "the recording is not complete");
+                    self.note(taping::trouble(&error)).await;
+                }
             }
         }
     }

@@ -34,7 +34,7 @@ use tokio::sync::{Notify, mpsc};
 pub use browser::{BrowserError, BrowserLeg, BrowserSettings};
 pub use handle::{LegGone, LegHandle, MessageError, PlayError};
 pub use outbox::{AudioChunk, LegReport};
-pub use recording::{CreateFile, RecordError, Recorded, RecordingFile, RecordingTicket, Target};
+pub use recording::{CreateFile, RecordError, Recorded, RecordingFile, RecordingStop, RecordingTicket, Target};
 
 /// What the media plane is told once.
 #[derive(Debug, Clone)]

@@ -19,6 +19,9 @@ const HEADER_EVERY: Duration = Duration::from_secs(5);
 /// Audio held back for a slow disk before a recording is given up: about a minute at 8 kHz, 2 MB.
 const HELD_BACK: u64 = 60 * 8000;
 
+/// Bytes of one sample of both sides.
+const SAMPLE_PAIR: u64 = 4;
+
 /// A finished recording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
@@ -42,19 +45,42 @@ pub enum RecordError {
     /// The leg is closed.
     #[error("the leg is closed")]
     Gone,
+    /// Not one sample was written.
+    #[error("nothing was recorded")]
+    Nothing,
 }
 
-/// Tells when a recording is complete.
+/// Tells when a recording is complete, and when it stops before its time.
 #[derive(Debug)]
-pub struct RecordingTicket(oneshot::Receiver<Result<Recorded, RecordError>>);
+pub struct RecordingTicket {
+    done: oneshot::Receiver<Result<Recorded, RecordError>>,
+    stopped: Option<RecordingStop>,
+}
+
+/// Tells that a recording stops before its time.
+#[derive(Debug)]
+pub struct RecordingStop(oneshot::Receiver<RecordError>);
+
+impl RecordingStop {
+    /// Waits for the moment; none: the recording was closed without one.
+    pub async fn why(self) -> Option<RecordError> {
+        self.0.await.ok()
+    }
+}
 
 impl RecordingTicket {
-    /// Waits until the file is complete: after the leg or the recording was closed.
+    /// What tells that the recording stops before its time; once.
+    pub const fn stop(&mut self) -> Option<RecordingStop> {
+        self.stopped.take()
+    }
+
+    /// Waits until the file is complete: after the leg or the recording was closed. One that stopped before its time is as
+    /// long as what was written of it.
     ///
     /// # Errors
-    /// [`RecordError`]; what was written so far is playable.
+    /// [`RecordError`] when there is nothing.
     pub async fn finished(self) -> Result<Recorded, RecordError> {
-        self.0.await.unwrap_or(Err(RecordError::Gone))
+        self.done.await.unwrap_or(Err(RecordError::Gone))
     }
 }
 
@@ -121,9 +147,24 @@ impl Target {
 
 /// Work for the writer.
 enum Job {
-    Open { id: u64, target: Target, rate: Rate, done: oneshot::Sender<Result<Recorded, RecordError>> },
+    Open { id: u64, target: Target, rate: Rate, told: Told },
     Append { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], spare: SyncSender<Vec<u8>> },
     Close { id: u64, bytes: Vec<u8>, header: [u8; HEADER_BYTES], samples: u64, verdict: Verdict },
+}
+
+/// Whom a recording tells.
+struct Told {
+    done: oneshot::Sender<Result<Recorded, RecordError>>,
+    /// Used up when it stops.
+    stopped: Option<oneshot::Sender<RecordError>>,
+}
+
+impl Told {
+    fn stop(&mut self, error: RecordError) {
+        tracing::error!(%error, "a recording stops");
+        // Nobody may listen; the file is as it is.
+        self.stopped.take().map(|stopped| stopped.send(error).ok());
+    }
 }
 
 /// How a recording ended.
@@ -149,11 +190,12 @@ impl RecordingDesk {
 
     pub(super) fn open(&self, target: Target, rate: Rate) -> Result<(ShardRecording, RecordingTicket), RecordError> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (done, ticket) = oneshot::channel();
-        self.jobs.try_send(Job::Open { id, target, rate, done }).map_err(|_| RecordError::Behind)?;
+        let ((done, finished), (stop, stopped)) = (oneshot::channel(), oneshot::channel());
+        let told = Told { done, stopped: Some(stop) };
+        self.jobs.try_send(Job::Open { id, target, rate, told }).map_err(|_| RecordError::Behind)?;
         let (recorder, jobs) = (Recorder::new(rate), self.jobs.clone());
         let recording = ShardRecording { id, recorder, written: 0, jobs, pending: None, closed: false };
-        Ok((recording, RecordingTicket(ticket)))
+        Ok((recording, RecordingTicket { done: finished, stopped: Some(RecordingStop(stopped)) }))
     }
 }
 
@@ -239,12 +281,15 @@ pub(super) struct Writer {
 }
 
 struct Open {
-    file: Result<Box<dyn RecordingFile>, io::Error>,
+    /// None: it could not be made, or nothing more can be written.
+    file: Option<Box<dyn RecordingFile>>,
+    /// Whether everything that was recorded is in the file.
+    whole: bool,
     path: PathBuf,
     rate: Rate,
     bytes: u64,
     header_due: Instant,
-    done: oneshot::Sender<Result<Recorded, RecordError>>,
+    told: Told,
 }
 
 impl Writer {
@@ -262,10 +307,10 @@ impl Writer {
 
     fn run(&mut self, job: Job) {
         match job {
-            Job::Open { id, target, rate, done } => {
-                let file = (target.create)();
-                let header_due = Instant::now() + HEADER_EVERY;
-                self.files.insert(id, Open { file, path: target.path, rate, bytes: 0, header_due, done });
+            Job::Open { id, target, rate, mut told } => {
+                let file = (target.create)().map_err(|error| told.stop(RecordError::Disk(error))).ok();
+                let (whole, header_due) = (file.is_some(), Instant::now() + HEADER_EVERY);
+                self.files.insert(id, Open { file, whole, path: target.path, rate, bytes: 0, header_due, told });
             }
             Job::Append { id, bytes, header, spare } => {
                 if let Some(open) = self.files.get_mut(&id) {
@@ -286,30 +331,46 @@ impl Writer {
 impl Open {
     /// After the first failure nothing more is written, so that the file has no hole.
     fn append(&mut self, bytes: &[u8], header: &[u8; HEADER_BYTES]) {
-        let due = Instant::now() >= self.header_due;
-        let Ok(file) = &mut self.file else { return };
-        let outcome = file.append(bytes).and_then(|()| if due { file.correct(header) } else { Ok(()) });
-        self.bytes += bytes.len() as u64;
-        if due {
-            self.header_due = Instant::now() + HEADER_EVERY;
+        let Some(file) = self.file.as_mut().filter(|_| self.whole) else { return };
+        if let Err(error) = file.append(bytes) {
+            self.whole = false;
+            self.told.stop(RecordError::Disk(error));
+            return;
         }
-        if let Err(error) = outcome {
-            tracing::error!(%error, "a recording stops: the disk refuses");
-            self.file = Err(error);
+        self.bytes += bytes.len() as u64;
+        if Instant::now() >= self.header_due {
+            self.header_due = Instant::now() + HEADER_EVERY;
+            self.correct(header);
+        }
+    }
+
+    /// A header that cannot be corrected goes on saying "until the end".
+    fn correct(&mut self, header: &[u8; HEADER_BYTES]) {
+        if let Some(Err(error)) = self.file.as_mut().map(|file| file.correct(header)) {
+            tracing::warn!(%error, "the header of a recording could not be corrected");
         }
     }
 
     fn close(mut self, bytes: &[u8], header: &[u8; HEADER_BYTES], samples: u64, verdict: Verdict) {
         self.append(bytes, header);
-        let length = self.rate.duration_of(samples);
-        let written = self.file.and_then(|mut file| file.correct(header).and_then(|()| file.finish()));
-        let outcome = match (written, verdict) {
-            (Err(error), _) => Err(RecordError::Disk(error)),
-            (Ok(()), Verdict::Behind) => Err(RecordError::Behind),
-            (Ok(()), Verdict::Complete) => Ok(Recorded { path: self.path, length, bytes: self.bytes }),
+        if matches!(verdict, Verdict::Behind) {
+            self.told.stop(RecordError::Behind);
+        }
+        let length = if self.whole {
+            self.correct(header);
+            self.rate.duration_of(samples)
+        } else {
+            self.rate.duration_of(self.bytes.saturating_sub(HEADER_BYTES as u64) / SAMPLE_PAIR)
         };
+        let written = self.file.is_some() && self.bytes > HEADER_BYTES as u64;
+        // One that failed is left as it is: a format may not survive that something follows a failure.
+        if let Some(Err(error)) = self.file.filter(|_| self.whole).map(RecordingFile::finish) {
+            self.told.stop(RecordError::Disk(error));
+        }
+        let recorded = Recorded { path: self.path, length, bytes: self.bytes };
+        let outcome = if written { Ok(recorded) } else { Err(RecordError::Nothing) };
         // Nobody may wait for the ticket any more; the file is complete all the same.
-        drop(self.done.send(outcome));
+        drop(self.told.done.send(outcome));
     }
 }
 
@@ -346,7 +407,7 @@ mod tests {
     async fn a_recording_is_complete_and_private() {
         let desk = Writer::start(64).expect("a thread");
         let path = fresh_path("complete");
-        let (mut recording, ticket) = desk.open(Target::plain(path.clone()), Rate::Narrow).expect("room");
+        let (mut recording, mut ticket) = desk.open(Target::plain(path.clone()), Rate::Narrow).expect("room");
         let buffers = buffers();
         for level in 0..200 {
             assert_eq!(recording.push(&pair(level), &buffers), Recording::Going);
@@ -354,7 +415,9 @@ mod tests {
         while !recording.close(Recording::Going) {
             std::thread::yield_now();
         }
+        let stop = ticket.stop().expect("once");
         let recorded = ticket.finished().await.expect("written");
+        assert!(stop.why().await.is_none(), "it did not stop before its time");
         let file = std::fs::read(&path).expect("readable");
         assert_eq!(recorded, Recorded { path: path.clone(), length: Duration::from_secs(4), bytes: file.len() as u64 });
         assert_eq!(file.len(), HEADER_BYTES + 200 * 160 * 4);
@@ -373,15 +436,59 @@ mod tests {
         let path = fresh_path("existing");
         std::fs::write(&path, b"precious").expect("written");
         for refused in [path.clone(), PathBuf::from("/nonexistent/there.wav")] {
-            let (mut recording, ticket) = desk.open(Target::plain(refused), Rate::Narrow).expect("room");
+            let (mut recording, mut ticket) = desk.open(Target::plain(refused), Rate::Narrow).expect("room");
             recording.push(&pair(1), &buffers());
             while !recording.close(Recording::Going) {
                 std::thread::yield_now();
             }
-            assert!(matches!(ticket.finished().await, Err(RecordError::Disk(_))));
+            let why = ticket.stop().expect("once").why().await;
+            assert!(matches!(why, Some(RecordError::Disk(_))), "{why:?}");
+            assert!(matches!(ticket.finished().await, Err(RecordError::Nothing)));
         }
         assert_eq!(std::fs::read(&path).expect("readable"), b"precious");
         std::fs::remove_file(path).expect("removed");
+    }
+
+    /// A file on a disk that is full after so many bytes.
+    struct FullDisk(usize);
+
+    impl RecordingFile for FullDisk {
+        fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(())
+        }
+
+        fn correct(&mut self, _header: &[u8; HEADER_BYTES]) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>) -> io::Result<()> {
+            panic!("nothing follows a failure")
+        }
+    }
+
+    /// It is told when the disk is full, not when the call is over, and what was written until then is kept.
+    #[tokio::test]
+    async fn a_full_disk_is_told_at_once_and_costs_only_what_comes_after() {
+        let desk = Writer::start(64).expect("a thread");
+        let target =
+            Target { path: PathBuf::from("full"), create: Box::new(|| Ok(Box::new(FullDisk(HEADER_BYTES + 100_000)))) };
+        let (mut recording, mut ticket) = desk.open(target, Rate::Narrow).expect("room");
+        let buffers = buffers();
+        for level in 0..500 {
+            while recording.pending.is_some() && !recording.hand_over() {
+                std::thread::yield_now();
+            }
+            assert_eq!(recording.push(&pair(level), &buffers), Recording::Going, "the call goes on");
+        }
+        let why = ticket.stop().expect("once").why().await;
+        assert!(matches!(why, Some(RecordError::Disk(error)) if error.kind() == io::ErrorKind::StorageFull));
+        while !recording.close(Recording::Going) {
+            std::thread::yield_now();
+        }
+        let recorded = ticket.finished().await.expect("what was written before");
+        assert!(recorded.bytes > HEADER_BYTES as u64 && recorded.bytes <= HEADER_BYTES as u64 + 100_000);
+        assert_eq!(recorded.length, Rate::Narrow.duration_of((recorded.bytes - HEADER_BYTES as u64) / SAMPLE_PAIR));
     }
 
     #[test]

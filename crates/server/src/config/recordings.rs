@@ -102,8 +102,9 @@ impl Recordings {
                 wrong(member, "must not be empty");
             }
         }
-        let secure = s3.endpoint.is_empty() || s3.endpoint.starts_with("https://");
-        if !secure && !(s3.plain_http == Switch::On && s3.endpoint.starts_with("http://")) {
+        let begins = |scheme: &str| s3.endpoint.starts_with(scheme);
+        let open = s3.plain_http == Switch::On && begins("http://");
+        if !(open || begins("https://") || s3.endpoint.is_empty()) {
             wrong("endpoint", "must begin with https://, or with http:// when `plain_http` is \"on\"");
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/');

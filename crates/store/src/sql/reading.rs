@@ -3,8 +3,8 @@
 use super::rows::{VIEW_COLUMNS, call_view, cause_of, of_json, parsed, q850_of, status_of, timeline_of, unsigned};
 use super::{Pool, Query, Row, query};
 use crate::{
-    Account, Alias, AliasKind, BlobName, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record, StoreError,
-    StoredAgent, Trunk,
+    Account, Alias, AliasKind, BlobName, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record,
+    StoreError, StoredAgent, Trunk,
 };
 use callwright_domain::agent::Switch;
 use callwright_domain::{
