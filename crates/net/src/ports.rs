@@ -151,10 +151,15 @@ fn bind_one(address: IpAddr, port: u16) -> Result<Option<UdpSocket>, PortError> 
 }
 
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {
+    bind_shared(address, RECEIVE_BUFFER).map(UdpSocket::from_std)
+}
+
+/// A media socket at that address, for one leg or for many, that keeps so many bytes of a burst.
+pub(crate) fn bind_shared(address: SocketAddr, buffer: usize) -> io::Result<std::net::UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    if let Err(error) = socket.set_recv_buffer_size(RECEIVE_BUFFER) {
+    if let Err(error) = socket.set_recv_buffer_size(buffer) {
         tracing::debug!(%error, "receive buffer left at the system's size");
     }
     if address.is_ipv4()
@@ -162,7 +167,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     {
         tracing::debug!(%error, "media goes without its traffic class");
     }
-    Ok(UdpSocket::from_std(socket.into()))
+    Ok(socket.into())
 }
 
 /// Ports that are closed for their call but stay bound and deaf, so that a stale sender never reaches another call.

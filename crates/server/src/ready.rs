@@ -14,6 +14,8 @@ pub(crate) struct Addresses {
     pub(crate) sip_udp: SocketAddr,
     /// SIP over TCP.
     pub(crate) sip_tcp: Option<SocketAddr>,
+    /// Browsers, as told to them.
+    pub(crate) webrtc: Option<SocketAddr>,
     /// The process, for signals.
     pub(crate) pid: u32,
 }

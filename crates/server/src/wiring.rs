@@ -112,8 +112,13 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         let address = settings.http.listen;
         format!("`http.listen`: {address} cannot be used; another program may have it, choose another port")
     })?;
-    let addresses =
-        Addresses { http: listener.local_addr()?, sip_udp: sip.udp(), sip_tcp: sip.tcp(), pid: std::process::id() };
+    let addresses = Addresses {
+        http: listener.local_addr()?,
+        sip_udp: sip.udp(),
+        sip_tcp: sip.tcp(),
+        webrtc: media.browser_addresses().first().copied(),
+        pid: std::process::id(),
+    };
     let flaws = callwright_api::route_flaws();
     anyhow::ensure!(flaws.is_empty(), "the API's routes: {}", flaws.join("; "));
     let api = Api::new(engine.calls(), now, move || metrics.render());
@@ -204,7 +209,8 @@ fn media(settings: &Settings) -> anyhow::Result<MediaPlane> {
     let threads = if settings.media.threads == 0 { MediaSettings::default().threads } else { settings.media.threads };
     let advertise = settings.media.advertise.or_else(|| bind.is_unspecified().then(own_address));
     let range = PortRange::new(ports.first, ports.last).context("`media.ports`")?;
-    MediaPlane::start(MediaSettings { threads, bind, advertise, ports: range, ..MediaSettings::default() })
+    let browsers = settings.webrtc.settings(own_address);
+    MediaPlane::start(MediaSettings { threads, bind, advertise, ports: range, browsers, ..MediaSettings::default() })
         .context("the media plane cannot start")
 }
 
@@ -256,6 +262,7 @@ async fn gauges(sip: SipHandle, media: MediaPlane, stop: CancellationToken) {
         metrics::counter!("callwright_media_visits_total").absolute(stats.visits);
         metrics::counter!("callwright_media_late_visits_total").absolute(stats.late_visits);
         metrics::counter!("callwright_media_dropped_chunks_total").absolute(stats.dropped_chunks);
+        metrics::counter!("callwright_browser_stray_packets_total").absolute(stats.strangers);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(GAUGES_EVERY) => {}

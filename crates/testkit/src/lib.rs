@@ -7,9 +7,11 @@
 //! [`PATIENCE`] as the bound that only a defect reaches. Never part of the server.
 
 mod brain;
+mod browser;
 mod callee;
 mod ears;
 mod node;
+mod online;
 mod s3;
 pub mod sim;
 mod sound;
@@ -17,9 +19,11 @@ mod voice;
 mod wav;
 
 pub use brain::{Reply, ScriptedBrain};
+pub use browser::{Browser, Redundancy, Speaks};
 pub use callee::{Callee, Line, Plan, Then};
 pub use ears::{EarsFault, ScriptedEars};
 pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder, TRUNK};
+pub use online::OnlineBrowser;
 pub use s3::{FakeS3, S3Asked, S3Fault};
 pub use sound::{LOUD, is_loud, speech, tone};
 pub use voice::{ToneVoice, VoiceFault};

@@ -21,12 +21,14 @@ pub struct Codec {
     pub encode: fn(samples: &[i16], payload: &mut [u8]) -> usize,
     /// The byte that decodes to (nearly) zero.
     pub silence: u8,
+    /// Bytes that one sample takes.
+    pub sample_bytes: usize,
 }
 
 impl Codec {
-    /// Samples that a payload of that many bytes decodes to. Every codec of the table spends one byte a sample.
+    /// Samples that a payload of that many bytes decodes to. Every codec here spends the same bytes on each sample.
     pub const fn samples_in(&self, payload_bytes: usize) -> usize {
-        payload_bytes
+        payload_bytes / self.sample_bytes
     }
 }
 
@@ -53,6 +55,11 @@ macro_rules! codecs {
 }
 
 codecs! { pcmu, pcma }
+
+mod l16;
+
+/// Samples as they are, between a leg and a codec that has a memory of its own. Never offered to anybody.
+pub const L16: &Codec = &l16::CODEC;
 
 /// G.711 mu-law (RFC 3551, payload type 0).
 pub const PCMU: &Codec = &pcmu::CODEC;

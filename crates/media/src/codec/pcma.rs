@@ -3,8 +3,16 @@
 use super::Codec;
 use crate::Rate;
 
-pub(super) static CODEC: Codec =
-    Codec { name: "PCMA", payload_type: 8, clock: 8000, rate: Rate::Narrow, decode, encode, silence: 0xd5 };
+pub(super) static CODEC: Codec = Codec {
+    name: "PCMA",
+    payload_type: 8,
+    clock: 8000,
+    rate: Rate::Narrow,
+    decode,
+    encode,
+    silence: 0xd5,
+    sample_bytes: 1,
+};
 
 /// Every other bit is inverted on the wire (G.711 section 3).
 const TOGGLE: u8 = 0x55;

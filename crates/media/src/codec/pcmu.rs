@@ -3,8 +3,16 @@
 use super::Codec;
 use crate::Rate;
 
-pub(super) static CODEC: Codec =
-    Codec { name: "PCMU", payload_type: 0, clock: 8000, rate: Rate::Narrow, decode, encode, silence: 0xff };
+pub(super) static CODEC: Codec = Codec {
+    name: "PCMU",
+    payload_type: 0,
+    clock: 8000,
+    rate: Rate::Narrow,
+    decode,
+    encode,
+    silence: 0xff,
+    sample_bytes: 1,
+};
 
 /// Added before the logarithm so that the first segment is as wide as the others (G.711, on a 16-bit scale).
 const BIAS: i32 = 0x84;

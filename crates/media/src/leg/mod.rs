@@ -16,6 +16,7 @@
 mod receive;
 mod rtp;
 mod send;
+mod web;
 
 use crate::dtmf::Digit;
 use crate::frame::{Frame, FramePair, Rate};
@@ -23,11 +24,13 @@ use crate::pcm::Gain;
 use crate::playout::{Heard, MarkId};
 use crate::sdp::RemoteMedia;
 use crate::speech::SpeechSettings;
+use crate::webrtc::{Identity, OfferError, Sent};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use rtp::RtpLeg;
+pub use web::WebRtcLeg;
 
 /// Entropy for one leg: RFC 3550 wants all of these unpredictable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +214,13 @@ pub enum LegEvent {
     Hold(Hold),
     /// The far end's RTCP said goodbye. The call goes on until signalling or [`LegEvent::Lost`] ends it.
     Goodbye,
+    /// A browser is connected. Nothing is heard or sent before.
+    Connected {
+        /// When.
+        at: Instant,
+    },
+    /// A browser closed the connection. Nothing follows.
+    Closed,
 }
 
 /// Counters of one leg since it began.
@@ -255,10 +265,12 @@ pub enum DtmfPath {
     Tones,
 }
 
-/// One media path. A WebRTC leg becomes a second variant with the same face.
+/// One media path.
 pub enum Leg {
     /// Plain RTP over UDP.
     Rtp(Box<RtpLeg>),
+    /// A browser.
+    WebRtc(Box<WebRtcLeg>),
 }
 
 impl Leg {
@@ -267,10 +279,45 @@ impl Leg {
         Self::Rtp(Box::new(RtpLeg::new(settings)))
     }
 
+    /// A leg to the browser that made `offer`, and the answer to it.
+    ///
+    /// # Errors
+    /// [`OfferError`].
+    pub fn browser(
+        now: Instant,
+        settings: LegSettings,
+        identity: &Identity,
+        offer: &str,
+    ) -> Result<(Self, String), OfferError> {
+        let (leg, answer) = WebRtcLeg::answer(now, settings, identity, offer)?;
+        Ok((Self::WebRtc(Box::new(leg)), answer))
+    }
+
+    /// Samples a second of the audio both ways.
+    pub fn rate(&self) -> Rate {
+        self.sound().rate()
+    }
+
+    /// What both kinds have in common: the audio, at the leg's own rate.
+    fn sound(&self) -> &RtpLeg {
+        match self {
+            Self::Rtp(leg) => leg,
+            Self::WebRtc(leg) => leg.sound(),
+        }
+    }
+
+    fn sound_mut(&mut self) -> &mut RtpLeg {
+        match self {
+            Self::Rtp(leg) => leg,
+            Self::WebRtc(leg) => leg.sound_mut(),
+        }
+    }
+
     /// A datagram on the media socket. Anything may come; what is not ours is counted and dropped.
     pub fn handle_rtp(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) {
         match self {
             Self::Rtp(leg) => leg.handle_rtp(now, source, packet),
+            Self::WebRtc(leg) => leg.handle(now, source, packet),
         }
     }
 
@@ -278,14 +325,16 @@ impl Leg {
     pub fn handle_rtcp(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) {
         match self {
             Self::Rtp(leg) => leg.handle_rtcp(now, source, packet),
+            Self::WebRtc(leg) => leg.handle(now, source, packet),
         }
     }
 
-    /// What SDP agreed on, the first time and after every renegotiation. Starts the 20 ms cadence: the first tick is
+    /// What SDP agreed on, the first time and after every renegotiation. (A browser's leg knows it already.) Starts the 20 ms cadence: the first tick is
     /// due at `now`, so audio that is already queued leaves at once.
     pub fn remote(&mut self, now: Instant, remote: RemoteMedia) {
         match self {
             Self::Rtp(leg) => leg.remote(now, remote),
+            Self::WebRtc(_) => {}
         }
     }
 
@@ -293,15 +342,14 @@ impl Leg {
     /// known before (early media): what is queued leaves at once instead of up to 20 ms later. Not for every sentence:
     /// each call shifts the far end's timing by up to one packet.
     pub fn start_now(&mut self, now: Instant) {
-        match self {
-            Self::Rtp(leg) => leg.start_now(now),
-        }
+        self.sound_mut().start_now(now);
     }
 
     /// When [`Leg::tick`] wants to be called next; `None` until the remote is known.
     pub fn next_due(&self) -> Option<Instant> {
         match self {
             Self::Rtp(leg) => leg.next_due(),
+            Self::WebRtc(leg) => leg.next_due(),
         }
     }
 
@@ -309,6 +357,32 @@ impl Leg {
     pub fn tick(&mut self, now: Instant) {
         match self {
             Self::Rtp(leg) => leg.tick(now),
+            Self::WebRtc(leg) => leg.tick(now),
+        }
+    }
+
+    /// Time passes on the connection of a leg that has one: to be called at least every 20 ms, whatever [`Leg::next_due`]
+    /// says.
+    pub fn upkeep(&mut self, now: Instant) {
+        match self {
+            Self::Rtp(_) => {}
+            Self::WebRtc(leg) => leg.upkeep(now),
+        }
+    }
+
+    /// The next text message of a browser.
+    pub fn poll_message(&mut self) -> Option<String> {
+        match self {
+            Self::Rtp(_) => None,
+            Self::WebRtc(leg) => leg.poll_message(),
+        }
+    }
+
+    /// Sends a text message to a browser.
+    pub fn message(&mut self, now: Instant, text: &str) -> Sent {
+        match self {
+            Self::Rtp(_) => Sent::NoChannel,
+            Self::WebRtc(leg) => leg.message(now, text),
         }
     }
 
@@ -316,6 +390,7 @@ impl Leg {
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
         match self {
             Self::Rtp(leg) => leg.poll_transmit(),
+            Self::WebRtc(leg) => leg.poll_transmit(),
         }
     }
 
@@ -323,6 +398,7 @@ impl Leg {
     pub fn poll_event(&mut self) -> Option<LegEvent> {
         match self {
             Self::Rtp(leg) => leg.poll_event(),
+            Self::WebRtc(leg) => leg.poll_event(),
         }
     }
 
@@ -330,78 +406,59 @@ impl Leg {
     /// idle the first packet is due at once: [`Leg::next_due`] tells. It leaves up to 20 ms ahead of the clock; idle
     /// packets after the sentence wait until the clock has caught up.
     pub fn play(&mut self, pcm: &[i16]) -> usize {
-        match self {
-            Self::Rtp(leg) => leg.play(pcm),
-        }
+        self.sound_mut().play(pcm)
     }
 
     /// Samples that can be queued now.
     pub fn room(&self) -> usize {
-        match self {
-            Self::Rtp(leg) => leg.room(),
-        }
+        self.sound().room()
     }
 
     /// Agent audio waiting to be sent.
     pub fn queued(&self) -> Duration {
-        match self {
-            Self::Rtp(leg) => leg.queued(),
-        }
+        self.sound().queued()
     }
 
     /// Sets a mark after everything queued so far; [`LegEvent::Mark`] comes when it was sent.
     pub fn mark(&mut self, id: MarkId) {
-        match self {
-            Self::Rtp(leg) => leg.mark(id),
-        }
+        self.sound_mut().mark(id);
     }
 
     /// Throws away all queued audio at once and says how much of it was sent. No `Drained` follows.
     pub fn flush(&mut self) -> Heard {
-        match self {
-            Self::Rtp(leg) => leg.flush(),
-        }
+        self.sound_mut().flush()
     }
 
     /// Stops taking from the queue without losing it; silence is sent meanwhile.
     pub fn pause(&mut self) {
-        match self {
-            Self::Rtp(leg) => leg.pause(),
-        }
+        self.sound_mut().pause();
     }
 
     /// Goes on after [`Leg::pause`].
     pub fn resume(&mut self) {
-        match self {
-            Self::Rtp(leg) => leg.resume(),
-        }
+        self.sound_mut().resume();
     }
 
     /// Sends keys after each other (100 ms each); agent audio waits meanwhile. At most 64 keys wait; more are dropped.
     pub fn send_dtmf(&mut self, digits: &[Digit]) -> DtmfPath {
-        match self {
-            Self::Rtp(leg) => leg.send_dtmf(digits),
-        }
+        self.sound_mut().send_dtmf(digits)
     }
 
     /// Changes how speech is told from noise, for example less willingly while the agent speaks.
     pub fn detect(&mut self, settings: SpeechSettings) {
-        match self {
-            Self::Rtp(leg) => leg.detect(settings),
-        }
+        self.sound_mut().detect(settings);
     }
 
     /// Plays a sound under the agent's voice and in its silence, or stops it.
     pub fn ambient(&mut self, ambient: Option<Ambient>) {
-        match self {
-            Self::Rtp(leg) => leg.ambient(ambient),
-        }
+        self.sound_mut().ambient(ambient);
     }
 
     /// Says goodbye by RTCP; drain `poll_transmit` once more before dropping the leg.
     pub fn close(&mut self, now: Instant) {
         match self {
             Self::Rtp(leg) => leg.close(now),
+            Self::WebRtc(leg) => leg.close(now),
         }
     }
 
@@ -409,6 +466,7 @@ impl Leg {
     pub fn stats(&self) -> LegStats {
         match self {
             Self::Rtp(leg) => leg.stats(),
+            Self::WebRtc(leg) => leg.stats(),
         }
     }
 }

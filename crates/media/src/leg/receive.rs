@@ -14,6 +14,7 @@ use crate::rtp::{InOrder, Inserted, JitterBuffer, Origin, Reception, SourceLock,
 use crate::sdp::RemoteMedia;
 use crate::speech::{SpeechChange, SpeechDetector, SpeechSettings};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Comfort noise (RFC 3389). Not offered, sent by some gateways all the same: a sign of life, not audio.
@@ -89,7 +90,7 @@ impl Receive {
     pub(super) fn packet(
         &mut self,
         now: Instant,
-        source: std::net::SocketAddr,
+        source: SocketAddr,
         datagram: &[u8],
         remote: &RemoteMedia,
     ) -> Option<LegEvent> {
@@ -97,20 +98,31 @@ impl Receive {
             self.reject();
             return None;
         };
+        self.parsed(now, source, &packet, remote)
+    }
+
+    /// Takes a media packet that was parsed before.
+    pub(super) fn parsed(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        packet: &Packet<'_>,
+        remote: &RemoteMedia,
+    ) -> Option<LegEvent> {
         let meaning = meaning(packet.payload_type, remote);
-        if matches!(meaning, Meaning::Unknown) || self.lock.judge(now, source, &packet) == Verdict::Reject {
+        if matches!(meaning, Meaning::Unknown) || self.lock.judge(now, source, packet) == Verdict::Reject {
             self.reject();
             return None;
         }
         self.alive = Some(now);
         self.lost_told = false;
         match meaning {
-            Meaning::Audio(codec) => self.audio(now, &packet, codec),
+            Meaning::Audio(codec) => self.audio(now, packet, codec),
             Meaning::Keys(clock) => {
                 self.keys.handle(now, packet.timestamp, packet.payload, clock);
-                self.ears.other(now, &packet);
+                self.ears.other(now, packet);
             }
-            Meaning::LifeOnly | Meaning::Unknown => self.ears.other(now, &packet),
+            Meaning::LifeOnly | Meaning::Unknown => self.ears.other(now, packet),
         }
         let first = !self.heard_anything;
         self.heard_anything = true;

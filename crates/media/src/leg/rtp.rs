@@ -8,7 +8,7 @@ use crate::dtmf::Digit;
 use crate::frame::{FRAME, Frame, FramePair, Rate};
 use crate::playout::{Heard, MarkId};
 use crate::rtp::ReportSchedule;
-use crate::rtp::packet::{Datagram, classify};
+use crate::rtp::packet::{Datagram, Packet, classify};
 use crate::rtp::rtcp;
 use crate::sdp::{RemoteMedia, RtcpPath};
 use crate::speech::SpeechSettings;
@@ -75,6 +75,10 @@ impl RtpLeg {
         }
     }
 
+    pub(super) const fn rate(&self) -> Rate {
+        self.rate
+    }
+
     pub(super) fn remote(&mut self, now: Instant, remote: RemoteMedia) {
         let was_held = self.remote.as_ref().is_some_and(RemoteMedia::is_held);
         if was_held != remote.is_held() {
@@ -104,6 +108,17 @@ impl RtpLeg {
                 self.receive.listen(now, &mut self.events, EVENT_CAP);
             }
         }
+    }
+
+    /// A media packet that somebody else has unwrapped.
+    pub(super) fn handle_packet(&mut self, now: Instant, source: SocketAddr, packet: &Packet<'_>) {
+        let Some(remote) = &self.remote else {
+            self.receive.reject();
+            return;
+        };
+        let event = self.receive.parsed(now, source, packet, remote);
+        self.events.extend(event);
+        self.receive.listen(now, &mut self.events, EVENT_CAP);
     }
 
     pub(super) fn handle_rtcp(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) {

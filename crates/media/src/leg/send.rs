@@ -11,8 +11,10 @@ use crate::rtp::rtcp::SenderPart;
 use crate::sdp::RemoteMedia;
 use std::net::SocketAddr;
 
-/// Longest datagram we send: a 20 ms frame of one byte a sample at 16 kHz.
-const MAX_DATAGRAM: usize = HEADER_BYTES + 320;
+/// Longest payload: a 20 ms frame at 16 kHz as it is.
+const MAX_FRAME: usize = 640;
+/// Longest datagram we send.
+const MAX_DATAGRAM: usize = HEADER_BYTES + MAX_FRAME;
 /// Datagrams waiting to be polled: two of media and one of control per tick, one goodbye.
 const OUTBOX: usize = 4;
 
@@ -244,8 +246,9 @@ impl Send {
         match self.idle {
             IdleAudio::Nothing => self.spurt = Spurt::Broken,
             IdleAudio::Silence => {
-                let payload = [remote.codec.silence; 320];
-                let payload = payload.get(..self.rate.frame_samples()).unwrap_or_default();
+                let payload = [remote.codec.silence; MAX_FRAME];
+                let length = self.rate.frame_samples() * remote.codec.sample_bytes;
+                let payload = payload.get(..length).unwrap_or_default();
                 self.packet(destination, (remote.payload_type, self.spurt == Spurt::Broken, self.timestamp), payload);
                 self.spurt = Spurt::Silence;
             }
@@ -253,7 +256,7 @@ impl Send {
     }
 
     fn audio(&mut self, destination: SocketAddr, remote: &RemoteMedia, frame: &Frame, marker: bool) {
-        let mut payload = [0; 320];
+        let mut payload = [0; MAX_FRAME];
         let len = (remote.codec.encode)(frame.samples(), &mut payload);
         let payload = payload.get(..len).unwrap_or_default();
         self.packet(destination, (remote.payload_type, marker, self.timestamp), payload);

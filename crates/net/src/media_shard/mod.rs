@@ -131,6 +131,9 @@ pub enum OpenError {
     /// A thread or its poll could not be made.
     #[error("cannot start a media thread: {0}")]
     System(#[from] io::Error),
+    /// Browsers cannot be met.
+    #[error(transparent)]
+    Browsers(#[from] BrowserError),
 }
 
 /// Counters of the whole plane.
@@ -152,6 +155,8 @@ pub struct PlaneStats {
     pub send_failures: u64,
     /// Legs closed because the engine did not take their reports.
     pub overruns: u64,
+    /// Packets at the browsers' door that belong to no leg.
+    pub strangers: u64,
 }
 
 /// Counters as the threads write them.
@@ -164,6 +169,7 @@ struct Meter {
     dropped_chunks: AtomicU64,
     send_failures: AtomicU64,
     overruns: AtomicU64,
+    strangers: AtomicU64,
 }
 
 /// The media plane. Clones share it; its threads end when the last clone and the last leg are gone.
@@ -174,6 +180,7 @@ pub struct MediaPlane {
     desk: RecordingDesk,
     meter: Arc<Meter>,
     next_id: Arc<AtomicU64>,
+    browsers: Option<Arc<browser::Hall>>,
     ground: Ground,
 }
 
@@ -205,15 +212,21 @@ impl MediaPlane {
         let mut shards = Vec::new();
         for number in 0..settings.threads.max(1) {
             let legs = Arc::new(AtomicUsize::new(0));
-            let door = shard::start(number, &settings, Arc::clone(&legs), Arc::clone(&meter))?;
+            let name = format!("media-{number}");
+            let door = shard::start(name, &settings, (Arc::clone(&legs), Arc::clone(&meter)), None)?;
             shards.push(ShardSeat { door, legs });
         }
+        let browsers = match &settings.browsers {
+            Some(wanted) => Some(Arc::new(browser::Hall::open(wanted, &settings, &meter)?)),
+            None => None,
+        };
         Ok(Self {
             shards: shards.into(),
             desk: Writer::start(settings.recording)?,
             settings: Arc::new(settings),
             meter,
             next_id: Arc::new(AtomicU64::new(1)),
+            browsers,
             ground: Ground::System,
         })
     }
@@ -238,6 +251,7 @@ impl MediaPlane {
             settings: Arc::new(settings),
             meter,
             next_id: Arc::new(AtomicU64::new(1)),
+            browsers: None,
             ground: Ground::Memory(wire, seed),
         };
         (plane, table.run())
@@ -281,7 +295,7 @@ impl MediaPlane {
     pub fn stats(&self) -> PlaneStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PlaneStats {
-            legs: self.shards.iter().map(|shard| shard.legs.load(Ordering::Relaxed)).sum(),
+            legs: self.shards.iter().chain(self.hall()).map(|shard| shard.legs.load(Ordering::Relaxed)).sum(),
             visits: read(&self.meter.visits),
             late_visits: read(&self.meter.late_visits),
             worst: Duration::from_nanos(read(&self.meter.worst_nanos)),
@@ -289,7 +303,13 @@ impl MediaPlane {
             dropped_chunks: read(&self.meter.dropped_chunks),
             send_failures: read(&self.meter.send_failures),
             overruns: read(&self.meter.overruns),
+            strangers: read(&self.meter.strangers),
         }
+    }
+
+    /// The thread of the browsers.
+    fn hall(&self) -> Option<&ShardSeat> {
+        self.browsers.as_ref().map(|hall| &hall.shard)
     }
 
     fn least_loaded(&self) -> Option<&ShardSeat> {

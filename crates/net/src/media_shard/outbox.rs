@@ -223,7 +223,18 @@ impl Outbox {
             LegEvent::Lost => LegReport::Lost,
             LegEvent::Hold(hold) => LegReport::Hold(hold),
             LegEvent::Goodbye => LegReport::Goodbye,
+            LegEvent::Connected { at } => LegReport::Connected { at },
+            LegEvent::Closed => LegReport::Closed,
         };
+        self.report(report);
+    }
+
+    /// Passes a browser's text on.
+    pub(super) fn message(&mut self, text: String) {
+        self.report(LegReport::Message(text));
+    }
+
+    fn report(&mut self, report: LegReport) {
         self.waiting.push_back(report);
         self.hand_over();
     }

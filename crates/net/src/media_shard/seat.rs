@@ -2,6 +2,7 @@
 //! Never waits, never allocates on a tick.
 
 use super::OpenLeg;
+use super::browser::SharedSocket;
 use super::door::LegOrder;
 use super::handle::{Link, MessageError};
 use super::outbox::{BufferPool, ChunkLengths, Flow, LegReport, Outbox};
@@ -9,9 +10,8 @@ use super::recording::{Recording, RecordingBuffers, ShardRecording};
 use crate::ports::BoundPorts;
 use crate::wire::Wire;
 use callwright_media::leg::Channel;
-use callwright_media::webrtc::MESSAGE_BYTES;
-use callwright_media::{FramePair, Leg, LegEvent};
-use mio::net::UdpSocket;
+use callwright_media::webrtc::Sent;
+use callwright_media::{FramePair, Leg, LegEvent, WebRtcLeg};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ const POOL: usize = 512;
 pub(super) enum Line {
     /// Sockets of the system.
     Ports(BoundPorts),
+    /// The one socket of all browsers.
+    Shared(Arc<SharedSocket>),
     /// A port of a network in memory, and the one after it.
     Memory(Wire, u16),
 }
@@ -47,7 +49,7 @@ pub(super) struct NewSeat {
 pub(super) struct Supplies {
     pub(super) chunks: BufferPool,
     pub(super) recordings: RecordingBuffers,
-    pub(super) datagram: Box<[u8; DATAGRAM]>,
+    pub(super) datagram: Box<[u8]>,
     pub(super) send_failures: u64,
 }
 
@@ -59,7 +61,7 @@ impl Supplies {
         Self {
             chunks: BufferPool { spare: chunk_spare, returned: chunk_returned },
             recordings: RecordingBuffers { spare: record_spare, returned: record_returned },
-            datagram: Box::new([0; DATAGRAM]),
+            datagram: vec![0; DATAGRAM].into(),
             send_failures: 0,
         }
     }
@@ -132,6 +134,7 @@ impl Seat {
         if self.link.is_closed() {
             return Life::Closed;
         }
+        self.leg.upkeep(now);
         if self.leg.next_due().is_some_and(|due| due <= now) {
             self.leg.tick(now);
         }
@@ -147,12 +150,12 @@ impl Seat {
         let socket = match (&self.line, channel) {
             (Line::Ports(ports), Channel::Rtp) => Some(&ports.rtp),
             (Line::Ports(ports), Channel::Rtcp) => ports.rtcp.as_ref(),
-            (Line::Memory(..), _) => None,
+            (Line::Memory(..) | Line::Shared(_), _) => None,
         };
         let Some(socket) = socket else { return Read::Drained };
         let mut outcome = Read::More;
         for _ in 0..READS {
-            match socket.recv_from(supplies.datagram.as_mut_slice()) {
+            match socket.recv_from(&mut supplies.datagram) {
                 Ok((length, source)) if length < DATAGRAM => {
                     let packet = supplies.datagram.get(..length).unwrap_or_default();
                     match channel {
@@ -191,9 +194,23 @@ impl Seat {
         match &self.line {
             Line::Memory(_, own) if *own == port => self.leg.handle_rtp(now, source, packet),
             Line::Memory(..) => self.leg.handle_rtcp(now, source, packet),
-            Line::Ports(_) => {}
+            Line::Ports(_) | Line::Shared(_) => {}
         }
         self.drain(now, supplies);
+    }
+
+    /// Takes a packet that came to the socket of all browsers.
+    pub(super) fn admit(&mut self, now: Instant, source: SocketAddr, packet: &[u8], supplies: &mut Supplies) {
+        self.leg.handle_rtp(now, source, packet);
+        self.drain(now, supplies);
+    }
+
+    /// The browser's leg in this seat.
+    pub(super) fn browser(&mut self) -> Option<&mut WebRtcLeg> {
+        match &mut self.leg {
+            Leg::WebRtc(leg) => Some(leg),
+            Leg::Rtp(_) => None,
+        }
     }
 
     /// Carries an order out. Audio that can leave at once does.
@@ -215,7 +232,7 @@ impl Seat {
             // As above: the keys are pressed whether or not anybody waits to hear how.
             LegOrder::Dtmf(digits, answer) => drop(answer.send(self.leg.send_dtmf(&digits))),
             // As above.
-            LegOrder::Message(text, answer) => drop(answer.send(Self::message(&text))),
+            LegOrder::Message(text, answer) => drop(answer.send(self.message(now, &text))),
             LegOrder::Record(recording) => {
                 if let Some(mut former) = self.recording.replace(recording) {
                     former.close(Recording::Going);
@@ -248,9 +265,12 @@ impl Seat {
         (self.line, unfinished)
     }
 
-    /// No leg has a channel for text yet.
-    fn message(text: &str) -> Result<(), MessageError> {
-        if text.len() > MESSAGE_BYTES { Err(MessageError::Full) } else { Err(MessageError::NoChannel) }
+    fn message(&mut self, now: Instant, text: &str) -> Result<(), MessageError> {
+        match self.leg.message(now, text) {
+            Sent::Yes => Ok(()),
+            Sent::NoChannel => Err(MessageError::NoChannel),
+            Sent::Full => Err(MessageError::Full),
+        }
     }
 
     fn play(&mut self, pcm: &[i16], epoch: u64) {
@@ -262,16 +282,18 @@ impl Seat {
     /// Sends and reports everything there is.
     fn drain(&mut self, now: Instant, supplies: &mut Supplies) {
         while let Some(packet) = self.leg.poll_transmit() {
-            let socket: &UdpSocket = match (&self.line, packet.channel) {
-                (Line::Ports(ports), Channel::Rtp) => &ports.rtp,
-                (Line::Ports(ports), Channel::Rtcp) => ports.rtcp.as_ref().unwrap_or(&ports.rtp),
+            let (to, bytes) = (packet.destination, packet.bytes);
+            let sent = match (&self.line, packet.channel) {
+                (Line::Ports(ports), Channel::Rtp) => ports.rtp.send_to(bytes, to),
+                (Line::Ports(ports), Channel::Rtcp) => ports.rtcp.as_ref().unwrap_or(&ports.rtp).send_to(bytes, to),
+                (Line::Shared(socket), _) => socket.send_to(bytes, to),
                 (Line::Memory(wire, port), channel) => {
                     let port = port.saturating_add(u16::from(channel == Channel::Rtcp));
-                    wire.send_from(port, packet.destination, packet.bytes);
+                    wire.send_from(port, to, bytes);
                     continue;
                 }
             };
-            if let Err(error) = socket.send_to(packet.bytes, packet.destination) {
+            if let Err(error) = sent {
                 supplies.send_failures += 1;
                 tracing::trace!(leg = self.link.id, %error, "a packet was not sent");
             }
@@ -282,6 +304,9 @@ impl Seat {
                 LegEvent::Audio(pair) => self.record(pair, supplies),
                 _ => self.outbox.event(now, event, &supplies.chunks),
             }
+        }
+        while let Some(text) = self.leg.poll_message() {
+            self.outbox.message(text);
         }
         self.return_credit();
     }

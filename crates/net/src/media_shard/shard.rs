@@ -1,7 +1,8 @@
 //! The loop of one media thread. Hides waiting: with few legs it sleeps in the poll and wakes for each packet; with many
-//! it wakes by its schedule alone and reads what came meanwhile, so that packets cost no wake-ups of their own.
-//! Never blocks anywhere else.
+//! it wakes by its schedule alone and reads what came meanwhile, so that packets cost no wake-ups of their own. The thread
+//! of the browsers is one of these with a gate. Never blocks anywhere else.
 
+use super::browser::Gate;
 use super::door::{Bell, Door, LegOrder, Order, Ringer};
 use super::recording::{Recording, ShardRecording};
 use super::schedule::{PHASE, ROUND, Schedule};
@@ -19,6 +20,8 @@ use tokio::sync::mpsc;
 
 /// The bell's token; sockets have their seat's.
 const BELL: Token = Token(usize::MAX);
+/// The token of the socket that all browsers share.
+const GATE: Token = Token(usize::MAX - 1);
 /// Above this many legs packets do not wake the thread: the schedule does so often enough.
 const CROWD: usize = 24;
 /// Longest sleep during which nothing wakes the thread: packets and orders must not wait for a far phase.
@@ -39,12 +42,15 @@ const LATE: Duration = Duration::from_millis(5);
 
 /// Starts a media thread.
 pub(super) fn start(
-    number: usize,
+    name: String,
     settings: &MediaSettings,
-    legs: Arc<AtomicUsize>,
-    meter: Arc<Meter>,
+    (legs, meter): (Arc<AtomicUsize>, Arc<Meter>),
+    mut gate: Option<Gate>,
 ) -> io::Result<Arc<Door>> {
     let poll = Poll::new()?;
+    if let Some(gate) = &mut gate {
+        poll.registry().register(gate.source(), GATE, Interest::READABLE)?;
+    }
     let bell = Arc::new(Bell::new(Ringer::Poll(Waker::new(poll.registry(), BELL)?)));
     let (orders, waiting) = mpsc::channel(settings.orders.max(1));
     let shard = Shard {
@@ -57,6 +63,7 @@ pub(super) fn start(
         numbers: HashMap::new(),
         schedule: Schedule::new(Instant::now()),
         unread: Vec::new(),
+        gate,
         due: Vec::new(),
         quarantine: Quarantine::new(settings.rest),
         unfinished: Vec::new(),
@@ -64,7 +71,7 @@ pub(super) fn start(
         legs,
         meter,
     };
-    std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
+    std::thread::Builder::new().name(name).spawn(move || {
         if let Err(why) = super::priority::raise() {
             tracing::info!(%why, "the media thread keeps its ordinary priority");
         }
@@ -85,6 +92,8 @@ struct Shard {
     schedule: Schedule,
     /// Sockets with something left to read.
     unread: Vec<(usize, Channel)>,
+    /// Where browsers come in, on the thread that has them.
+    gate: Option<Gate>,
     /// Scratch for the seats of one phase.
     due: Vec<usize>,
     quarantine: Quarantine,
@@ -134,7 +143,7 @@ impl Shard {
             return self.poll.poll(&mut self.events, idle.then_some(SWEEP_EVERY));
         };
         let mut left = next.saturating_duration_since(Instant::now());
-        if !self.unread.is_empty() {
+        if !self.unread.is_empty() || self.gate.as_ref().is_some_and(Gate::is_unread) {
             left = left.min(PHASE);
         }
         if left >= COARSE && self.schedule.len() <= CROWD {
@@ -150,6 +159,10 @@ impl Shard {
     /// Remembers which sockets can be read.
     fn note_events(&mut self) {
         for event in self.events.iter().filter(|event| event.token() != BELL) {
+            if event.token() == GATE {
+                self.gate.iter_mut().for_each(Gate::ring);
+                continue;
+            }
             let channel = if event.token().0.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
             let entry = (event.token().0 / 2, channel);
             if !self.unread.contains(&entry) {
@@ -164,6 +177,11 @@ impl Shard {
             Some(Some(seat)) => seat.read(now, *channel, supplies) == Read::More,
             _ => false,
         });
+        if let Some(gate) = &mut self.gate {
+            gate.read(now, seats, supplies);
+            let strangers = gate.take_strangers();
+            self.meter.strangers.fetch_add(strangers, Ordering::Relaxed);
+        }
     }
 
     fn obey(&mut self) {
@@ -201,6 +219,9 @@ impl Shard {
             seat.link.close();
             self.free.push(index);
             return;
+        }
+        if let (Some(gate), Some(leg)) = (&mut self.gate, seat.browser()) {
+            gate.expect(index, leg.name());
         }
         seat.phase = self.schedule.place(index, now);
         self.numbers.insert(seat.link.id, index);
@@ -264,6 +285,9 @@ impl Shard {
         let Some(mut seat) = self.seats.get_mut(index).and_then(Option::take) else { return };
         self.schedule.remove(index, seat.phase);
         self.numbers.remove(&seat.link.id);
+        if let Some(gate) = &mut self.gate {
+            gate.forget(index);
+        }
         self.free.push(index);
         self.legs.fetch_sub(1, Ordering::Relaxed);
         self.meter.dropped_chunks.fetch_add(seat.link.dropped_chunks.load(Ordering::Relaxed), Ordering::Relaxed);

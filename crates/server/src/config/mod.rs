@@ -4,6 +4,7 @@
 mod expand;
 mod recordings;
 mod settings;
+mod webrtc;
 
 pub(crate) use settings::{LogFormat, Settings, main_account};
 
@@ -107,6 +108,9 @@ mod tests {
             ("[recordings.s3]\naddressing = \"dns\"", &["recordings", "addressing", "host"]),
             ("[recordings.s3]\nkey = \"a\"", &["recordings", "key", "access_key"]),
             ("[recordings]\nkey = \"a\"", &["recordings", "key", "seal_with"]),
+            ("[webrtc]\nannounce = [\"192.0.2.7\"]", &["webrtc.announce", "webrtc.listen"]),
+            ("[webrtc]\nlisten = \"[::]:0\"\nannounce = [\"0.0.0.0\"]", &["webrtc.announce", "0.0.0.0"]),
+            ("[webrtc]\nlisten = \"3478\"", &["webrtc.listen", "socket address"]),
         ] {
             let said = complaint(text);
             for part in parts {

@@ -1,6 +1,7 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
 use super::recordings::Recordings;
+use super::webrtc::Webrtc;
 use anyhow::Result;
 use callwright_api::{Cluster, Egress, Rates};
 use callwright_domain::agent::Switch;
@@ -34,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) sip: Sip,
     /// Audio.
     pub(crate) media: Media,
+    /// Browsers.
+    pub(crate) webrtc: Webrtc,
     /// Local models.
     pub(crate) models: Models,
     /// Sounds that calls play.
@@ -475,6 +478,7 @@ impl Settings {
                 ));
             }
         }
+        self.webrtc.complaints(&mut found);
         if self.server.max_calls == 0 {
             found.push(String::from(
                 "`server.max_calls` is 0: no call could ever be made; leave it out or give at least 1",
