@@ -193,9 +193,10 @@ address = "127.0.0.1"
 
 
 class Postgres:
-    """A PostgreSQL server of its own on a socket in a directory of its own; with `durable` it flushes as in life."""
+    """A PostgreSQL server of its own on a socket in a directory of its own; with `durable` it flushes as in life, with
+    `counting` it counts statements."""
 
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, counting=False):
         found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin")) or [shutil.which("initdb")]
         if not found[0]:
             raise AssertionError("PostgreSQL is needed (Debian: apt-get install postgresql)")
@@ -205,6 +206,8 @@ class Postgres:
         os.chmod(self.folder, 0o777)
         self.run("initdb", "-D", f"{self.folder}/data", "-U", "callwright", "-A", "trust", "-E", "UTF8", "--no-sync")
         settings = [] if durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]
+        if counting:
+            settings += ["-c", "shared_preload_libraries=pg_stat_statements", "-c", "pg_stat_statements.track_utility=on"]
         self.log = open(f"{self.folder}/log", "ab")
         self.process = subprocess.Popen(
             [str(self.bin / "postgres"), "-D", f"{self.folder}/data", "-k", self.folder, "-c", "listen_addresses=",
@@ -212,6 +215,15 @@ class Postgres:
             stdout=self.log, stderr=self.log, cwd="/tmp", **self.user)
         wait_for("PostgreSQL", lambda: self.run("pg_isready", "-q", "-h", self.folder, check=False) == 0, 60)
         self.run("createdb", "-h", self.folder, "-U", "callwright", "callwright")
+        if counting:
+            self.query("CREATE EXTENSION pg_stat_statements")
+
+    def query(self, statement):
+        """The rows of a statement, each a list of texts."""
+        command = [str(self.bin / "psql"), "-h", self.folder, "-U", "callwright", "-XAtc", statement, "callwright"]
+        done = subprocess.run(command, cwd="/tmp", stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **self.user)
+        assert done.returncode == 0, f"psql: {done.stderr}"
+        return [line.split("|") for line in done.stdout.splitlines()]
 
     def run(self, program, *arguments, check=True):
         done = subprocess.run([str(self.bin / program), *arguments], cwd="/tmp", stdout=subprocess.PIPE,
@@ -252,7 +264,7 @@ class Postgres:
 
 
 @contextlib.contextmanager
-def nodes(database, names):
+def nodes(database, names, extra=""):
     """Servers of one cluster, not started; stopped at the end."""
     folder = tempfile.mkdtemp(prefix="callwright-e2e-")
     made = []
@@ -266,7 +278,7 @@ def nodes(database, names):
 url = "{database.url}"
 advertise_url = "http://{listen}"
 cluster_secret = "a secret that only the nodes of this test know"
-"""
+{extra}"""
             made.append(Server(own, store, name, listen))
         yield made
     except BaseException:

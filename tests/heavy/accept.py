@@ -3,6 +3,10 @@ earlier ones are answered, and each is timed from the moment it was to leave. Ac
 for tomorrow, so that accepting is all that is measured.
 
     python3 tests/heavy/accept.py [--rates 200,400,800] [--seconds 10] [--limit-ms 25] [--postgres] [--spread 1]
+        [--processes 2] [--statements]
+
+Beside the times it tells how much of a processor each call cost the server and the database, which other programs on the
+machine disturb far less, and with `--statements` what the database was asked for each call (BARS X7).
 """
 
 import argparse
@@ -10,6 +14,7 @@ import asyncio
 import contextlib
 import datetime
 import json
+import os
 import pathlib
 import sys
 import time
@@ -24,10 +29,15 @@ CONNECTIONS = 64
 SHOWN = 3
 
 
+# What PostgreSQL says of a transaction as a whole is no question.
+BRACKETS = "BEGIN", "COMMIT"
+TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
+
+
 class Load:
-    def __init__(self, server, spread):
-        self.host, port = server.addresses["http"].rsplit(":", 1)
-        self.port, self.spread = int(port), spread
+    def __init__(self, servers, spread):
+        servers = servers if isinstance(servers, list) else [servers]
+        self.hosts, self.spread = [server.addresses["http"].rsplit(":", 1) for server in servers], spread
         self.free, self.took, self.failures, self.number = asyncio.Queue(), [], [], 0
 
     def request(self):
@@ -56,8 +66,9 @@ class Load:
             self.failures.append((status, body))
 
     async def run(self, rate, seconds):
-        for _ in range(CONNECTIONS):
-            self.free.put_nowait(await asyncio.open_connection(self.host, self.port))
+        for place in range(CONNECTIONS):
+            host, port = self.hosts[place % len(self.hosts)]
+            self.free.put_nowait(await asyncio.open_connection(host, int(port)))
         began, asked = time.monotonic(), []
         for place in range(int(rate * seconds)):
             due = began + place / rate
@@ -75,27 +86,66 @@ def percentile(values, share):
     return 1000 * values[min(len(values) - 1, int(len(values) * share))] if values else float("nan")
 
 
-def measure(server, rate, chosen):
-    load = Load(server, chosen.spread)
+def processor_ms(pids):
+    """Time of a processor that these processes have taken so far."""
+    ticks = 0
+    for pid in pids:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks * TICK_MS
+
+
+class Spent:
+    """What the processors do between two looks, for each call."""
+
+    def __init__(self, servers, database):
+        self.servers, self.database = [server.process.pid for server in servers], database
+        self.before = self.look()
+
+    def look(self):
+        database = processor_ms(self.database.all_processes()) if self.database else 0.0
+        return processor_ms(self.servers), database, 1000 * time.process_time()
+
+    def told(self, calls):
+        server, database, client = ((after - before) / max(1, calls) for before, after in zip(self.before, self.look()))
+        return f"processor ms a call: server {server:.2f}, database {database:.2f}, this client {client:.2f}"
+
+
+def measure(servers, database, rate, chosen):
+    load, spent = Load(servers, chosen.spread), Spent(servers, database)
     elapsed = asyncio.run(load.run(rate, chosen.seconds))
     p50, p99 = percentile(load.took, 0.5), percentile(load.took, 0.99)
     print(f"{rate:6} a second: {len(load.took)} accepted in {elapsed:.1f} s ({len(load.took) / elapsed:.0f} a second), "
-          f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(load.failures)} refused", flush=True)
+          f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {len(load.failures)} refused; {spent.told(len(load.took))}", flush=True)
     for status, body in load.failures[:SHOWN]:
         print(" ", status, body.decode(errors="replace")[:200])
-    return not load.failures and p99 <= chosen.limit_ms
+    return not load.failures and p99 <= chosen.limit_ms, len(load.took)
+
+
+def asked(database, calls):
+    """What the database was asked since the last look, for each call; what a node asks by its own clock is left out."""
+    rows = database.query("SELECT calls, total_exec_time + total_plan_time, regexp_replace(query, '\\s+', ' ', 'g') "
+                          "FROM pg_stat_statements ORDER BY calls DESC")
+    rows = [(int(times) / calls, float(took) / calls, text) for times, took, *words in rows for text in ["|".join(words)]]
+    rows = [row for row in rows if row[0] >= 0.01 and "pg_stat_statements" not in row[2]]
+    for times, took, text in rows:
+        print(f"  {times:6.2f} a call, {took:.3f} ms a call: {text[:110]}")
+    questions = sum(times for times, _, text in rows if not text.startswith(BRACKETS))
+    brackets = sum(times for times, _, text in rows if text.startswith(BRACKETS))
+    print(f"  {questions:.1f} statements and {brackets:.1f} BEGIN or COMMIT a call, "
+          f"{sum(took for _, took, _ in rows):.2f} ms of the database's time")
 
 
 @contextlib.contextmanager
-def servers(chosen):
+def running(chosen):
     unlimited = "[http.rates]\nper_source = 0\nper_key = 0\n"
     if not chosen.postgres:
         with harness.server(unlimited) as server:
-            yield server
+            yield [server], None
         return
-    with harness.Postgres(durable=True) as database:
-        with harness.server(f'{unlimited}[store]\nurl = "{database.url}"\n') as server:
-            yield server
+    with harness.Postgres(durable=True, counting=chosen.statements) as database:
+        with harness.nodes(database, [f"node{place}" for place in range(chosen.processes)], unlimited) as nodes:
+            yield [node.start() for node in nodes], database
 
 
 def main():
@@ -105,17 +155,25 @@ def main():
     parser.add_argument("--limit-ms", type=float, default=25, help="stop after the first step whose p99 is above it")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL that flushes, not on SQLite")
     parser.add_argument("--spread", type=int, default=1, help="over how many caller numbers the calls go")
+    parser.add_argument("--processes", type=int, default=1, help="servers on one PostgreSQL")
+    parser.add_argument("--statements", action="store_true", help="count what PostgreSQL is asked, and how long it takes")
     chosen = parser.parse_args()
     passed = 0
-    with servers(chosen) as server:
+    with running(chosen) as (servers, database):
+        server = servers[0]
         server.agent()
         server.trunk("nowhere", harness.free_udp_port())
         for place in range(chosen.spread):
             server.number(CALLER.format(place), "nowhere")
         # Connections, caches and statements that are made once.
-        measure(server, 50, argparse.Namespace(**{**vars(chosen), "seconds": 2}))
+        measure(servers, database, 50, argparse.Namespace(**{**vars(chosen), "seconds": 2}))
         for rate in map(int, chosen.rates.split(",")):
-            if not measure(server, rate, chosen):
+            if chosen.statements and database:
+                database.query("SELECT pg_stat_statements_reset()")
+            within, calls = measure(servers, database, rate, chosen)
+            if chosen.statements and database:
+                asked(database, calls)
+            if not within:
                 break
             passed = rate
     print(f"largest rate with p99 within {chosen.limit_ms:.0f} ms: {passed} a second")

@@ -89,6 +89,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// What several servers on one PostgreSQL must hold: race, rates, pace, records or failover.
+    Cluster {
+        /// Arguments handed to tests/heavy/cluster.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Fill the disk under a running server and empty it again. Needs root.
     DiskFull,
     /// Whether scheduled calls ring in time among a hundred thousand that are pending, also after a kill.
@@ -140,6 +146,7 @@ fn main() -> Result<()> {
         Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
         Chore::Accept { rest } => script(&root, "tests/heavy/accept.py", &rest),
         Chore::Told { rest } => script(&root, "tests/heavy/told.py", &rest),
+        Chore::Cluster { rest } => script(&root, "tests/heavy/cluster.py", &rest),
         Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),

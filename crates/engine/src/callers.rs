@@ -9,13 +9,13 @@ use callwright_store::{Number, NumberStatus, StoreError};
 
 impl Calls {
     /// The numbers in the order in which they are tried: those that were named as they were named, or all of the
-    /// account's, the least busy first.
+    /// account's (`owned`), the least busy first.
     pub(crate) async fn callers(
         &self,
         account: &AccountId,
         wanted: &[PhoneNumber],
+        owned: Vec<Number>,
     ) -> Result<Vec<CallerLine>, StartError> {
-        let owned = self.node.reader.numbers(account).await?;
         if wanted.is_empty() && owned.is_empty() {
             return Err(Refusal::NoCallerNumber.into());
         }
@@ -27,12 +27,8 @@ impl Calls {
             found.retain(|number| number.status == NumberStatus::Active);
         }
         if wanted.is_empty() && found.len() > 1 {
-            let mut busy = Vec::with_capacity(found.len());
-            for number in found {
-                busy.push((self.node.reader.active_calls(account, &number.number).await?, number));
-            }
-            busy.sort_by_key(|(active, _)| *active);
-            found = busy.into_iter().map(|(_, number)| number).collect();
+            let busy = self.node.reader.active_by_caller(account).await?;
+            found.sort_by_key(|number| busy.get(number.number.dial()).copied().unwrap_or(0));
         }
         let mut lines = Vec::new();
         for number in found.into_iter().take(CALLERS_OF_A_CALL) {

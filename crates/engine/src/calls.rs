@@ -15,7 +15,6 @@ use callwright_domain::CallerLine;
 use callwright_domain::agent::AgentProfile;
 use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::RulesPatch;
-use callwright_domain::policy::rules::effective;
 use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
@@ -24,8 +23,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, Alias, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
-    Idempotency, Listed, Note, Number, Patience, Reader, Stage, StoreError, StoredConsent, Trunk,
+    Admission, AdmitError, Admitted, Alias, Basis, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
+    Idempotency, Listed, Note, Number, Patience, Reader, Share, Stage, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -87,7 +86,7 @@ impl From<AgentId> for AgentRef {
 }
 
 /// A call exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Started {
     /// Its id.
     pub id: CallId,
@@ -95,6 +94,8 @@ pub struct Started {
     pub repeat: Repeat,
     /// The rule in its way when it waits for a place.
     pub waits: Option<Refusal>,
+    /// What this request made it to be; none: an earlier one made it.
+    pub plan: Option<Box<CallPlan>>,
 }
 
 /// Whether a request made a call or found the one that its first copy made.
@@ -244,22 +245,27 @@ impl Calls {
         }
         let once = request.once.clone();
         let plan = self.plan(request, now).await?;
-        let id = plan.id;
+        let (id, due, made) = (plan.id, plan.due, Some(Box::new(plan.clone())));
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
         let admission = Admission { plan, idempotency: once, response: String::new(), endpoint, patience };
         let admitted = self.node.store.admit(admission, now).await;
         self.node.tasks.reach(Failpoint::Accepted).await;
         match admitted {
             Ok(Admitted::New) => {
-                self.node.bell.notify_one();
-                Ok(Started { id, repeat: Repeat::First, waits: None })
+                // One that is due later is found when it is.
+                if due <= now {
+                    self.node.bell.notify_one();
+                }
+                Ok(Started { id, repeat: Repeat::First, waits: None, plan: made })
             }
             Ok(Admitted::Waiting(rule)) => {
                 self.node.waiting.want_places(true);
                 self.node.bell.notify_one();
-                Ok(Started { id, repeat: Repeat::First, waits: Some(rule) })
+                Ok(Started { id, repeat: Repeat::First, waits: Some(rule), plan: made })
             }
-            Ok(Admitted::Replayed { call, .. }) => Ok(Started { id: call, repeat: Repeat::Replayed, waits: None }),
+            Ok(Admitted::Replayed { call, .. }) => {
+                Ok(Started { id: call, repeat: Repeat::Replayed, waits: None, plan: None })
+            }
             Err(AdmitError::Refused(refusal)) => Err(refusal.into()),
             Err(AdmitError::IdempotencyMismatch) => Err(StartError::OtherRequest),
             Err(AdmitError::Store(error)) => Err(error.into()),
@@ -330,6 +336,25 @@ impl Calls {
         self.node.store.use_nonce(key.clone(), nonce.to_owned(), now, keep).await
     }
 
+    /// Takes up to `wanted` of the requests that `name` may make in this second, `limit` for all nodes of the database
+    /// together; none: this node is alone with its database, and counts for itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database could not be asked.
+    pub async fn take_share(
+        &self,
+        account: &AccountId,
+        name: &str,
+        limit: u32,
+        wanted: u32,
+    ) -> Result<Option<Share>, StoreError> {
+        if !self.node.store.is_shared() {
+            return Ok(None);
+        }
+        let share = (account.clone(), name.to_owned());
+        self.node.store.take_share(share, limit, wanted, self.node.clock.now()).await.map(Some)
+    }
+
     /// Changes of agents, numbers, trunks and keys.
     pub fn configure(&self) -> Configure<'_> {
         Configure { node: &self.node }
@@ -373,18 +398,15 @@ impl Calls {
 
     /// What a request comes to: references resolved, the agent with its patch, the number that shows.
     pub(crate) async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
-        let reader = &self.node.reader;
-        let (agent_id, mut agent) = match request.agent {
-            AgentRef::Stored(id) => {
-                let stored = reader.agent(&request.account, &id).await?.ok_or(Refusal::UnknownAgent)?;
-                (id, stored.profile)
-            }
-            AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), *profile),
+        let (agent_id, inline) = match request.agent {
+            AgentRef::Stored(id) => (id, None),
+            AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), Some(*profile)),
         };
-        let rules = effective(
-            reader.rules(&request.account, None).await?,
-            reader.rules(&request.account, Some(&agent_id)).await?,
-        );
+        // A number in a national form may be kept in another: then it is looked for among all.
+        let given = request.callers.iter().all(|number| number.international().is_some());
+        let asked = if given { request.callers.as_slice() } else { &[] };
+        let Basis { agent, rules, numbers } = self.node.reader.basis(&request.account, &agent_id, asked).await?;
+        let mut agent = inline.or(agent.map(|stored| stored.profile)).ok_or(Refusal::UnknownAgent)?;
         request.patch.apply(&mut agent);
         agent.limits.ring_timeout_s = agent.limits.ring_timeout_s.max(rules.min_ring_s);
         if agent.opening.disclosure.is_none() {
@@ -394,7 +416,7 @@ impl Calls {
         // As it was given and as it is dialled at home: a number of the account may be kept in either form.
         let given = request.callers.iter();
         let wanted: Vec<PhoneNumber> = given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
-        let mut lines = self.callers(&request.account, &wanted).await?;
+        let mut lines = self.callers(&request.account, &wanted, numbers).await?;
         let CallerLine { number: caller, trunk, spare_trunks } = lines.remove(0);
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),

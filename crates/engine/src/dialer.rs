@@ -2,10 +2,12 @@
 //! trunk will carry it. A call whose trunk is full, paced or resting waits in line and is lost to nobody: it stays queued
 //! until it starts. Never waits for a call: a live call is a task of its own.
 
+use crate::calls::HangUp;
 use crate::failpoint::Failpoint;
 use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
 use crate::live::{LiveCall, Order};
 use crate::node::Node;
+use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
 use callwright_store::{Permit, Seat};
@@ -63,8 +65,11 @@ impl Dialer {
             // Who waits already goes first: the room that is left is for new ones.
             way_at = self.start_waiting();
             if matches!(occasion, Occasion::Due) {
+                // Who waits for a place on another node's account is seen at the next look by the clock.
+                if self.node.waiting.places_are_wanted() || Instant::now() >= claim_at {
+                    self.seat().await;
+                }
                 claim_at = Instant::now() + CLAIM_EVERY;
-                self.seat().await;
                 self.claim().await;
                 way_at = self.start_waiting();
             }
@@ -222,19 +227,26 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
             info!(rule = refusal.id(), "not dialled: the rules forbid it");
             end(node, &account, call, HangupCause::of_refusal(refusal)).await;
         }
+        Ok(Permit::Over) => {}
         Ok(permit @ (Permit::Moved | Permit::Later(_) | Permit::Waits(_))) => {
             // Another number's trunk may be another one: it is taken from the queue again, with a passage through that.
             if permit == Permit::Moved {
                 drop(passage);
                 node.bell.notify_one();
             }
-            // Ended in the moment in which it was looked at.
-            if let Ok(Order::HangUp(_)) = orders.try_recv() {
-                end(node, &account, call, HangupCause::Cancelled).await;
+            // It is nobody's by now, and may even be another node's.
+            if is_to_end(&mut orders).await {
+                let message = PeerMessage { account, call, order: PeerOrder::HangUp(HangUp::Now) };
+                if let Err(error) = peers::order(node, message).await {
+                    error!(%call, %error, "a call that was put off could not be ended");
+                }
             }
         }
         Err(error) => {
             error!(%call, %error, "a due call could not be judged; it is tried again");
+            if is_to_end(&mut orders).await {
+                return end(node, &account, call, HangupCause::Cancelled).await;
+            }
             if let Err(error) = node.store.unclaim(vec![call]).await {
                 error!(%call, %error, "the call waits for this node's next life");
             }
@@ -242,8 +254,41 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
     }
 }
 
+/// Whether a call that does not come to life here has been told to end. From here on nobody can tell it anything: who
+/// tries finds it in the queue.
+async fn is_to_end(orders: &mut mpsc::Receiver<Order>) -> bool {
+    orders.close();
+    let mut ends = false;
+    // Ends when nobody is in the middle of telling, either.
+    while let Some(order) = orders.recv().await {
+        ends |= matches!(order, Order::HangUp(_));
+    }
+    ends
+}
+
 async fn end(node: &Node, account: &AccountId, call: CallId, cause: HangupCause) {
     if let Err(error) = node.end(account, call, cause).await {
         error!(%call, %error, "the end of a call could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is told that a call has the order was heard; everybody else is told that it is not live, and looks for it in
+    /// the queue. Nobody falls in between.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn an_order_is_taken_whole_or_refused() {
+        for race in 0..2000 {
+            let (sender, mut orders) = mpsc::channel(4);
+            sender.try_send(Order::Hear { text: String::from("hello") }).expect("there is room");
+            let telling = tokio::spawn(async move { sender.try_send(Order::HangUp(HangUp::Now)).is_ok() });
+            if race % 2 == 0 {
+                tokio::task::yield_now().await;
+            }
+            let ended = is_to_end(&mut orders).await;
+            assert_eq!(telling.await.expect("it does not panic"), ended, "race {race}");
+        }
     }
 }

@@ -15,6 +15,7 @@ mod extracts;
 mod failpoint;
 mod in_line;
 mod journal;
+mod jumps;
 pub mod limits;
 mod live;
 mod node;

@@ -18,6 +18,8 @@ pub const FEED_DEPTH: usize = 1024;
 pub const VOICE_PHRASES: usize = 64;
 /// Reports waiting from the voice of one call to the call. *Wait*.
 pub const VOICE_REPORTS: usize = 64;
+/// How long a call waits to be told its turn on a trunk that several nodes share; then it leaves by its node's own pace.
+pub const TURN_PATIENCE: Duration = Duration::from_secs(2);
 /// Calls claimed from the queue at a time.
 pub const CLAIM_BATCH: usize = 50;
 /// How often the queue is looked at when nobody rings the bell; other nodes may have put something there.
@@ -126,12 +128,23 @@ pub const EXTRACT_LEASE: Duration = Duration::from_secs(120);
 /// Waits before the second and each later try; after the last the call has no findings.
 pub const EXTRACT_WAITS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120), Duration::from_secs(600)];
+/// How often it is looked whether the wall clock was set back.
+pub const CLOCK_EVERY: Duration = Duration::from_secs(5);
+/// How far the wall clock may fall behind between two looks: what a time service does to it little by little.
+pub const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// How often the outbox is looked at when nobody rings its bell: retries fall due, other nodes leave messages.
 pub const OUTBOX_EVERY: Duration = Duration::from_millis(200);
 /// The least time between two looks: a burst of events is one look. Far below the delay that BARS R24 allows.
 pub const OUTBOX_GAP: Duration = Duration::from_millis(5);
 /// Messages told at once to one endpoint (BARS R23). *Wait*: the others stay in the database.
 pub const OUTBOX_LANES: u32 = 8;
+/// Messages taken for one endpoint that answers, those that are being told among them. *Wait*: the others stay in the
+/// database. A few rounds of what is told at once: enough that nobody waits for the database, little to be told late when
+/// the endpoint stops answering.
+pub const OUTBOX_AHEAD: u32 = 64;
+/// How long a message that was taken waits for its turn; then it is left to whoever finds its lease out. With the longest
+/// exchange it stays within [`OUTBOX_LEASE`].
+pub const OUTBOX_TURN: Duration = Duration::from_secs(10);
 /// Failures one after the other after which an endpoint is told one message at a time until it answers again.
 pub const OUTBOX_SUSPECT: u32 = 5;
 /// How long a message is ours while it is told: longer than a sender may take (its turn at the host and, in a dialect that

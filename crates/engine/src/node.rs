@@ -9,6 +9,7 @@ use crate::dialer::Dialer;
 use crate::extracts;
 use crate::failpoint::Failpoints;
 use crate::journal::{Journal, journal};
+use crate::jumps;
 use crate::limits::{
     CHATS, EXTRACT_EVERY, EXTRACTS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY,
     TRUNKS_EVERY, UNDERTAKE_EVERY,
@@ -184,7 +185,8 @@ impl Engine {
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
         let (journal, writer) = journal(parts.store.clone());
         let tasks = Tasks::passing(parts.failpoints);
-        let trunks = Trunks::new(parts.reader.clone(), parts.sip.clone(), parts.clock.clone(), tasks.clone());
+        let trunks =
+            Trunks::new((&parts.store, parts.reader.clone()), parts.sip.clone(), parts.clock.clone(), tasks.clone());
         let node = Arc::new(Node {
             trunks: Arc::new(trunks),
             waiting: WaitingCalls::default(),
@@ -222,6 +224,7 @@ impl Engine {
         tasks.spawn(every(TRUNK_GAUGES_EVERY, Arc::clone(&node), show_trunks));
         node.store.release_outbox(node.clock.now()).await?;
         node.store.release_extracts(node.clock.now()).await?;
+        tasks.spawn(jumps::watch(Arc::clone(&node)));
         tasks.spawn(Outbox::new(desk).run());
         let places = Arc::new(Semaphore::new(EXTRACTS));
         tasks.spawn(every(EXTRACT_EVERY, Arc::clone(&node), move |node| extracts::look(node, Arc::clone(&places))));

@@ -4,6 +4,7 @@
 
 mod keeper;
 mod pace;
+mod shared;
 mod standing;
 mod status;
 
@@ -14,8 +15,9 @@ use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, TrunkId};
 use callwright_net::{ResolveError, Resolver, SipHandle};
 use callwright_sip::{Credentials, Trunk as Route, TrunkRef};
-use callwright_store::{Reader, StoreError, Transport, Trunk, TrunkSettings};
+use callwright_store::{Reader, Store, StoreError, Transport, Trunk, TrunkSettings};
 use keeper::Keeper;
+use shared::SharedTurns;
 use standing::{Busy, Fitness, Standing, TrunkKey};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -123,6 +125,8 @@ pub(crate) struct Trunks {
     sip: SipHandle,
     clock: Clock,
     tasks: Tasks,
+    /// Where turns are taken that all nodes share; none: this node is alone.
+    shared: Option<Store>,
     /// Rung when a waiting call may find a way: a channel came back, a trunk answers again.
     pub(crate) freed: Arc<Notify>,
     /// Every address that a trunk was ever found at; requests from elsewhere are dropped unanswered.
@@ -134,12 +138,13 @@ pub(crate) struct Trunks {
 
 impl Trunks {
     /// No trunk is known yet.
-    pub(crate) fn new(reader: Reader, sip: SipHandle, clock: Clock, tasks: Tasks) -> Self {
+    pub(crate) fn new((store, reader): (&Store, Reader), sip: SipHandle, clock: Clock, tasks: Tasks) -> Self {
         Self {
             reader,
             sip,
             clock,
             tasks,
+            shared: store.is_shared().then(|| store.clone()),
             resolver: Resolver::new(),
             freed: Arc::default(),
             peers: Mutex::default(),
@@ -198,7 +203,8 @@ impl Trunks {
                 changed
             });
         } else if trunk.is_some() {
-            let standing = Arc::new(Standing::new(key.clone(), Arc::clone(&self.freed)));
+            let turns = self.shared.clone().map(|store| SharedTurns::new(store, key.clone(), self.clock.clone()));
+            let standing = Arc::new(Standing::new(key.clone(), Arc::clone(&self.freed), turns));
             standing.configure(trunk.as_ref());
             let (wanted, watched) = watch::channel(trunk);
             kept.trunks.insert(key, Kept { standing: Arc::clone(&standing), wanted });

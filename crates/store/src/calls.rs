@@ -95,6 +95,8 @@ pub enum Permit {
     Waits(Refusal),
     /// The rules have come to forbid it: it is to be ended.
     Refused(Refusal),
+    /// It has ended meanwhile.
+    Over,
 }
 
 /// Calls that wait for the same place, first come, first served.

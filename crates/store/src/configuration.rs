@@ -57,6 +57,17 @@ impl Number {
     }
 }
 
+/// What a call is made from.
+#[derive(Debug, Clone, Default)]
+pub struct Basis {
+    /// Its agent; none: the account has no such agent.
+    pub agent: Option<StoredAgent>,
+    /// The rules that count for the agent's calls.
+    pub rules: policy::Rules,
+    /// The caller numbers that were asked for and are the account's.
+    pub numbers: Vec<Number>,
+}
+
 /// Whether calls may be made from a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -40,7 +40,7 @@ pub use calls::{
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
 };
-pub use configuration::{Account, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
+pub use configuration::{Account, Basis, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
 pub use extracts::{ExtractOrder, ExtractOutcome, ExtractState, StoredFindings};
 pub use inline::{Disk, DiskTime};
@@ -52,5 +52,6 @@ pub use reader::{PAGE_MAX, Reader};
 pub use remote::{Addressing, Remote, RemoteSettings};
 pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
+pub use store::shares::Share;
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
 pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

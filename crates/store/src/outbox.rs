@@ -1,8 +1,9 @@
 //! What goes into and comes out of the verbs about endpoints and the messages to them. Plain values; the verbs are in
 //! [`crate::Store`] and [`crate::Reader`].
 
+use crate::CallView;
 use callwright_domain::webhook::Status;
-use callwright_domain::{AccountId, CallId, Moment, Topic, WebhookId};
+use callwright_domain::{AccountId, CallId, Moment, Recorded, Topic, Webhook, WebhookId};
 use std::time::Duration;
 
 /// A message that this node may tell now.
@@ -100,6 +101,15 @@ pub struct Settled {
     pub next: Option<Pending>,
     /// The endpoint was switched off, for this reason.
     pub disabled: Option<Status>,
+}
+
+/// What a message about a call is made from.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ToTell {
+    /// Who is told; none: it is gone.
+    pub webhook: Option<Webhook>,
+    /// The call and the event; none: one of them is gone.
+    pub happened: Option<(CallView, Recorded)>,
 }
 
 /// Where a message stands.

@@ -5,12 +5,13 @@ mod campaigns;
 mod chats;
 
 use crate::calls::{CallFilter, CallOwner, CallView, Page, Record, Waiting};
-use crate::configuration::{Account, Number, StoredAgent, Trunk};
+use crate::configuration::{Account, Basis, Number, StoredAgent, Trunk};
 use crate::sql::{Pool, reading, waiting};
 use crate::sqlite::Scratch;
 use crate::{Alias, AliasKind, BlobName, StoreError};
 use callwright_domain::transcript::{TranscriptLine, of_journal};
 use callwright_domain::{AccountId, AgentId, ApiKey, CallId, KeyId, Moment, PhoneNumber, Recorded, TrunkId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod telling;
@@ -88,6 +89,20 @@ impl Reader {
     /// As the database says.
     pub async fn numbers(&self, account: &AccountId) -> Result<Vec<Number>, StoreError> {
         reading::numbers(&self.pool, account).await
+    }
+
+    /// What a call is made from: its agent, the rules that count for it, and the account's numbers among `callers` (none
+    /// named: all of them, in the order of their digits).
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn basis(
+        &self,
+        account: &AccountId,
+        agent: &AgentId,
+        callers: &[PhoneNumber],
+    ) -> Result<Basis, StoreError> {
+        reading::basis(&self.pool, (account, agent), callers).await
     }
 
     /// A trunk.
@@ -223,6 +238,15 @@ impl Reader {
     /// As the database says.
     pub async fn active_calls(&self, account: &AccountId, caller: &PhoneNumber) -> Result<u32, StoreError> {
         reading::active_calls(&self.pool, account, caller).await
+    }
+
+    /// How many calls each caller number of the account has that hold a place, by its digits; those without any are left
+    /// out.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn active_by_caller(&self, account: &AccountId) -> Result<BTreeMap<String, u32>, StoreError> {
+        reading::active_by_caller(&self.pool, account).await
     }
 
     /// Calls of an agent that have not ended and are not due later.

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
+pub(crate) mod shares;
 mod telling;
 mod threads;
 mod waiting;
@@ -261,10 +262,12 @@ impl Store {
     /// [`AdmitError::Refused`] by [`callwright_domain::policy::judge`], [`AdmitError::IdempotencyMismatch`], or the
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
-        let lane = choosing::lane(&request.plan);
+        let (numbers, callee) = (choosing::lane(&request.plan), request.plan.callee_dialled().to_owned());
         let admitted = self
             .writer
-            .write_for(lane, move |conn| Box::pin(async move { admission::admit(conn, &request, now).await }))
+            .write_for(numbers, callee, move |conn| {
+                Box::pin(async move { admission::admit(conn, &request, now).await })
+            })
             .await?;
         match self.rung(admitted) {
             Answer::Admitted(admitted) => Ok(admitted),
@@ -293,9 +296,9 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn permit(&self, plan: CallPlan, now: Moment) -> Result<Permit, StoreError> {
-        let lane = choosing::lane(&plan);
+        let (numbers, callee) = (choosing::lane(&plan), plan.callee_dialled().to_owned());
         self.writer
-            .write_for(lane, move |conn| Box::pin(async move { admission::permit(conn, &plan, now).await }))
+            .write_for(numbers, callee, move |conn| Box::pin(async move { admission::permit(conn, &plan, now).await }))
             .await
     }
 

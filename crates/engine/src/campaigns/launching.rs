@@ -114,12 +114,13 @@ impl<'a> Launcher<'a> {
     pub(super) async fn callers(&self) -> Result<Callers, Trouble> {
         let wanted = &self.campaign.settings.callers;
         let owned = self.node.reader.numbers(&self.key.account).await?;
+        let busy = self.node.reader.active_by_caller(&self.key.account).await?;
         let mut callers = Vec::new();
         for number in owned {
             if number.status != NumberStatus::Active || !(wanted.is_empty() || wanted.contains(&number.number)) {
                 continue;
             }
-            let active = self.node.reader.active_calls(&self.key.account, &number.number).await?;
+            let active = busy.get(number.number.dial()).copied().unwrap_or(0);
             callers.push((number.number, number.max_calls.saturating_sub(active)));
         }
         if callers.is_empty() {

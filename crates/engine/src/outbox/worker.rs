@@ -1,6 +1,7 @@
 //! The loop that takes due messages from the outbox and the tasks that tell them. At most [`OUTBOX_LANES`] at once for
-//! one endpoint, one at once for an endpoint that keeps failing, so that a bad receiver costs nobody else a place.
-//! Never decides what is due: the store's rows do.
+//! one endpoint, one at once for an endpoint that keeps failing, so that a bad receiver costs nobody else a place. An
+//! endpoint that answers has more taken for it than are told at once: then the next exchange need not wait until the end
+//! of the last one is written down. Never decides what is due: the store's rows do.
 
 use super::news::{news, wants_journal};
 use super::schedule;
@@ -8,31 +9,64 @@ use super::{Failure, Notifier, Subject, Telling, Told};
 use crate::clock::Clock;
 use crate::failpoint::Failpoint;
 use crate::limits::{
-    OUTBOX_DISABLE_AFTER, OUTBOX_EVERY, OUTBOX_GAP, OUTBOX_LANES, OUTBOX_LEASE, OUTBOX_STOP, OUTBOX_SUSPECT,
+    OUTBOX_AHEAD, OUTBOX_DISABLE_AFTER, OUTBOX_EVERY, OUTBOX_GAP, OUTBOX_LANES, OUTBOX_LEASE, OUTBOX_STOP,
+    OUTBOX_SUSPECT, OUTBOX_TURN,
 };
 use crate::node::Entropy;
 use crate::tasks::Tasks;
+use callwright_domain::WebhookId;
 use callwright_domain::webhook::Status;
-use callwright_domain::{Webhook, WebhookId};
 use callwright_store::outbox::{Attempt, Content, Fate, Pending, Settlement};
 use callwright_store::{Reader, Store, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{self, Instant};
 use tracing::{debug, error, info};
 
 /// How busy an endpoint is, and how it has done lately.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug)]
 struct Load {
-    under_way: u32,
+    /// Messages taken for it and not settled.
+    in_hand: u32,
+    /// How many may be: as many as are told at once, and one more with each that it heard since it last failed.
+    window: u32,
     failures: u32,
+    /// A place for each exchange that may go on at once.
+    lanes: Arc<Semaphore>,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        let lanes = Arc::new(Semaphore::new(usize::try_from(OUTBOX_LANES).unwrap_or(1)));
+        Self { in_hand: 0, window: OUTBOX_LANES, failures: 0, lanes }
+    }
 }
 
 impl Load {
-    /// How many more may be told at once.
-    fn room(self) -> u32 {
-        let lanes = if self.failures >= OUTBOX_SUSPECT { 1 } else { OUTBOX_LANES };
-        lanes.saturating_sub(self.under_way)
+    const fn is_suspect(&self) -> bool {
+        self.failures >= OUTBOX_SUSPECT
+    }
+
+    /// How many more may be taken.
+    const fn room(&self) -> u32 {
+        let window = if self.is_suspect() { 1 } else { self.window };
+        window.saturating_sub(self.in_hand)
+    }
+
+    fn note(&mut self, fate: &Fate) {
+        match fate {
+            Fate::Heard => {
+                self.failures = 0;
+                self.window = self.window.saturating_add(1).min(OUTBOX_AHEAD);
+            }
+            Fate::Nothing => self.failures = 0,
+            Fate::Later(_) | Fate::GivenUp => {
+                self.failures = self.failures.saturating_add(1);
+                self.window = OUTBOX_LANES;
+            }
+            Fate::Gone => {}
+        }
     }
 }
 
@@ -83,7 +117,7 @@ impl Outbox {
         let due = self.desk.reader.outbox_due(now).await?;
         let wanted: Vec<(WebhookId, u32)> = {
             let loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-            let room = |id: &WebhookId| loads.get(id).copied().unwrap_or_default().room();
+            let room = |id: &WebhookId| loads.get(id).map_or(OUTBOX_LANES, Load::room);
             due.into_iter()
                 .map(|id| (room(&id), id))
                 .filter(|(room, _)| *room > 0)
@@ -121,7 +155,7 @@ impl Outbox {
     }
 }
 
-/// A place among those that are told at once to one endpoint; gives itself back.
+/// A place among the messages that are taken for one endpoint; gives itself back.
 struct Place {
     loads: Arc<Mutex<HashMap<WebhookId, Load>>>,
     webhook: WebhookId,
@@ -130,31 +164,36 @@ struct Place {
 impl Place {
     fn take(loads: &Arc<Mutex<HashMap<WebhookId, Load>>>, webhook: &WebhookId) -> Self {
         let place = Self { loads: Arc::clone(loads), webhook: webhook.clone() };
-        place.change(|load| load.under_way += 1);
+        place.change(|load| load.in_hand += 1);
         place
     }
 
-    fn change(&self, change: impl FnOnce(&mut Load)) {
+    fn change<T>(&self, change: impl FnOnce(&mut Load) -> T) -> T {
         let mut loads = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
         let load = loads.entry(self.webhook.clone()).or_default();
-        change(load);
-        if load.under_way == 0 && load.failures == 0 {
+        let changed = change(load);
+        if load.in_hand == 0 && load.failures == 0 {
             loads.remove(&self.webhook);
         }
+        changed
+    }
+
+    /// Waits for the turn of one exchange; of an endpoint that keeps failing there is one at once. None: its turn does not
+    /// come while the message is surely still ours.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let (lanes, wanted) =
+            self.change(|load| (Arc::clone(&load.lanes), if load.is_suspect() { OUTBOX_LANES } else { 1 }));
+        time::timeout(OUTBOX_TURN, lanes.acquire_many_owned(wanted)).await.ok()?.ok()
     }
 
     fn note(&self, fate: &Fate) {
-        self.change(|load| match fate {
-            Fate::Heard | Fate::Nothing => load.failures = 0,
-            Fate::Later(_) | Fate::GivenUp => load.failures = load.failures.saturating_add(1),
-            Fate::Gone => {}
-        });
+        self.change(|load| load.note(fate));
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.change(|load| load.under_way = load.under_way.saturating_sub(1));
+        self.change(|load| load.in_hand = load.in_hand.saturating_sub(1));
     }
 }
 
@@ -174,26 +213,29 @@ async fn tell_lane(desk: &Desk, first: Pending, place: &mut Place) {
 }
 
 async fn tell(desk: &Desk, pending: Pending, place: &Place) -> Result<Option<Pending>, StoreError> {
+    let Some(turn) = place.turn().await else {
+        debug!(message = pending.message, "its turn did not come; it is told when its lease is out");
+        return Ok(None);
+    };
     let began = desk.clock.now();
     let timer = Instant::now();
-    let webhook = desk.reader.webhook(&pending.account, &pending.webhook).await?;
-    let told = match webhook.filter(|webhook| webhook.status == Status::Enabled) {
-        None => None,
-        Some(webhook) => match telling(desk, &webhook, &pending).await? {
-            None => Some((webhook.endpoint.max_tries, Told::Nothing)),
-            Some(telling) => {
-                // From the event's commit to the first byte, as near as can be told from here (BARS R24).
-                let waited = began.since(pending.queued).as_secs_f64();
-                if pending.tries == 0 {
-                    metrics::histogram!("callwright_webhook_delay_seconds").record(waited);
-                }
-                desk.tasks.reach(Failpoint::TellingDue).await;
-                let told = desk.notifier.notify(&telling).await;
-                desk.tasks.reach(Failpoint::TellingDone).await;
-                Some((webhook.endpoint.max_tries, told))
+    let told = match telling(desk, &pending).await? {
+        Found::SwitchedOff => None,
+        Found::Nothing { max_tries } => Some((max_tries, Told::Nothing)),
+        Found::Told(telling) => {
+            // From the event's commit to the first byte, as near as can be told from here (BARS R24).
+            let waited = began.since(pending.queued).as_secs_f64();
+            if pending.tries == 0 {
+                metrics::histogram!("callwright_webhook_delay_seconds").record(waited);
             }
-        },
+            desk.tasks.reach(Failpoint::TellingDue).await;
+            let told = desk.notifier.notify(&telling).await;
+            desk.tasks.reach(Failpoint::TellingDone).await;
+            Some((telling.webhook.endpoint.max_tries, told))
+        }
     };
+    // Writing down how it went keeps nobody else from being told.
+    drop(turn);
     let took = timer.elapsed();
     let (fate, status, detail) = judge(desk, &pending, told);
     metrics::counter!("callwright_webhooks_total", "fate" => fate.word()).increment(1);
@@ -213,38 +255,55 @@ async fn tell(desk: &Desk, pending: Pending, place: &Place) -> Result<Option<Pen
     Ok(settled.next)
 }
 
-/// What is told; none: what it is about exists no more.
-async fn telling(desk: &Desk, webhook: &Webhook, pending: &Pending) -> Result<Option<Telling>, StoreError> {
-    let subject = match &pending.content {
-        Content::Announcement(body) => Subject::Account {
-            account: pending.account.clone(),
-            topic: pending.topic,
-            at: pending.at,
-            body: body.clone(),
-        },
+/// What a message comes to when it is looked at.
+enum Found {
+    /// Its endpoint is gone or switched off.
+    SwitchedOff,
+    /// What it is about exists no more.
+    Nothing {
+        /// The most tries of its endpoint.
+        max_tries: u32,
+    },
+    /// This is to be told.
+    Told(Box<Telling>),
+}
+
+async fn telling(desk: &Desk, pending: &Pending) -> Result<Found, StoreError> {
+    let (webhook, subject) = match &pending.content {
+        Content::Announcement(body) => {
+            let webhook = desk.reader.webhook(&pending.account, &pending.webhook).await?;
+            let (account, topic, at) = (pending.account.clone(), pending.topic, pending.at);
+            (webhook, Some(Subject::Account { account, topic, at, body: body.clone() }))
+        }
         Content::Event { call, seq } => {
-            let view = desk.reader.call(&pending.account, *call).await?;
-            let recorded = desk.reader.journal(&pending.account, *call, seq.saturating_sub(1), 1).await?.pop();
-            let (Some(view), Some(recorded)) = (view, recorded.filter(|recorded| recorded.seq == *seq)) else {
-                return Ok(None);
+            let found = desk.reader.to_tell(&pending.account, &pending.webhook, (*call, *seq)).await?;
+            let subject = match (&found.webhook, found.happened) {
+                (Some(webhook), Some((view, recorded))) => {
+                    let history = webhook.endpoint.history;
+                    let journal = if wants_journal(&view, &recorded, history) {
+                        let upto = u32::try_from(*seq).unwrap_or(u32::MAX);
+                        desk.reader.journal(&pending.account, *call, 0, upto).await?
+                    } else {
+                        Vec::new()
+                    };
+                    Some(Subject::Call(Box::new(news(view, recorded, journal, history))))
+                }
+                _ => None,
             };
-            let history = webhook.endpoint.history;
-            let journal = if wants_journal(&view, &recorded, history) {
-                let upto = u32::try_from(*seq).unwrap_or(u32::MAX);
-                desk.reader.journal(&pending.account, *call, 0, upto).await?
-            } else {
-                Vec::new()
-            };
-            Subject::Call(Box::new(news(view, recorded, journal, history)))
+            (found.webhook, subject)
         }
     };
-    Ok(Some(Telling {
-        webhook: webhook.clone(),
+    let Some(webhook) = webhook.filter(|webhook| webhook.status == Status::Enabled) else {
+        return Ok(Found::SwitchedOff);
+    };
+    let Some(subject) = subject else { return Ok(Found::Nothing { max_tries: webhook.endpoint.max_tries }) };
+    Ok(Found::Told(Box::new(Telling {
+        webhook,
         id: pending.message.clone(),
         attempt: pending.tries.saturating_add(1),
         now: desk.clock.now(),
         subject,
-    }))
+    })))
 }
 
 /// What becomes of a message after a try. `told` is none when its endpoint is gone or switched off.

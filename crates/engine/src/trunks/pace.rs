@@ -40,8 +40,18 @@ impl Pace {
         if turn > now + LEAD {
             return Err(turn - LEAD);
         }
-        self.next = Some(turn + WINDOW / self.cps);
+        self.next = Some(turn + self.apart());
         Ok(Some(turn))
+    }
+
+    /// How far apart turns are.
+    pub(super) fn apart(&self) -> Duration {
+        WINDOW / self.cps.max(1)
+    }
+
+    /// Hands out no turn before `until`: other nodes have those.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.next = Some(self.next.map_or(until, |next| next.max(until)));
     }
 
     /// When the holder of `turn` may send.

@@ -2,6 +2,7 @@
 //! it answers, whether it asked for a rest. Shared by its calls and its [`super::keeper`]. Never talks to anybody.
 
 use super::pace::Pace;
+use super::shared::SharedTurns;
 use super::status::{RegistrationStatus, TrunkHealth, TrunkStatus};
 use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, Moment, TrunkId};
@@ -25,6 +26,8 @@ pub(crate) struct Standing {
     gate: tokio::sync::Mutex<()>,
     /// Rung when a channel is given back that somebody may wait for.
     freed: Arc<Notify>,
+    /// The turns that it shares with other nodes.
+    turns: Option<SharedTurns>,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,7 @@ pub(super) enum Busy {
 
 impl Standing {
     /// A trunk about which nothing is known yet.
-    pub(super) fn new(key: TrunkKey, freed: Arc<Notify>) -> Self {
+    pub(super) fn new(key: TrunkKey, freed: Arc<Notify>, turns: Option<SharedTurns>) -> Self {
         let state = State {
             enabled: Switch::Off,
             max_calls: 0,
@@ -74,7 +77,7 @@ impl Standing {
             rests_until: None,
             registration: RegistrationStatus::Off,
         };
-        Self { key, state: Mutex::new(state), gate: tokio::sync::Mutex::default(), freed }
+        Self { key, state: Mutex::new(state), gate: tokio::sync::Mutex::default(), freed, turns }
     }
 
     /// Whose trunk, and which.
@@ -122,6 +125,15 @@ impl Standing {
         let turn = state.pace.reserve(now).map_err(Busy::Until)?;
         state.calls = state.calls.saturating_add(1);
         Ok(Passage { trunk: self.key.1.clone(), held: Some((Arc::clone(self), turn)) })
+    }
+
+    /// The turn of a call that is ready: its own, or the next that all nodes agree on. Meanwhile no other call is made ready.
+    async fn common_turn(&self, own: Instant) -> Instant {
+        let Some(turns) = &self.turns else { return own };
+        let apart = self.lock().pace.apart();
+        let Some(turn) = turns.next(apart).await else { return own };
+        self.lock().pace.put_off(turn);
+        turn.max(own)
     }
 
     /// It answered a question.
@@ -207,7 +219,8 @@ impl Passage {
     pub(crate) async fn in_turn<T>(&self, send: impl Future<Output = T>) -> T {
         let Some((standing, Some(turn))) = &self.held else { return send.await };
         let _alone = standing.gate.lock().await;
-        let clear = standing.lock().pace.clear_at(*turn);
+        let turn = standing.common_turn(*turn).await;
+        let clear = standing.lock().pace.clear_at(turn);
         sleep_until(clear).await;
         standing.lock().pace.leaves(Instant::now());
         let sent = send.await;
@@ -231,7 +244,7 @@ mod tests {
 
     fn standing(cps: u32, max_calls: u32) -> Arc<Standing> {
         let key = (AccountId::new("acme").expect("id"), TrunkId::new("t").expect("id"));
-        let standing = Standing::new(key.clone(), Arc::default());
+        let standing = Standing::new(key.clone(), Arc::default(), None);
         let settings = TrunkSettings { cps, max_calls, ..TrunkSettings::default() };
         standing.configure(Some(&Trunk { id: key.1, settings, enabled: Switch::On }));
         Arc::new(standing)

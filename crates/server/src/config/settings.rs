@@ -152,7 +152,8 @@ pub(crate) struct Http {
     pub(crate) rates: HttpRates,
 }
 
-/// `[http.rates]`: requests a second that are answered; 0 means any number. Counted by each process for itself.
+/// `[http.rates]`: requests a second that are answered; 0 means any number. Servers on one PostgreSQL share those of keys and
+/// accounts; sources are counted by each for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct HttpRates {

@@ -22,6 +22,8 @@ const READERS: u32 = 8;
 const READ_WAIT: Duration = Duration::from_secs(3);
 /// How long an idle reading connection is kept.
 const READ_IDLE: Duration = Duration::from_secs(300);
+/// Statements that a connection keeps prepared, unless the URL says otherwise. There are a few hundred.
+const PREPARED: usize = 500;
 const RECORDINGS: &str = "recordings";
 
 /// Connects, brings the schema up to date and begins a new epoch of `node`. `directory` is this node's own, for
@@ -71,7 +73,12 @@ pub(crate) async fn open_for_moving(shared: &SharedDatabase) -> Result<Conn, Sto
 
 /// The URL's password must not come out in an error, so only the kind of mistake is told.
 fn options(shared: &SharedDatabase) -> Result<PgConnectOptions, StoreError> {
+    let kept = |options: PgConnectOptions| match shared.url.expose().contains("statement-cache-capacity=") {
+        true => options,
+        false => options.statement_cache_capacity(PREPARED),
+    };
     PgConnectOptions::from_str(shared.url.expose())
+        .map(kept)
         // A pooler in between refuses parameters of a session that it does not know.
         .map(|options| options.extra_float_digits(None).application_name("callwright"))
         .map_err(|_| StoreError::Rejected {

@@ -1,7 +1,7 @@
 //! The reading verbs about endpoints and the messages to them.
 
 use super::{Reader, page_size};
-use crate::outbox::{Attempt, Delivery, Standing};
+use crate::outbox::{Attempt, Delivery, Standing, ToTell};
 use crate::sql::webhooks;
 use crate::{Page, StoreError};
 use callwright_domain::webhook::Whose;
@@ -22,6 +22,19 @@ impl Reader {
     /// As the database says.
     pub async fn webhooks(&self, account: &AccountId, whose: Option<&Whose>) -> Result<Vec<Webhook>, StoreError> {
         webhooks::list(&self.pool, account, whose).await
+    }
+
+    /// What a message is about, as it stands now: its endpoint, the call and the event. For the outbox alone.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn to_tell(
+        &self,
+        account: &AccountId,
+        webhook: &WebhookId,
+        event: (CallId, u64),
+    ) -> Result<ToTell, StoreError> {
+        webhooks::to_tell(&self.pool, (account, webhook), event).await
     }
 
     /// Endpoints, of every account, that have a message due. For the outbox alone.

@@ -2,25 +2,29 @@
 //! [`policy::judge`] does.
 
 use super::choosing::{self, Places};
-use super::journal::Told;
-use super::outbox::{self, somebody_hears};
+use super::facts::ready;
+use super::journal::{self, Told};
 use super::rows::{json, parsed};
-use super::{Conn, query, rules, threads, waiting, webhooks};
+use super::{Conn, Query, outbox, query, rules, threads, together, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::policy::{self, Case, Numbers, Placement, Rules};
+use callwright_domain::webhook::Whose;
 use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
 
-/// Whether somebody hears of it comes back with the row, so that where nobody does, nothing more is asked.
-const INSERT_CALL: &str = concat!(
-    "INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
+const INSERT_CALL: &str = "
+    INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
         held, waits, waits_until, first_call, retries, wants_findings, pool, channel, joins_until)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19) RETURNING ",
-    somebody_hears!(),
-    " AS heard"
-);
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
+/// Whether somebody hears of the call comes back with its first event, so that where nobody does, nothing more is asked.
+/// `$6` and `$7`: whose the agent's and the call's own endpoints are.
+const INSERT_CREATED: &str = "
+    INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)
+    RETURNING CAST(CASE WHEN EXISTS (SELECT 1 FROM webhooks w WHERE w.account = events.account AND w.status = 'enabled'
+        AND w.whose IN ('', $6, $7)) THEN 1 ELSE 0 END AS BIGINT) AS heard";
 
 /// A key past its time may be used anew, so the old row gives way; a living one does not. Two that bring the same key at
 /// once meet here: the second waits for the first and then touches no row.
@@ -40,19 +44,20 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         return told(Answer::Admitted(earlier), 0);
     }
     let mut plan = request.plan.clone();
-    let rules = ready(conn, &plan).await?;
+    let ready = ready(conn, &plan).await?;
     // What is due later takes its place among the others' when it is dialled.
     let places = if plan.due > now { Places::NotYet } else { Places::Counted };
     let at = plan.due.max(now);
-    let (facts, outcome) = choosing::choose(conn, &mut plan, &rules, (at, places)).await?;
-    let evidence = case_of(&rules, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
+    let (facts, outcome) = choosing::choose(conn, &mut plan, &ready, (at, places)).await?;
+    let evidence = case_of(&ready.rules, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
     let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
     let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
-    rules::keep_verdict(conn, &plan, &evidence).await?;
+    let verdict = rules::verdict(&plan, &evidence)?;
     match outcome {
         Ok(placement) => plan.due = plan.due.max(placement.at),
         Err(_) if waits.is_some() => {}
         Err(refusal) => {
+            verdict.execute(&mut *conn).await?;
             if let Some(idempotency) = &request.idempotency {
                 give_key_back(conn, &plan, idempotency).await?;
             }
@@ -67,7 +72,7 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         None if plan.due <= now => Place::Held,
         None => Place::Later,
     };
-    let messages = insert(conn, &plan, place).await?;
+    let messages = insert_with(conn, &plan, place, vec![verdict]).await?;
     told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
 }
 
@@ -78,63 +83,57 @@ fn may_wait(request: &Admission, refusal: Refusal) -> bool {
 
 /// [`crate::Store::permit`].
 pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Permit, StoreError> {
-    let rules = ready(conn, plan).await?;
+    let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
-    let (facts, outcome) = choosing::choose(conn, &mut chosen, &rules, (now, Places::Counted)).await?;
-    let evidence = case_of(&rules, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
-    if let Err(refusal) = outcome
-        && refusal.is_busy()
-    {
-        waiting::begin(conn, plan, refusal, now).await?;
-        rules::keep_verdict(conn, plan, &waiting::waits(evidence)).await?;
-        return Ok(Permit::Waits(refusal));
-    }
-    rules::keep_verdict(conn, plan, &evidence).await?;
-    match outcome {
-        Err(refusal) => Ok(Permit::Refused(refusal)),
-        Ok(placement) if placement.at > now => postpone(conn, plan, placement.at).await,
-        Ok(_) if chosen.caller() != plan.caller() => {
-            choosing::keep(conn, &chosen).await?;
-            query(
-                "UPDATE calls SET held = 1, due = $3, owner = NULL, epoch = NULL
-                 WHERE account = $1 AND id = $2 AND state = 'queued'",
-            )
-            .bind(plan.account.as_str())
-            .bind(plan.id.to_string())
-            .bind(now.millis())
-            .execute(conn)
-            .await?;
-            Ok(Permit::Moved)
+    let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
+    let evidence = case_of(&ready.rules, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
+    let (evidence, change, permit) = match outcome {
+        Err(refusal) if refusal.is_busy() => {
+            (waiting::waits(evidence), waiting::begin(plan, refusal, now), Permit::Waits(refusal))
         }
-        Ok(_) => {
-            query("UPDATE calls SET held = 1, due = $3 WHERE account = $1 AND id = $2")
-                .bind(plan.account.as_str())
-                .bind(plan.id.to_string())
-                .bind(now.millis())
-                .execute(conn)
-                .await?;
-            Ok(Permit::Granted)
+        Err(refusal) => {
+            rules::verdict(plan, &evidence)?.execute(conn).await?;
+            return Ok(Permit::Refused(refusal));
         }
+        Ok(placement) if placement.at > now => (evidence, postpone(plan, placement.at), Permit::Later(placement.at)),
+        Ok(_) if chosen.caller() != plan.caller() => (evidence, hold_for_nobody(plan, now), Permit::Moved),
+        Ok(_) => (evidence, hold(plan, now), Permit::Granted),
+    };
+    // No row: it has ended since it was claimed.
+    if together(conn, vec![rules::verdict(plan, &evidence)?, change]).await?.is_empty() {
+        return Ok(Permit::Over);
     }
+    if permit == Permit::Moved {
+        choosing::keep(conn, &chosen).await?;
+    }
+    Ok(permit)
 }
 
-async fn postpone(conn: &mut Conn, plan: &CallPlan, until: Moment) -> Result<Permit, StoreError> {
+fn hold(plan: &CallPlan, now: Moment) -> Query {
+    query("UPDATE calls SET held = 1, due = $3 WHERE account = $1 AND id = $2 AND state = 'queued' RETURNING id")
+        .bind(plan.account.as_str())
+        .bind(plan.id.to_string())
+        .bind(now.millis())
+}
+
+fn hold_for_nobody(plan: &CallPlan, now: Moment) -> Query {
+    query(
+        "UPDATE calls SET held = 1, due = $3, owner = NULL, epoch = NULL
+         WHERE account = $1 AND id = $2 AND state = 'queued' RETURNING id",
+    )
+    .bind(plan.account.as_str())
+    .bind(plan.id.to_string())
+    .bind(now.millis())
+}
+
+fn postpone(plan: &CallPlan, until: Moment) -> Query {
     query(
         "UPDATE calls SET due = $3, held = 0, owner = NULL, epoch = NULL
-         WHERE account = $1 AND id = $2 AND state = 'queued'",
+         WHERE account = $1 AND id = $2 AND state = 'queued' RETURNING id",
     )
     .bind(plan.account.as_str())
     .bind(plan.id.to_string())
     .bind(until.millis())
-    .execute(conn)
-    .await?;
-    Ok(Permit::Later(until))
-}
-
-/// The rules that count for a call, with its caller numbers locked: nobody else counts until this verdict is written.
-pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Rules, StoreError> {
-    choosing::lock(conn, plan).await?;
-    rules::rules_of(conn, &plan.account, &plan.agent_id).await
 }
 
 pub(super) fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
@@ -168,9 +167,6 @@ async fn keep_key(
     idempotency: &Idempotency,
     now: Moment,
 ) -> Result<Option<Admitted>, AdmitError> {
-    if let Some(earlier) = earlier(conn, &request.plan, idempotency, now).await? {
-        return Ok(Some(earlier));
-    }
     let kept = query(KEEP_KEY)
         .bind(request.plan.account.as_str())
         .bind(&idempotency.key)
@@ -224,13 +220,33 @@ pub(super) enum Place {
 
 /// Writes the call and its first event; how many messages to endpoints came of it.
 pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Result<u64, StoreError> {
+    insert_with(conn, plan, place, Vec::new()).await
+}
+
+/// The same with what else is to be written.
+async fn insert_with(conn: &mut Conn, plan: &CallPlan, place: Place, mut parts: Vec<Query>) -> Result<u64, StoreError> {
+    let key = (plan.account.clone(), plan.id);
+    let first = plan.retry.as_ref().and_then(|retries| retries.first).unwrap_or(plan.id);
+    parts.push(call_row(plan, place)?);
+    parts.extend(threads::join(plan));
+    let created = journal::event_row(INSERT_CREATED, &key, 1, (plan.created, &CallEvent::Created))?;
+    parts.push(created.bind(Whose::Agent(plan.agent_id.clone()).word()).bind(Whose::Call(first).word()));
+    let rows = together(conn, parts).await?;
+    let heard = rows.first().map_or(Ok(0), |row| row.read::<i64>("heard"))?;
+    if heard == 0 {
+        return Ok(0);
+    }
+    outbox::tell(conn, &key, &[(1, plan.created, &CallEvent::Created)]).await
+}
+
+fn call_row(plan: &CallPlan, place: Place) -> Result<Query, StoreError> {
     let (held, waits, until) = match place {
         Place::Held => (1, None, None),
         Place::Later => (0, None, None),
         Place::Waits { rule, until } => (0, Some(rule.id()), until.map(Moment::millis)),
     };
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
-    let row = query(INSERT_CALL)
+    Ok(query(INSERT_CALL)
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(plan.agent_id.as_str())
@@ -249,16 +265,7 @@ pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Re
         .bind(i64::from(plan.agent.extract.is_wanted()))
         .bind(choosing::pool_of(plan))
         .bind(plan.browser().map(|place| place.channel.as_str()))
-        .bind(plan.browser().map(|place| place.joins_until.millis()))
-        .fetch_one(&mut *conn)
-        .await?;
-    threads::join(conn, plan).await?;
-    let key = (plan.account.clone(), plan.id);
-    super::journal::insert_event(conn, &key, 1, (plan.created, &CallEvent::Created)).await?;
-    if row.read::<i64>("heard")? == 0 {
-        return Ok(0);
-    }
-    outbox::tell(conn, &key, &[(1, plan.created, &CallEvent::Created)]).await
+        .bind(plan.browser().map(|place| place.joins_until.millis())))
 }
 
 /// Digests are kept as text: the one form that every database spells alike.

@@ -2,10 +2,11 @@
 //! that a call is refused or waits only when none of them will do at that moment. Never judges: [`policy::judge`] does.
 
 use super::admission::{before_deadline, case_of};
+use super::facts::{self, Ready};
 use super::rows::{json, of_json};
-use super::{Conn, dialect, query, rules};
+use super::{Conn, dialect, query};
 use crate::StoreError;
-use callwright_domain::policy::{self, Facts, Placement, Rules};
+use callwright_domain::policy::{self, Facts, Placement};
 use callwright_domain::{AccountId, CallPlan, Moment, Refusal};
 
 /// Whether the places that are taken are in the way.
@@ -29,37 +30,22 @@ pub(crate) fn lane(plan: &CallPlan) -> (AccountId, Vec<String>) {
     (plan.account.clone(), numbers)
 }
 
-/// Locks a call's numbers: nobody else may count for any of them until this call is among the counted. A call without any
-/// locks its account.
-pub(super) async fn lock(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
-    if plan.telephone().is_none() {
-        return dialect::lock_row(conn, "SELECT id FROM accounts WHERE id = $1", &[plan.account.as_str()]).await;
-    }
-    let mut select = query("SELECT number FROM numbers WHERE account = ");
-    select.push_bind(plan.account.as_str()).push(" AND number IN (");
-    for (place, number) in plan.callers().enumerate() {
-        select.push(if place == 0 { "" } else { ", " }).push_bind(number.dial());
-    }
-    select.push(") ORDER BY number");
-    dialect::lock_rows(conn, select).await
-}
-
 /// The verdict on the first number that may show, which shows in `plan` from then on. When none may, `plan` is as it was,
 /// and the verdict is on the first that is only busy, or on the first.
 pub(super) async fn choose(
     conn: &mut Conn,
     plan: &mut CallPlan,
-    rules: &Rules,
+    ready: &Ready,
     (at, places): (Moment, Places),
 ) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
     if plan.callers().nth(1).is_none() {
-        return verdict(conn, plan, rules, (at, places)).await;
+        return verdict(conn, plan, ready, (at, places)).await;
     }
     let lines = plan.lines();
     let mut refused: Option<(Facts, Refusal)> = None;
     for place in 0..lines.len() {
         plan.show(lines.clone(), place);
-        match verdict(conn, plan, rules, (at, places)).await? {
+        match verdict(conn, plan, ready, (at, places)).await? {
             (facts, Err(refusal)) if refusal.is_of_caller() => {
                 if refused.as_ref().is_none_or(|(_, first)| refusal.is_busy() && !first.is_busy()) {
                     refused = Some((facts, refusal));
@@ -71,18 +57,18 @@ pub(super) async fn choose(
     plan.show(lines, 0);
     match refused {
         Some((facts, refusal)) => Ok((facts, Err(refusal))),
-        None => verdict(conn, plan, rules, (at, places)).await,
+        None => verdict(conn, plan, ready, (at, places)).await,
     }
 }
 
 async fn verdict(
     conn: &mut Conn,
     plan: &CallPlan,
-    rules: &Rules,
+    ready: &Ready,
     (at, places): (Moment, Places),
 ) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
-    let case = case_of(rules, plan, at);
-    let mut facts = rules::facts(conn, plan, &case).await?;
+    let case = case_of(&ready.rules, plan, at);
+    let mut facts = facts::facts(conn, plan, ready, &case).await?;
     if places == Places::NotYet {
         facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
     }

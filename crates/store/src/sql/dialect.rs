@@ -21,6 +21,14 @@ pub(crate) const fn for_update(backend: Backend) -> &'static str {
     }
 }
 
+/// The same for a `SELECT` of several tables, of which only the rows of `n` are locked.
+pub(crate) const fn for_update_of_n(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "",
+        Backend::Postgres => " FOR UPDATE OF n",
+    }
+}
+
 /// The time that leases are measured by: the shared database's own, because the nodes' clocks may differ. With the
 /// embedded database there is one node, and its clock is `now`.
 pub(crate) async fn lease_clock(conn: &mut Conn, now: Moment) -> Result<Moment, StoreError> {
@@ -31,6 +39,15 @@ pub(crate) async fn lease_clock(conn: &mut Conn, now: Moment) -> Result<Moment, 
                 query("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)").fetch_one(conn).await?;
             Ok(Moment(row.read(0)?))
         }
+    }
+}
+
+/// The same time within a statement, in microseconds, where `$1` is the embedded database's.
+pub(crate) const fn clock_us(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Sqlite => "$1",
+        // The value must be mentioned.
+        Backend::Postgres => "($1 * 0 + CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT))",
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::outbox::{self, somebody_hears};
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
-use super::{Conn, dialect, leases, query, retention};
+use super::{Conn, Query, dialect, leases, query, retention, together};
 use crate::calls::Key;
 use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
@@ -129,22 +129,21 @@ pub(crate) async fn finish(
     Ok(Told { done, messages: told.messages })
 }
 
-/// Writes one event at its place.
-pub(super) async fn insert_event(
-    conn: &mut Conn,
+const INSERT_EVENT: &str = "INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)";
+
+/// One event at its place, for a statement whose first values are its account, call, place, moment and text.
+pub(super) fn event_row(
+    statement: &'static str,
     key: &Key,
     seq: u64,
     (at, event): (Moment, &CallEvent),
-) -> Result<(), StoreError> {
-    query("INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)")
+) -> Result<Query, StoreError> {
+    Ok(query(statement)
         .bind(key.0.as_str())
         .bind(key.1.to_string())
         .bind(i64::try_from(seq).unwrap_or(i64::MAX))
         .bind(at.millis())
-        .bind(json(event)?)
-        .execute(conn)
-        .await?;
-    Ok(())
+        .bind(json(event)?))
 }
 
 async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standing, StoreError> {
@@ -188,15 +187,17 @@ async fn add(
     }
     let was_ended = standing.state.is_ended();
     let mut recorded = Vec::with_capacity(events.len());
+    let mut parts = Vec::with_capacity(events.len() + 1);
     for (at, event) in events {
         let seq = standing.absorb(at, &event)?;
-        insert_event(conn, &standing.key, seq, (at, &event)).await?;
+        parts.push(event_row(INSERT_EVENT, &standing.key, seq, (at, &event))?);
         if let (CallEvent::RecordingKept { name, .. }, true) = (&event, standing.unwanted) {
             retention::remove_recording(conn, &standing.key, (name, &me.node), (None, at)).await?;
         }
         recorded.push(Recorded { seq, at, event });
     }
-    update(conn, me, &standing).await?;
+    parts.push(update(me, &standing)?);
+    together(conn, parts).await?;
     for failed in &standing.failed {
         let timeline = Timeline { ended: Some(failed.at), ..failed.timeline };
         write_record(conn, &standing.key, (failed.attempt, failed.ending), &timeline).await?;
@@ -221,12 +222,12 @@ async fn add(
     Ok(Told { done: recorded, messages })
 }
 
-async fn update(conn: &mut Conn, me: &NodeIdentity, standing: &Standing) -> Result<(), StoreError> {
+fn update(me: &NodeIdentity, standing: &Standing) -> Result<Query, StoreError> {
     let cause = match standing.state {
         CallState::Ended(cause) => Some(cause_word(cause)?),
         _ => None,
     };
-    query(UPDATE)
+    Ok(query(UPDATE)
         .bind(standing.key.0.as_str())
         .bind(standing.key.1.to_string())
         .bind(Stage::from(standing.state).word())
@@ -241,10 +242,7 @@ async fn update(conn: &mut Conn, me: &NodeIdentity, standing: &Standing) -> Resu
         .bind(standing.dialog.as_deref())
         .bind(standing.recording.as_deref())
         .bind(&me.node)
-        .bind(me.epoch)
-        .execute(conn)
-        .await?;
-    Ok(())
+        .bind(me.epoch))
 }
 
 /// Writes the attempt's record when the call has just ended.

@@ -4,7 +4,7 @@
 //! first, when that one is settled. So order needs no more than the rows, whichever node tells.
 
 use super::rows::{json, of_json, parsed, unsigned};
-use super::{Conn, Row, dialect, query};
+use super::{Conn, Query, Row, dialect, query, together};
 use crate::calls::Key;
 use crate::outbox::{Attempt, Content, Fate, Pending, Replay, Settled, Settlement, Standing};
 use crate::{NodeIdentity, StoreError};
@@ -23,7 +23,7 @@ pub(super) use somebody_hears;
 const HEARING: &str = "
     SELECT w.id, w.topics, w.endpoint FROM webhooks w, calls
     WHERE calls.account = $1 AND calls.id = $2 AND w.account = calls.account AND w.status = 'enabled'
-        AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || COALESCE(calls.first_call, calls.id))";
+        AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || COALESCE(calls.first_call, calls.id)) ORDER BY w.id";
 
 /// The count is not read: touching the row makes this wait for whoever settles it, and the other way round.
 const QUEUE_UP: &str = "
@@ -35,6 +35,13 @@ const INSERT: &str = "
         followers)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, 0)
     ON CONFLICT (account, webhook, message) DO NOTHING";
+
+const INSERT_COLUMNS: &str = "
+    INSERT INTO outbox (account, call, webhook, message, seq, topic, at, queued, due, tries, tries_before, followers)
+    VALUES (";
+
+/// Messages in one statement.
+const INSERTED_AT_ONCE: usize = 64;
 
 const COLUMNS: &str = " RETURNING account, webhook, message, call, seq, topic, at, body, queued, tries, tries_before";
 
@@ -48,8 +55,25 @@ const CLAIM: &str = ")
     UPDATE outbox SET due = $1, owner = $2, epoch = $3
     WHERE webhook = $4 AND due <= $5 AND message IN (SELECT message FROM chosen)";
 
+/// What waits for a moment that was reckoned from one which is yet to come (`$1`: now), or is held for longer than anything
+/// is (`$2`).
+const AHEAD: &str = "
+    SELECT o.account, o.webhook, o.message, o.due, o.queued, o.owner, (SELECT MAX(t.at) FROM outbox_attempts t
+            WHERE t.account = o.account AND t.webhook = o.webhook AND t.message = o.message) AS tried
+    FROM outbox o WHERE o.due > $1 AND (o.queued > $1 OR (o.owner IS NOT NULL AND o.due > $2)
+        OR EXISTS (SELECT 1 FROM outbox_attempts a
+            WHERE a.account = o.account AND a.webhook = o.webhook AND a.message = o.message AND a.at > $1))";
+
 const RELEASE: &str = "UPDATE outbox SET due = $3, owner = NULL, epoch = NULL
     WHERE owner = $1 AND epoch < $2 AND due IS NOT NULL";
+
+/// `$4`: the moment, `$5`: how long it took, `$6`: the status, `$7`: the detail. The number of the try is one more than
+/// those that were settled before it, in the same transaction or not.
+const ATTEMPT: &str = "
+    INSERT INTO outbox_attempts (account, webhook, message, attempt, at, took_ms, status, detail)
+    SELECT account, webhook, message, tries + 1, $4, $5, $6, $7 FROM outbox
+    WHERE account = $1 AND webhook = $2 AND message = $3 AND settled IS NULL
+    ON CONFLICT (account, webhook, message, attempt) DO NOTHING";
 
 const SETTLE: &str = "
     UPDATE outbox SET due = $4, tries = tries + 1, outcome = $5, settled = $6, owner = NULL, epoch = NULL
@@ -69,35 +93,51 @@ pub(super) type Happened<'e> = (u64, Moment, &'e CallEvent);
 /// Writes a message for every endpoint that wants to hear of one of these events of a call. How many were written.
 pub(super) async fn tell(conn: &mut Conn, key: &Key, events: &[Happened<'_>]) -> Result<u64, StoreError> {
     let rows = query(HEARING).bind(key.0.as_str()).bind(key.1.to_string()).fetch_all(&mut *conn).await?;
-    let mut written = 0;
+    let call = key.1.to_string();
+    let mut wanted = Vec::new();
     for row in &rows {
         let webhook: String = row.read("id")?;
         let topics: Topics = of_json("topics", row.read("topics")?)?;
-        let order = order_of(row)?;
-        for (seq, at, event) in events {
-            let topic = Topic::of(event);
-            if !topics.include(topic) {
-                continue;
-            }
-            let call = key.1.to_string();
-            let waits =
-                order == Order::PerCall && query(QUEUE_UP).bind(&webhook).bind(&call).execute(&mut *conn).await? > 0;
-            written += query(INSERT)
-                .bind(key.0.as_str())
-                .bind(&webhook)
-                .bind(format!("msg_{call}_{seq}"))
-                .bind(&call)
-                .bind(i64::try_from(*seq).unwrap_or(i64::MAX))
-                .bind(topic.word())
-                .bind(at.millis())
-                .bind(None::<String>)
-                .bind(at.millis())
-                .bind((!waits).then_some(at.millis()))
-                .execute(&mut *conn)
-                .await?;
+        let wants: Vec<_> = events.iter().filter(|(_, _, event)| topics.include(Topic::of(event))).collect();
+        if wants.is_empty() {
+            continue;
+        }
+        let in_order = order_of(row)? == Order::PerCall;
+        // Nothing can have been told of a call before its first event.
+        let waits = in_order
+            && events.iter().all(|(seq, ..)| *seq > 1)
+            && query(QUEUE_UP).bind(&webhook).bind(&call).execute(&mut *conn).await? > 0;
+        for (place, event) in wants.into_iter().enumerate() {
+            // The others of one order wait for the first of them at least.
+            wanted.push((webhook.clone(), event, waits || (in_order && place > 0)));
         }
     }
+    let mut written = 0;
+    for piece in wanted.chunks(INSERTED_AT_ONCE) {
+        written += message_rows(key, piece).execute(&mut *conn).await?;
+    }
     Ok(written)
+}
+
+/// Messages with their endpoint, and whether each waits for an earlier one.
+fn message_rows(key: &Key, wanted: &[(String, &Happened<'_>, bool)]) -> Query {
+    let mut insert = query(INSERT_COLUMNS);
+    insert.push_bind(key.0.as_str()).push(", ").push_bind(key.1.to_string());
+    let mut first = true;
+    for (webhook, (seq, at, event), waits) in wanted {
+        if !first {
+            // The call is the same for all.
+            insert.push(", ($1, $2");
+        }
+        first = false;
+        insert.push(", ").push_bind(webhook).push(", ").push_bind(format!("msg_{}_{seq}", key.1));
+        insert.push(", ").push_bind(i64::try_from(*seq).unwrap_or(i64::MAX));
+        insert.push(", ").push_bind(Topic::of(event).word()).push(", ").push_bind(at.millis());
+        insert.push(", ").push_bind(at.millis());
+        insert.push(", ").push_bind((!waits).then_some(at.millis())).push(", 0, 0, 0)");
+    }
+    insert.push(" ON CONFLICT (account, webhook, message) DO NOTHING");
+    insert
 }
 
 fn order_of(row: &Row) -> Result<Order, StoreError> {
@@ -182,18 +222,20 @@ pub(crate) async fn settle(
         Fate::GivenUp | Fate::Gone => (None, Some(Standing::Failed)),
         Fate::Later(then) => (Some(then), None),
     };
-    let row = query(SETTLE)
+    let settle = query(SETTLE)
         .bind(pending.account.as_str())
         .bind(pending.webhook.as_str())
         .bind(&pending.message)
         .bind(due.map(Moment::millis))
         .bind(standing.map(Standing::word))
-        .bind(standing.map(|_| now.millis()))
-        .fetch_optional(&mut *conn)
-        .await?;
+        .bind(standing.map(|_| now.millis()));
+    let mut parts = vec![attempt_row(pending, &settlement.attempt)];
+    parts.extend(failing_row(pending, settlement));
+    parts.push(settle);
     // Settled by somebody else after our lease was out, or its endpoint was deleted.
-    let Some(row) = row else { return Ok(Settled { next: None, disabled: None }) };
-    write_attempt(conn, pending, row.read("tries")?, &settlement.attempt).await?;
+    if together(conn, parts).await?.is_empty() {
+        return Ok(Settled { next: None, disabled: None });
+    }
     let disabled = judge_endpoint(conn, pending, settlement, now).await?;
     let next = if standing.is_some() { next(conn, me, pending, settlement.lease).await? } else { None };
     Ok(Settled { next, disabled })
@@ -219,25 +261,37 @@ async fn next(
     row.as_ref().map(pending_of).transpose()
 }
 
-async fn write_attempt(conn: &mut Conn, pending: &Pending, number: i64, attempt: &Attempt) -> Result<(), StoreError> {
-    query(
-        "INSERT INTO outbox_attempts (account, webhook, message, attempt, at, took_ms, status, detail)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (account, webhook, message, attempt) DO NOTHING",
-    )
-    .bind(pending.account.as_str())
-    .bind(pending.webhook.as_str())
-    .bind(&pending.message)
-    .bind(number)
-    .bind(attempt.at.millis())
-    .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
-    .bind(attempt.status.map(i64::from))
-    .bind(&attempt.detail)
-    .execute(conn)
-    .await?;
-    Ok(())
+fn attempt_row(pending: &Pending, attempt: &Attempt) -> Query {
+    query(ATTEMPT)
+        .bind(pending.account.as_str())
+        .bind(pending.webhook.as_str())
+        .bind(&pending.message)
+        .bind(attempt.at.millis())
+        .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+        .bind(attempt.status.map(i64::from))
+        .bind(&attempt.detail)
 }
 
-/// Keeps since when an endpoint fails, and switches it off when that is too long ago or it asked for it.
+/// Keeps since when an endpoint fails.
+fn failing_row(pending: &Pending, settlement: &Settlement) -> Option<Query> {
+    let failed = match settlement.fate {
+        Fate::Nothing | Fate::Gone => return None,
+        Fate::Heard => query(
+            "UPDATE webhooks SET failing_since = NULL WHERE account = $1 AND id = $2 AND failing_since IS NOT NULL",
+        )
+        .bind(pending.account.as_str())
+        .bind(pending.webhook.as_str()),
+        Fate::Later(_) | Fate::GivenUp => {
+            query("UPDATE webhooks SET failing_since = $3 WHERE account = $1 AND id = $2 AND failing_since IS NULL")
+                .bind(pending.account.as_str())
+                .bind(pending.webhook.as_str())
+                .bind(settlement.attempt.at.millis())
+        }
+    };
+    Some(failed)
+}
+
+/// Switches an endpoint off that has failed for too long or asked for it.
 async fn judge_endpoint(
     conn: &mut Conn,
     pending: &Pending,
@@ -246,27 +300,9 @@ async fn judge_endpoint(
 ) -> Result<Option<Status>, StoreError> {
     let (owner, webhook) = (pending.account.as_str(), pending.webhook.as_str());
     let status = match settlement.fate {
-        Fate::Nothing => return Ok(None),
-        Fate::Heard => {
-            query(
-                "UPDATE webhooks SET failing_since = NULL WHERE account = $1 AND id = $2 AND failing_since IS NOT NULL",
-            )
-            .bind(owner)
-            .bind(webhook)
-            .execute(conn)
-            .await?;
-            return Ok(None);
-        }
+        Fate::Nothing | Fate::Heard => return Ok(None),
         Fate::Gone => Status::Gone,
-        Fate::Later(_) | Fate::GivenUp => {
-            query("UPDATE webhooks SET failing_since = $3 WHERE account = $1 AND id = $2 AND failing_since IS NULL")
-                .bind(owner)
-                .bind(webhook)
-                .bind(settlement.attempt.at.millis())
-                .execute(&mut *conn)
-                .await?;
-            Status::Failing
-        }
+        Fate::Later(_) | Fate::GivenUp => Status::Failing,
     };
     let limit = if status == Status::Gone { i64::MAX } else { settlement.failing_before.millis() };
     let switched = query(
@@ -312,6 +348,33 @@ pub(crate) async fn replay(
     }
     .execute(conn)
     .await
+}
+
+/// [`crate::Store::mend_outbox`].
+pub(crate) async fn mend(conn: &mut Conn, (now, lease): (Moment, Moment)) -> Result<u64, StoreError> {
+    let rows = query(AHEAD).bind(now.millis()).bind(lease.millis()).fetch_all(&mut *conn).await?;
+    let mut mended = 0;
+    for row in &rows {
+        let due: i64 = row.read("due")?;
+        let seen = row.read::<Option<i64>>("tried")?.unwrap_or(0).max(row.read("queued")?);
+        let ahead = seen.saturating_sub(now.millis());
+        // As long after now as it was to be after the moment that was taken for now; what comes before that was mended.
+        let meant = if ahead > 0 && due >= seen { due.saturating_sub(ahead) } else { due };
+        let held = row.read::<Option<&str>>("owner")?.is_some();
+        let meant = if held { meant.min(lease.millis()) } else { meant };
+        if meant == due {
+            continue;
+        }
+        mended += query("UPDATE outbox SET due = $5 WHERE account = $1 AND webhook = $2 AND message = $3 AND due = $4")
+            .bind(row.read::<&str>("account")?)
+            .bind(row.read::<&str>("webhook")?)
+            .bind(row.read::<&str>("message")?)
+            .bind(due)
+            .bind(meant)
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(mended)
 }
 
 /// Forgets messages that were settled before `before`, and endpoints of single calls that have nothing left to hear.

@@ -1,6 +1,6 @@
 //! Statements and rows without the name of a database. Hides which of the two is underneath and keeps the common
 //! subset: only 64-bit integers and text can be bound or read, so nothing that one database lacks can slip in.
-//! Never rewrites a statement: what is written is what is sent.
+//! Never rewrites a statement but to send several as one ([`together`]): what is written is what is sent.
 
 use crate::StoreError;
 use crate::inline::{Reads, whole};
@@ -10,6 +10,7 @@ use sqlx::{
     Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, SqliteConnection, Type,
 };
 use std::borrow::Cow;
+use std::fmt::Write;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -259,6 +260,22 @@ impl Query {
         })
     }
 
+    /// This one as a part of a longer statement, its values behind `before` others.
+    fn moved_behind(&self, before: usize) -> String {
+        let mut sql = String::with_capacity(self.sql.len() + 16);
+        let mut rest = self.sql.as_ref();
+        while let Some(at) = rest.find('$') {
+            let (text, place) = rest.split_at(at + 1);
+            let digits = place.bytes().take_while(u8::is_ascii_digit).count();
+            let number: usize = place[..digits].parse().unwrap_or_default();
+            sql.push_str(text);
+            sql.push_str(&(number + before).to_string());
+            rest = &place[digits..];
+        }
+        sql.push_str(rest);
+        sql
+    }
+
     fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, StoreError> {
         let mut arguments = SqliteArguments::default();
         for value in self.values {
@@ -282,6 +299,29 @@ impl Query {
         }
         Ok(sqlx::query_with(AssertSqlSafe(self.sql), arguments))
     }
+}
+
+/// Carries several statements out and gives the rows of the last. A shared database gets them in one message; so none of
+/// them may need what another writes, or write what another writes. The embedded one gets them in their order.
+pub(crate) async fn together(conn: &mut Conn, mut parts: Vec<Query>) -> Result<Vec<Row>, StoreError> {
+    let Some(last) = parts.pop() else { return Ok(Vec::new()) };
+    if conn.backend() == Backend::Sqlite || parts.is_empty() {
+        for part in parts {
+            part.execute(&mut *conn).await?;
+        }
+        return last.fetch_all(conn).await;
+    }
+    let (mut sql, mut values) = (String::from("WITH "), Vec::new());
+    for (place, part) in parts.into_iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        // Writing to a String cannot fail.
+        write!(sql, "{comma}part{place} AS ({})", part.moved_behind(values.len())).unwrap_or_default();
+        values.extend(part.values);
+    }
+    sql.push(' ');
+    sql.push_str(&last.moved_behind(values.len()));
+    values.extend(last.values);
+    Query { sql: Cow::Owned(sql), values }.fetch_all(conn).await
 }
 
 /// What a statement gave.
@@ -314,3 +354,16 @@ impl<'r, T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Post
 pub(crate) trait At: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> {}
 
 impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>> At for T {}
+
+#[cfg(test)]
+mod tests {
+    use super::query;
+
+    #[test]
+    fn a_part_counts_its_values_behind_those_of_the_others() {
+        let part = query("UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)");
+        assert_eq!(part.moved_behind(0), "UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)");
+        assert_eq!(part.moved_behind(9), "UPDATE a SET b = $11, c = $21 WHERE d = $10 AND e IN ($12,$13)");
+        assert_eq!(query("SELECT 1").moved_behind(3), "SELECT 1");
+    }
+}

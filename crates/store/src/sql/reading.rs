@@ -3,13 +3,15 @@
 use super::rows::{VIEW_COLUMNS, call_view, cause_of, of_json, parsed, q850_of, status_of, timeline_of, unsigned};
 use super::{Pool, Query, Row, query};
 use crate::{
-    Account, Alias, AliasKind, BlobName, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record,
+    Account, Alias, AliasKind, Basis, BlobName, CallFilter, CallOwner, CallView, Number, NumberStatus, Page, Record,
     StoreError, StoredAgent, Trunk,
 };
 use callwright_domain::agent::Switch;
+use callwright_domain::policy::rules::effective;
 use callwright_domain::{
     AccountId, AgentId, ApiKey, CallEvent, CallId, KeyId, Moment, PhoneNumber, Pii, Recorded, TrunkId,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Finds a pair by the vendor's id.
@@ -109,6 +111,48 @@ fn number_of(row: &Row) -> Result<Number, StoreError> {
         status: status.ok_or_else(|| StoreError::unreadable("number", "unknown status"))?,
         max_calls: unsigned("limit", row.read("max_calls")?)?,
     })
+}
+
+/// See [`crate::Reader::basis`]. Rows of three tables in one answer: `kind` says which; the columns are the numbers'.
+pub(crate) async fn basis(
+    pool: &Pool,
+    (account, agent): (&AccountId, &AgentId),
+    callers: &[PhoneNumber],
+) -> Result<Basis, StoreError> {
+    let mut select = query(
+        "SELECT 'agent' AS kind, account, id AS number, profile AS trunk, '' AS spare_trunks, '' AS status,
+                updated AS max_calls FROM agents WHERE account = $1 AND id = $2
+         UNION ALL SELECT 'rules', account, agent, rules, '', '', updated FROM rules
+                WHERE account = $1 AND agent IN ('', $2)
+         UNION ALL SELECT 'number', account, number, trunk, spare_trunks, status, max_calls FROM numbers
+                WHERE account = $1",
+    )
+    .bind(account.as_str())
+    .bind(agent.as_str());
+    for (place, caller) in callers.iter().enumerate() {
+        select.push(if place == 0 { " AND number IN (" } else { ", " }).push_bind(caller.dial());
+    }
+    if !callers.is_empty() {
+        select.push(")");
+    }
+    let (mut found, mut whole, mut own) = (Basis::default(), None, None);
+    for row in &select.fetch_all(pool).await? {
+        match row.read::<&str>("kind")? {
+            "agent" => {
+                found.agent = Some(StoredAgent {
+                    id: agent.clone(),
+                    profile: of_json("agent", row.read("trunk")?)?,
+                    updated: Moment(row.read("max_calls")?),
+                });
+            }
+            "rules" if row.read::<&str>("number")?.is_empty() => whole = Some(of_json("rules", row.read("trunk")?)?),
+            "rules" => own = Some(of_json("rules", row.read("trunk")?)?),
+            _ => found.numbers.push(number_of(row)?),
+        }
+    }
+    found.rules = effective(whole, own);
+    found.numbers.sort_by(|a, b| a.number.dial().cmp(b.number.dial()));
+    Ok(found)
 }
 
 /// See [`crate::Reader::trunk`].
@@ -338,6 +382,19 @@ pub(crate) async fn active_calls(pool: &Pool, account: &AccountId, caller: &Phon
         .fetch_one(pool)
         .await?;
     unsigned("count", row.read(0)?)
+}
+
+/// See [`crate::Reader::active_by_caller`].
+pub(crate) async fn active_by_caller(pool: &Pool, account: &AccountId) -> Result<BTreeMap<String, u32>, StoreError> {
+    query(
+        "SELECT caller, COUNT(*) AS active FROM calls WHERE account = $1 AND ended IS NULL AND held = 1 GROUP BY caller",
+    )
+    .bind(account.as_str())
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(|row| Ok((row.read("caller")?, unsigned("count", row.read("active")?)?)))
+    .collect()
 }
 
 /// See [`crate::Reader::active_calls_of`].

@@ -1,63 +1,19 @@
-//! Rules, deny lists, consents and usage: written by their owners, and gathered as the facts of a verdict in the
-//! transaction that acts on it. Never judges: [`policy::judge`] does.
+//! Rules, deny lists, consents, usage and verdicts as they are kept. What a verdict is made of is gathered in
+//! [`super::facts`]; never judges.
 
 use super::rows::{json, of_json, unsigned};
-use super::waiting::holds_or_is_before;
-use super::{Backend, Conn, Pool, Query, erasure, query};
+use super::{Conn, Pool, Query, Row, erasure, query};
+use crate::StoreError;
 use crate::calls::Key;
-use crate::rules::{DENIED_EVERYWHERE, DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
-use crate::{NumberStatus, StoreError};
+use crate::rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 use callwright_domain::policy::rules::{effective, start_of_day};
-use callwright_domain::policy::{
-    CalleeStanding, CallerStanding, Case, Consent, Count, Evidence, Facts, Rules, RulesPatch, Usage, Whom,
-    counts_needed,
-};
-use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber, Telephone, Way};
+use callwright_domain::policy::{Evidence, Rules, RulesPatch};
+use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber};
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// Numbers in one statement of an import.
 const AT_ONCE: usize = 1000;
-
-/// `$4` is the call itself, which is not counted; who waits before it is, also when the number is only one of several that
-/// it waits for. An account without a limit is not counted, or
-/// accepting would grow slower with every call that waits.
-const STANDING: &str = concat!(
-    "SELECT n.status, n.max_calls, t.enabled AS trunk_enabled, a.max_calls AS account_limit,
-        (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.caller = n.number AND c.ended IS NULL
-            AND c.id <> $4 AND ",
-    holds_or_is_before!("caller_busy"),
-    ") + (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.waits = 'caller_busy' AND c.pool IS NOT NULL
-            AND c.caller <> n.number AND c.pool LIKE '%,' || n.number || ',%' AND c.held = 0 AND c.id <> $4 AND ",
-    holds_or_is_before!("caller_busy"),
-    ") AS caller_active,
-        CASE WHEN a.id IS NULL THEN 0
-            ELSE (SELECT COUNT(*) FROM calls c WHERE c.account = n.account AND c.ended IS NULL
-                AND c.id <> $4 AND ",
-    holds_or_is_before!("account_busy"),
-    ") END AS account_active
-    FROM numbers n
-        LEFT JOIN trunks t ON t.account = n.account AND t.id = $3
-        LEFT JOIN accounts a ON a.id = n.account
-        LEFT JOIN calls m ON m.account = n.account AND m.id = $4
-    WHERE n.account = $1 AND n.number = $2"
-);
-
-/// The account's part of it, for a call that has no number: `$2` is the call itself.
-const STANDING_OF_ACCOUNT: &str = concat!(
-    "SELECT a.max_calls AS account_limit,
-        (SELECT COUNT(*) FROM calls c WHERE c.account = a.id AND c.ended IS NULL AND c.id <> $2 AND ",
-    holds_or_is_before!("account_busy"),
-    ") AS account_active
-    FROM accounts a LEFT JOIN calls m ON m.account = a.id AND m.id = $2 WHERE a.id = $1"
-);
-
-/// Calls of an agent that hold a place or wait for one before the call `$3`.
-const OF_AGENT: &str = concat!(
-    "SELECT COUNT(*) FROM calls c LEFT JOIN calls m ON m.account = c.account AND m.id = $3
-     WHERE c.account = $1 AND c.agent = $2 AND c.ended IS NULL AND c.id <> $3 AND ",
-    holds_or_is_before!("agent_busy")
-);
 
 /// The rules that count for a call of `agent`.
 pub(crate) async fn rules_of(conn: &mut Conn, account: &AccountId, agent: &AgentId) -> Result<Rules, StoreError> {
@@ -66,192 +22,14 @@ pub(crate) async fn rules_of(conn: &mut Conn, account: &AccountId, agent: &Agent
         .bind(agent.as_str())
         .fetch_all(conn)
         .await?;
-    let (mut whole, mut own) = (None, None);
-    for row in &rows {
-        let patch: RulesPatch = of_json("rules", row.read("rules")?)?;
-        if row.read::<&str>("agent")?.is_empty() { whole = Some(patch) } else { own = Some(patch) }
-    }
-    Ok(effective(whole, own))
+    let of =
+        |row: &Row| Ok((row.read::<&str>("agent")?.is_empty(), of_json::<RulesPatch>("rules", row.read("rules")?)?));
+    let patches = rows.iter().map(of).collect::<Result<Vec<_>, StoreError>>()?;
+    let of = |whole: bool| patches.iter().find(|(is, _)| *is == whole).map(|(_, patch)| patch.clone());
+    Ok(effective(of(true), of(false)))
 }
 
-/// What is known about a call that asks for a verdict.
-pub(crate) async fn facts(conn: &mut Conn, plan: &CallPlan, case: &Case<'_>) -> Result<Facts, StoreError> {
-    let counted = counts_needed(case);
-    lock_gates(conn, plan, case.rules, &counted).await?;
-    let mut facts = match &plan.way {
-        Way::Telephone(telephone) => {
-            let mut facts = standing(conn, plan, telephone).await?;
-            facts.callee = callee(conn, plan, &telephone.callee).await?;
-            facts.consent = consent(conn, plan, &telephone.callee, &case.rules.consent.scope).await?;
-            facts
-        }
-        Way::Browser(_) => standing_of_account(conn, plan).await?,
-    };
-    for count in &counted {
-        facts.counts.push(found(conn, plan, count, case.at).await?);
-    }
-    if case.rules.agent_calls > 0 {
-        let row = query(OF_AGENT).bind(plan.account.as_str()).bind(plan.agent_id.as_str()).bind(plan.id.to_string());
-        facts.agent_active = unsigned("count", row.fetch_one(&mut *conn).await?.read(0)?)?;
-    }
-    if case.rules.quota.status.is_on() {
-        facts.usage = usage(conn, &plan.account, case.at).await?;
-    }
-    Ok(facts)
-}
-
-/// What is counted over without a row of its own is locked by one, in an order that is the same for everybody. SQLite
-/// has one writer and needs nothing.
-async fn lock_gates(conn: &mut Conn, plan: &CallPlan, rules: &Rules, counted: &[Count]) -> Result<(), StoreError> {
-    if conn.backend() == Backend::Sqlite {
-        return Ok(());
-    }
-    let mut gates = Vec::new();
-    if counted.iter().any(|count| count.whom == Whom::Account) {
-        gates.push(String::from("account"));
-    }
-    if rules.agent_calls > 0 {
-        gates.push(format!("agent {}", plan.agent_id));
-    }
-    if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
-        gates.push(format!("callee {}", plan.callee_dialled()));
-    }
-    for gate in gates {
-        query(
-            "INSERT INTO gates (account, gate, touched) VALUES ($1, $2, $3)
-             ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched",
-        )
-        .bind(plan.account.as_str())
-        .bind(gate)
-        .bind(plan.created.millis())
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn standing_of_account(conn: &mut Conn, plan: &CallPlan) -> Result<Facts, StoreError> {
-    let row = query(STANDING_OF_ACCOUNT).bind(plan.account.as_str()).bind(plan.id.to_string());
-    let free = Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..Facts::default() };
-    // An account without a row has no limit of its own.
-    let Some(row) = row.fetch_optional(conn).await? else {
-        return Ok(Facts { account_active: 0, account_limit: u32::MAX, ..free });
-    };
-    Ok(Facts {
-        account_active: unsigned("count", row.read("account_active")?)?,
-        account_limit: unsigned("limit", row.read("account_limit")?)?,
-        ..free
-    })
-}
-
-async fn standing(conn: &mut Conn, plan: &CallPlan, telephone: &Telephone) -> Result<Facts, StoreError> {
-    let row = query(STANDING)
-        .bind(plan.account.as_str())
-        .bind(telephone.caller.dial())
-        .bind(telephone.trunk.as_str())
-        .bind(plan.id.to_string())
-        .fetch_optional(conn)
-        .await?;
-    let Some(row) = row else {
-        return Ok(Facts { caller: CallerStanding::Foreign, ..Facts::default() });
-    };
-    let status = NumberStatus::of_word(row.read("status")?);
-    let caller = match (status, row.read::<Option<i64>>("trunk_enabled")?) {
-        (None, _) => return Err(StoreError::unreadable("number", "unknown status")),
-        (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
-        (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
-        (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
-    };
-    let account_limit: Option<i64> = row.read("account_limit")?;
-    Ok(Facts {
-        caller,
-        caller_active: unsigned("count", row.read("caller_active")?)?,
-        caller_limit: unsigned("limit", row.read("max_calls")?)?,
-        account_active: unsigned("count", row.read("account_active")?)?,
-        account_limit: account_limit.map_or(Ok(u32::MAX), |limit| unsigned("limit", limit))?,
-        ..Facts::default()
-    })
-}
-
-async fn callee(conn: &mut Conn, plan: &CallPlan, callee: &PhoneNumber) -> Result<CalleeStanding, StoreError> {
-    let row = query(
-        "SELECT (SELECT COUNT(*) FROM denied WHERE account = $1 AND number IN ($2, $4)) AS here,
-            (SELECT COUNT(*) FROM denied WHERE account = $3 AND number = $2) AS everywhere,
-            (SELECT COUNT(*) FROM numbers WHERE account = $1 AND number = $2) AS ours",
-    )
-    .bind(plan.account.as_str())
-    .bind(callee.dial())
-    .bind(DENIED_EVERYWHERE)
-    .bind(erasure::digest(&plan.account, callee))
-    .fetch_one(conn)
-    .await?;
-    let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
-    Ok(match (is("ours")?, is("here")?, is("everywhere")?) {
-        (true, ..) => CalleeStanding::Ours,
-        (_, true, _) => CalleeStanding::Denied,
-        (_, _, true) => CalleeStanding::DeniedEverywhere,
-        _ => CalleeStanding::Free,
-    })
-}
-
-async fn consent(conn: &mut Conn, plan: &CallPlan, callee: &PhoneNumber, scope: &str) -> Result<Consent, StoreError> {
-    let rows = query("SELECT revoked FROM consents WHERE account = $1 AND number = $2 AND ($3 = '' OR scope = $3)")
-        .bind(plan.account.as_str())
-        .bind(callee.dial())
-        .bind(scope)
-        .fetch_all(conn)
-        .await?;
-    let revoked = rows.iter().map(|row| row.read("revoked")).collect::<Result<Vec<Option<i64>>, StoreError>>()?;
-    Ok(match revoked.first() {
-        None => Consent::Unknown,
-        Some(_) if revoked.iter().any(Option::is_none) => Consent::Given,
-        Some(_) => Consent::Revoked,
-    })
-}
-
-/// A call counts from its acceptance on, at the moment at which it is due; one that ended undialled does not. Counting
-/// stops at the limit.
-async fn found(conn: &mut Conn, plan: &CallPlan, count: &Count, at: Moment) -> Result<u32, StoreError> {
-    let mut select = query("SELECT COUNT(*) FROM (SELECT 1 AS one FROM calls WHERE account = ");
-    select.push_bind(plan.account.as_str()).push(" AND due > ").push_bind(count.after.millis());
-    select.push(" AND due <= ").push_bind(at.millis());
-    select.push(" AND id <> ").push_bind(plan.id.to_string()).push(" AND (ended IS NULL OR attempt > 0)");
-    match count.whom {
-        Whom::Account => {}
-        Whom::Caller => {
-            select.push(" AND caller = ").push_bind(plan.caller_dialled());
-        }
-        Whom::Callee => {
-            select.push(" AND callee = ").push_bind(plan.callee_dialled());
-        }
-        Whom::CalleeOfAgent => {
-            select.push(" AND callee = ").push_bind(plan.callee_dialled());
-            select.push(" AND agent = ").push_bind(plan.agent_id.as_str());
-        }
-    }
-    select.push(" LIMIT ").push_bind(i64::from(count.below)).push(") AS counted");
-    unsigned("count", select.fetch_one(conn).await?.read(0)?)
-}
-
-async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage, StoreError> {
-    let row = query(
-        "SELECT CAST(COALESCE(SUM(talked_ms), 0) AS BIGINT) AS ever,
-            CAST(COALESCE(SUM(CASE WHEN day = $2 THEN talked_ms ELSE 0 END), 0) AS BIGINT) AS today,
-            CAST(COALESCE(SUM(CASE WHEN day = $2 THEN cost ELSE 0 END), 0) AS BIGINT) AS cost
-         FROM usage_days WHERE account = $1",
-    )
-    .bind(account.as_str())
-    .bind(day(at))
-    .fetch_one(conn)
-    .await?;
-    Ok(Usage {
-        today_ms: unsigned("usage", row.read("today")?)?,
-        ever_ms: unsigned("usage", row.read("ever")?)?,
-        today_cost: unsigned("usage", row.read("cost")?)?,
-    })
-}
-
-fn day(at: Moment) -> i64 {
+pub(super) fn day(at: Moment) -> i64 {
     start_of_day(at).millis() / DAY_MS
 }
 
@@ -310,9 +88,9 @@ pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms:
 }
 
 /// Keeps a verdict; a later one at the same stage takes its place.
-pub(crate) async fn keep_verdict(conn: &mut Conn, plan: &CallPlan, evidence: &Evidence) -> Result<(), StoreError> {
+pub(super) fn verdict(plan: &CallPlan, evidence: &Evidence) -> Result<Query, StoreError> {
     let stage = json(&evidence.stage)?;
-    query(
+    Ok(query(
         "INSERT INTO verdicts (account, call, stage, at, refusal, evidence) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (account, call, stage) DO UPDATE SET at = excluded.at, refusal = excluded.refusal,
              evidence = excluded.evidence",
@@ -322,10 +100,7 @@ pub(crate) async fn keep_verdict(conn: &mut Conn, plan: &CallPlan, evidence: &Ev
     .bind(stage.trim_matches('"'))
     .bind(evidence.asked.millis())
     .bind(evidence.refusal.map(callwright_domain::Refusal::id))
-    .bind(json(evidence)?)
-    .execute(conn)
-    .await?;
-    Ok(())
+    .bind(json(evidence)?))
 }
 
 /// [`crate::Store::put_rules`].

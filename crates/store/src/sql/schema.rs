@@ -20,6 +20,8 @@ const STEPS: &[(i64, &str)] = &[
     (70, include_str!("migrations/0070_privacy.sql")),
     (80, include_str!("migrations/0080_extracts.sql")),
     (81, include_str!("migrations/0081_notes.sql")),
+    (95, include_str!("migrations/0095_holding.sql")),
+    (96, include_str!("migrations/0096_shares.sql")),
     (100, include_str!("migrations/0100_browsers.sql")),
     (110, include_str!("migrations/0110_pools.sql")),
 ];

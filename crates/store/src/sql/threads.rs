@@ -3,7 +3,7 @@
 
 use super::reading::recorded_of;
 use super::rows::{parsed, unsigned};
-use super::{Conn, Pool, query};
+use super::{Conn, Pool, Query, query};
 use crate::StoreError;
 use crate::threads::{First, ThreadKey, ThreadPlace, ThreadSpan};
 use callwright_domain::{AccountId, CallEvent, CallId, CallPlan, Recorded};
@@ -19,17 +19,12 @@ const SPAN: &str = "
         AND NOT EXISTS (SELECT 1 FROM thread_forgotten f
             WHERE f.account = e.account AND f.call = e.call AND f.seq = e.seq)";
 
-/// Enters an accepted call into its thread, in the transaction that accepts it.
-pub(crate) async fn join(conn: &mut Conn, plan: &CallPlan) -> Result<(), StoreError> {
-    let Some(thread) = &plan.thread else { return Ok(()) };
-    query("INSERT INTO thread_calls (account, thread, created, call) VALUES ($1, $2, $3, $4)")
-        .bind(plan.account.as_str())
-        .bind(thread.as_str())
-        .bind(plan.created.millis())
-        .bind(plan.id.to_string())
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Enters an accepted call into its thread, in the transaction that accepts it; none: it has no thread.
+pub(super) fn join(plan: &CallPlan) -> Option<Query> {
+    let thread = plan.thread.as_ref()?;
+    let row = query("INSERT INTO thread_calls (account, thread, created, call) VALUES ($1, $2, $3, $4)");
+    let row = row.bind(plan.account.as_str()).bind(thread.as_str());
+    Some(row.bind(plan.created.millis()).bind(plan.id.to_string()))
 }
 
 /// [`crate::Store::forget`].

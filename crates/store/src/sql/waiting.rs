@@ -3,11 +3,12 @@
 //!
 //! Who waits holds no place and counts for nobody but those who came later and want the same place.
 
-use super::admission::{case_of, ready};
+use super::admission::case_of;
 use super::choosing::{self, Places};
+use super::facts::ready;
 use super::journal::{self, Told};
 use super::rows::{key_of, of_json, parsed};
-use super::{Conn, Pool, query, rules};
+use super::{Conn, Pool, Query, query, rules};
 use crate::calls::{Ending, Key, Waiting, WaitingLine};
 use crate::{NodeIdentity, Seat, StoreError};
 use callwright_domain::policy::{self, Stage, Verdict};
@@ -16,20 +17,6 @@ use callwright_domain::{CallPlan, HangupCause, Moment, Refusal};
 /// Calls whose patience has ended that are given out at a time.
 const GIVEN_UP_AT_ONCE: i64 = 100;
 
-/// True for a call `c` that holds a place of the kind in the brackets, or waits for one before `m`, the call that asks. A
-/// call that is not there yet comes after everybody, one that holds its place before.
-macro_rules! holds_or_is_before {
-    ($busy:literal) => {
-        concat!(
-            "(c.held = 1 OR (c.waits = '",
-            $busy,
-            "' AND (c.due < COALESCE(CASE WHEN m.held = 1 THEN -1 ELSE m.due END, 9223372036854775807)
-                OR (c.due = m.due AND m.held = 0 AND c.id < m.id))))"
-        )
-    };
-}
-pub(super) use holds_or_is_before;
-
 /// The rule that a word of the column `waits` names.
 pub(super) fn rule_of(word: &str) -> Result<Refusal, StoreError> {
     let rule = Refusal::ALL.into_iter().find(|rule| rule.id() == word);
@@ -37,18 +24,15 @@ pub(super) fn rule_of(word: &str) -> Result<Refusal, StoreError> {
 }
 
 /// Puts a call that is nobody's yet into the line of those who wait.
-pub(super) async fn begin(conn: &mut Conn, plan: &CallPlan, rule: Refusal, now: Moment) -> Result<(), StoreError> {
+pub(super) fn begin(plan: &CallPlan, rule: Refusal, now: Moment) -> Query {
     query(
         "UPDATE calls SET waits = $3, waits_until = $4, held = 0, owner = NULL, epoch = NULL
-         WHERE account = $1 AND id = $2 AND state = 'queued'",
+         WHERE account = $1 AND id = $2 AND state = 'queued' RETURNING id",
     )
     .bind(plan.account.as_str())
     .bind(plan.id.to_string())
     .bind(rule.id())
     .bind(plan.waits_until(now).map(Moment::millis))
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
 /// [`crate::Reader::waiting`].
@@ -120,7 +104,7 @@ const fn untold(done: Seat) -> Told<Seat> {
 /// What becomes of a waiting call now. What it is judged by is locked before it is looked at again: it may have been given
 /// its place, or ended, in between.
 async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment) -> Result<Told<Seat>, StoreError> {
-    let rules = ready(conn, plan).await?;
+    let ready = ready(conn, plan).await?;
     let row = query("SELECT waits, waits_until FROM calls WHERE account = $1 AND id = $2");
     let row = row.bind(plan.account.as_str()).bind(plan.id.to_string()).fetch_one(&mut *conn).await?;
     let Some(waits) = row.read::<Option<String>>("waits")? else { return Ok(untold(Seat::Moved)) };
@@ -129,7 +113,7 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         return end(conn, me, plan, if expired { HangupCause::Expired } else { HangupCause::NoPlace }, now).await;
     }
     let mut chosen = plan.clone();
-    let (facts, outcome) = choosing::choose(conn, &mut chosen, &rules, (now, Places::Counted)).await?;
+    let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
     if let Err(refusal) = outcome
         && refusal.is_busy()
     {
@@ -139,8 +123,8 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         change(conn, plan, (Some(refusal), 0), None).await?;
         return Ok(untold(Seat::Moved));
     }
-    let evidence = case_of(&rules, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
-    rules::keep_verdict(conn, plan, &evidence).await?;
+    let evidence = case_of(&ready.rules, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
+    rules::verdict(plan, &evidence)?.execute(&mut *conn).await?;
     match outcome {
         Err(refusal) => end(conn, me, plan, HangupCause::of_refusal(refusal), now).await,
         // Put off to the next opening: it takes its place then.

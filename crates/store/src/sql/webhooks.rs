@@ -1,9 +1,9 @@
 //! Endpoints as they are kept, and reading what was told to them. Never tells.
 
 use super::outbox::topic_of;
-use super::rows::{json, of_json, parsed, unsigned};
+use super::rows::{VIEW_COLUMNS, call_view, json, of_json, parsed, unsigned};
 use super::{Conn, Pool, Row, query};
-use crate::outbox::{Attempt, Delivery, Standing};
+use crate::outbox::{Attempt, Delivery, Standing, ToTell};
 use crate::{Page, StoreError};
 use callwright_domain::webhook::{Status, Whose};
 use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded, Webhook, WebhookId};
@@ -44,6 +44,47 @@ pub(crate) async fn one(pool: &Pool, account: &AccountId, id: &WebhookId) -> Res
     select.push(" WHERE account = $1 AND id = $2");
     let row = select.bind(account.as_str()).bind(id.as_str()).fetch_optional(pool).await?;
     row.as_ref().map(webhook_of).transpose()
+}
+
+/// See [`crate::Reader::to_tell`]. The endpoint's and the event's columns have names of their own: the call's are read as
+/// everywhere else.
+pub(crate) async fn to_tell(
+    pool: &Pool,
+    (account, webhook): (&AccountId, &WebhookId),
+    (call, seq): (CallId, u64),
+) -> Result<ToTell, StoreError> {
+    let mut select = query(
+        "SELECT hook_id, hook_whose, hook_endpoint, hook_topics, hook_status, hook_failing, hook_created,
+        hook_updated, event_at, event_text, ",
+    );
+    select.push(VIEW_COLUMNS).push(
+        " FROM (SELECT 1 AS one) asks
+        LEFT JOIN (SELECT id AS hook_id, whose AS hook_whose, endpoint AS hook_endpoint, topics AS hook_topics,
+                status AS hook_status, failing_since AS hook_failing, created AS hook_created, updated AS hook_updated
+            FROM webhooks WHERE account = $1 AND id = $2) hook ON 1 = 1
+        LEFT JOIN (SELECT at AS event_at, event AS event_text FROM events
+            WHERE account = $1 AND call = $3 AND seq = $4) happened ON 1 = 1
+        LEFT JOIN (SELECT * FROM calls WHERE account = $1 AND id = $3) told ON 1 = 1",
+    );
+    let row = select
+        .bind(account.as_str())
+        .bind(webhook.as_str())
+        .bind(call.to_string())
+        .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+        .fetch_one(pool)
+        .await?;
+    let hook = match row.read::<Option<&str>>("hook_id")? {
+        None => None,
+        Some(_) => Some(webhook_from(&row, account.clone(), JOINED)?),
+    };
+    let happened = match (row.read::<Option<&str>>("plan")?, row.read::<Option<&str>>("event_text")?) {
+        (Some(_), Some(event)) => {
+            let recorded = Recorded { seq, at: Moment(row.read("event_at")?), event: of_json("event", event)? };
+            Some((call_view(&row)?, recorded))
+        }
+        _ => None,
+    };
+    Ok(ToTell { webhook: hook, happened })
 }
 
 /// See [`crate::Reader::webhooks`]. Endpoints of single calls are not listed: they are read by their call.
@@ -177,18 +218,39 @@ pub(crate) async fn happened(
         .collect()
 }
 
+/// The columns of an endpoint: id, whose, endpoint, topics, status, failing since, created, updated.
+type Columns = [&'static str; 8];
+
+const OWN: Columns = ["id", "whose", "endpoint", "topics", "status", "failing_since", "created", "updated"];
+
+const JOINED: Columns = [
+    "hook_id",
+    "hook_whose",
+    "hook_endpoint",
+    "hook_topics",
+    "hook_status",
+    "hook_failing",
+    "hook_created",
+    "hook_updated",
+];
+
 fn webhook_of(row: &Row) -> Result<Webhook, StoreError> {
+    webhook_from(row, parsed("account id", row.read("account")?)?, OWN)
+}
+
+fn webhook_from(row: &Row, account: AccountId, columns: Columns) -> Result<Webhook, StoreError> {
     let unknown = |what| StoreError::unreadable(what, "unknown word");
+    let [id, whose, endpoint, topics, status, failing_since, created, updated] = columns;
     Ok(Webhook {
-        id: parsed("webhook id", row.read("id")?)?,
-        account: parsed("account id", row.read("account")?)?,
-        whose: Whose::of_word(row.read("whose")?).ok_or_else(|| unknown("webhook"))?,
-        endpoint: of_json("endpoint", row.read("endpoint")?)?,
-        topics: of_json("topics", row.read("topics")?)?,
-        status: Status::of_word(row.read("status")?).ok_or_else(|| unknown("webhook status"))?,
-        failing_since: row.read::<Option<i64>>("failing_since")?.map(Moment),
-        created: Moment(row.read("created")?),
-        updated: Moment(row.read("updated")?),
+        id: parsed("webhook id", row.read(id)?)?,
+        account,
+        whose: Whose::of_word(row.read(whose)?).ok_or_else(|| unknown("webhook"))?,
+        endpoint: of_json("endpoint", row.read(endpoint)?)?,
+        topics: of_json("topics", row.read(topics)?)?,
+        status: Status::of_word(row.read(status)?).ok_or_else(|| unknown("webhook status"))?,
+        failing_since: row.read::<Option<i64>>(failing_since)?.map(Moment),
+        created: Moment(row.read(created)?),
+        updated: Moment(row.read(updated)?),
     })
 }
 

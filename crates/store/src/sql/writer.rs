@@ -107,20 +107,19 @@ impl Writer {
         self.put(None, task).await
     }
 
-    /// As [`Writer::write`], for a verb whose first lock is the row that `lane` names: verbs of one lane that wait
-    /// together share a transaction.
-    pub(crate) async fn write_for<F, T, E>(&self, lane: impl Hash, task: F) -> Result<T, E>
+    /// As [`Writer::write`], for a verb whose first lock is the row that `row` names, and which may then lock what `then`
+    /// names: verbs of one row that wait together share a transaction, in an order of `then` that is the same for all
+    /// transactions, so that no two of them wait for each other.
+    pub(crate) async fn write_for<F, T, E>(&self, row: impl Hash, then: impl Hash, task: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Failure,
     {
-        let mut hasher = DefaultHasher::new();
-        lane.hash(&mut hasher);
-        self.put(Some(hasher.finish()), task).await
+        self.put(Some(Lane { row: digest(row), then: digest(then) }), task).await
     }
 
-    async fn put<F, T, E>(&self, lane: Option<u64>, task: F) -> Result<T, E>
+    async fn put<F, T, E>(&self, lane: Option<Lane>, task: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
@@ -131,7 +130,7 @@ impl Writer {
         let turn = lane.map_or_else(
             || self.turn.fetch_add(1, Ordering::Relaxed),
             // The low bits choose a queue; a number cut short on a small machine chooses as well.
-            |lane| usize::try_from(lane & u64::from(u32::MAX)).unwrap_or_default(),
+            |lane| usize::try_from(lane.row & u64::from(u32::MAX)).unwrap_or_default(),
         );
         let Some(queue) = self.queues.get(turn % self.queues.len().max(1)) else {
             return Err(E::from(StoreError::Closed));
@@ -155,8 +154,21 @@ impl Writer {
 /// Verbs of one transaction.
 type Group = Vec<Box<dyn Job>>;
 
+/// What a verb locks, as digests.
+#[derive(Clone, Copy)]
+struct Lane {
+    row: u64,
+    then: u64,
+}
+
+fn digest(name: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
 struct Waiting {
-    lane: Option<u64>,
+    lane: Option<Lane>,
     job: Box<dyn Job>,
 }
 
@@ -311,21 +323,27 @@ impl WriterTask {
         Ok(())
     }
 
+    /// A verb alone needs no savepoint: undoing it is undoing the transaction.
     async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
-        self.conn.batch(dialect::begin(self.conn.backend())).await?;
-        for job in batch {
-            self.conn.batch("SAVEPOINT job").await?;
+        let alone = batch.len() == 1;
+        let opening = dialect::begin(self.conn.backend());
+        if alone {
+            self.conn.batch(opening).await?;
+        } else {
+            self.conn.batch(format!("{opening}; SAVEPOINT job")).await?;
+        }
+        for (place, job) in batch.iter_mut().enumerate() {
+            if place > 0 {
+                self.conn.batch("RELEASE SAVEPOINT job; SAVEPOINT job").await?;
+            }
             match job.run(&mut self.conn).await {
                 Verdict::Keep => {}
-                Verdict::Undo => {
-                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
-                }
+                Verdict::Undo if alone => return self.conn.batch("ROLLBACK").await,
+                Verdict::Undo => self.conn.batch("ROLLBACK TO SAVEPOINT job").await?,
                 Verdict::Spoilt(error) => return Err(error),
             }
-            self.conn.batch("RELEASE SAVEPOINT job").await?;
         }
-        self.conn.batch("COMMIT").await?;
-        Ok(())
+        self.conn.batch("COMMIT").await
     }
 
     /// After a failed batch. The database may have ended the transaction by itself, so a refused ROLLBACK is no news,
@@ -355,16 +373,22 @@ impl WriterTask {
 
 /// What goes into one transaction each: everything on the embedded database; on a shared one only what is of one lane.
 fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Group> {
-    let mut groups: Vec<(Option<u64>, Group)> = Vec::new();
-    for Waiting { lane, job } in batch {
-        let open = match backend {
-            Backend::Sqlite => groups.first_mut(),
-            Backend::Postgres => groups.iter_mut().find(|(of, _)| lane.is_some() && *of == lane),
+    let mut groups: Vec<Vec<Waiting>> = Vec::new();
+    for waiting in batch {
+        let open = match (backend, waiting.lane) {
+            (Backend::Sqlite, _) => groups.first_mut(),
+            (Backend::Postgres, None) => None,
+            (Backend::Postgres, Some(lane)) => {
+                groups.iter_mut().find(|group| group.iter().all(|of| of.lane.is_some_and(|of| of.row == lane.row)))
+            }
         };
         match open {
-            Some((_, group)) => group.push(job),
-            None => groups.push((lane, vec![job])),
+            Some(group) => group.push(waiting),
+            None => groups.push(vec![waiting]),
         }
     }
-    groups.into_iter().map(|(_, group)| group).collect()
+    if backend == Backend::Postgres {
+        groups.iter_mut().for_each(|group| group.sort_by_key(|waiting| waiting.lane.map(|lane| lane.then)));
+    }
+    groups.into_iter().map(|group| group.into_iter().map(|waiting| waiting.job).collect()).collect()
 }

@@ -99,6 +99,18 @@ impl Store {
             .await
     }
 
+    /// For when the wall clock was set back: what was to be told so long after a moment that is yet to come is told so long
+    /// after `now`, and nothing is held beyond `lease`. How many messages that were.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn mend_outbox(&self, now: Moment, lease: Moment) -> Result<u64, StoreError> {
+        let mended =
+            self.writer.write(move |conn| Box::pin(async move { outbox::mend(conn, (now, lease)).await })).await;
+        self.bell.notify_one();
+        mended
+    }
+
     /// Makes messages due again that were settled; how many.
     ///
     /// # Errors

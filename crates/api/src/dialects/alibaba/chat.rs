@@ -189,7 +189,7 @@ async fn believe(request: &Request, context: &Context) -> Result<(Pass, ApiKey),
     if !sign::same(&pass.signature(&key), pass.token.expose()) || request.received > expires {
         return Err(refused());
     }
-    context.rates.take_key(&key, request.received)?;
+    context.rates.take_key(&key, request.received, &context.calls).await?;
     Ok((pass, key))
 }
 

@@ -194,7 +194,7 @@ async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Resul
         return Err(Fault::KeyDisabled);
     }
     claim.check(key.secret.expose())?;
-    context.rates.take_key(&key, request.received)?;
+    context.rates.take_key(&key, request.received, &context.calls).await?;
     if claim.nonce.is_empty() || claim.nonce.chars().count() > MAX_NONCE {
         return Err(invalid("SignatureNonce", &format!("must be 1 to {MAX_NONCE} characters")));
     }

@@ -13,7 +13,7 @@ use callwright_domain::campaign::{RetryPlan, Windows};
 use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
-    AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, ThreadId, Webhook,
+    AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, Refusal, ThreadId, Webhook,
 };
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
 use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
@@ -47,16 +47,23 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
         Ok(started) => started,
         Err(error) => return not_started(asked.request, &error),
     };
-    let view = calls.reader().call(&asked.account, started.id).await.map_err(|error| Fault::Storage(error.public()))?;
-    let view = view.ok_or(Fault::Internal)?;
+    let (plan, waits) = match started.plan {
+        Some(plan) => (*plan, started.waits.map(Refusal::id)),
+        None => {
+            let view = calls.reader().call(&asked.account, started.id).await;
+            let view = view.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::Internal)?;
+            let waits = waiting_for(&view);
+            (view.plan, waits)
+        }
+    };
     let mut body = json!({
-        "id": view.plan.id,
+        "id": plan.id,
         "status": "queued",
-        "agent": view.plan.agent_id,
-        "to": view.plan.callee(),
-        "from": view.plan.caller(),
-        "created_at": timestamp(view.plan.created),
-        "waiting_for": waiting_for(&view),
+        "agent": plan.agent_id,
+        "to": plan.callee(),
+        "from": plan.caller(),
+        "created_at": timestamp(plan.created),
+        "waiting_for": waits,
     });
     if let Some(secret) = secret.filter(|_| started.repeat == Repeat::First) {
         body["webhook"] = json!({"secret": secret.expose()});

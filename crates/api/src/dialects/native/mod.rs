@@ -463,7 +463,7 @@ pub(super) async fn authenticate(request: &Request, context: &Context, scope: Sc
     let id = KeyId::new(id).map_err(|_| Fault::Unauthenticated)?;
     let key = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
     let key = key.filter(|key| sign::same(key.secret.expose(), secret)).ok_or(Fault::Unauthenticated)?;
-    context.rates.take_key(&key, request.received)?;
+    context.rates.take_key(&key, request.received, &context.calls).await?;
     if key.status == KeyStatus::Disabled {
         return Err(Fault::KeyDisabled);
     }

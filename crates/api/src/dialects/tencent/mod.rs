@@ -195,8 +195,9 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
             _ => Fault::Forbidden { scope: super::native::scope_word(row.scope) }.into(),
         });
     }
-    context.rates.take_key(&key, request.received)?;
-    context.rates.take_action(&key.account, row.name, PER_SECOND, request.received)?;
+    context.rates.take_key(&key, request.received, &context.calls).await?;
+    let action = (&key.account, row.name, PER_SECOND);
+    context.rates.take_action(action, request.received, &context.calls).await?;
     let parameters = call.parameters()?;
     let asked = Asked { request, context, key, signature, fields: Fields::top(&parameters) };
     asked.perform(row.action).await

@@ -2,10 +2,10 @@
 
 use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan};
 use callwright_domain::agent::Switch;
-use callwright_domain::{HangupCause, KeyId, Refusal, TrunkId};
+use callwright_domain::{HangupCause, KeyId, Refusal, TrunkId, Way};
 use callwright_store::{
-    Account, Admission, AdmitError, Admitted, CallFilter, Ending, Idempotency, Number, NumberStatus, Opened, Purged,
-    StoreError, Trunk, TrunkSettings,
+    Account, Admission, AdmitError, Admitted, CallFilter, Ending, Idempotency, Number, NumberStatus, Opened, Permit,
+    Purged, StoreError, Trunk, TrunkSettings,
 };
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -94,6 +94,45 @@ pub(crate) async fn the_cap_holds_while_calls_end(opened: Opened) {
     });
     let most = join_all(tasks).await.into_iter().map(Result::unwrap).max().unwrap();
     assert!((1..=15).contains(&most), "{most}");
+}
+
+/// What counts over several caller numbers is exact too: their calls are accepted side by side.
+pub(crate) async fn a_limit_of_the_account_holds_over_its_numbers(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    let numbers: Vec<_> = (0..8).map(|n| number(&format!("+493012345{n}"))).collect();
+    for own in &numbers {
+        let own = Number::new(acme.clone(), own.clone(), TrunkId::new("main").unwrap());
+        store.put_number(own).await.unwrap();
+    }
+    store.put_account(Account { id: acme.clone(), name: String::new(), max_calls: 5 }).await.unwrap();
+    for round in 0..20_u128 {
+        let tasks = (0..64_u128).map(|n| {
+            let (store, mut request) = (store.clone(), admission(&acme, round * 64 + n + 1));
+            if let Way::Telephone(telephone) = &mut request.plan.way {
+                telephone.caller = numbers[usize::try_from(n % 8).unwrap()].clone();
+            }
+            tokio::spawn(async move {
+                let id = request.plan.id;
+                store.admit(request, NOW).await.map(|_| id)
+            })
+        });
+        let accepted: Vec<_> = join_all(tasks).await.into_iter().filter_map(|outcome| outcome.unwrap().ok()).collect();
+        assert_eq!(accepted.len(), 5, "round {round}");
+        for id in accepted {
+            store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
+    }
+}
+
+pub(crate) async fn a_call_that_has_ended_is_not_permitted(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    let claimed = store.claim_due(NOW, 9).await.unwrap();
+    store.finish(call(1), later(1), Ending::from(HangupCause::Cancelled)).await.unwrap();
+    assert_eq!(store.permit(claimed[0].clone(), later(2)).await.unwrap(), Permit::Over);
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
 }
 
 pub(crate) async fn a_repeat_is_replayed(opened: Opened) {

@@ -4,6 +4,8 @@ use crate::suite::{CALLER, NOW, account, admission, call, equip, number};
 use callwright_domain::HangupCause;
 use callwright_domain::access::KeyStatus;
 use callwright_domain::agent::Switch;
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::policy::rules::effective;
 use callwright_domain::{AgentId, AgentProfile, ApiKey, KeyId, Pii, Scope, TrunkId};
 use callwright_store::{
     Account, Alias, AliasKind, CallFilter, Ending, Number, NumberStatus, Opened, StoreError, Transport, Trunk,
@@ -122,6 +124,36 @@ pub(crate) async fn another_account_sees_and_touches_nothing(opened: Opened) {
     assert_eq!(reader.key(&KeyId::new("k1").unwrap()).await.unwrap(), Some(key("acme", "k1", "s")));
     store.put_agent(evil, agent("desk"), AgentProfile { name: "x".into(), ..Default::default() }, NOW).await.unwrap();
     assert_ne!(reader.agent(&acme, &agent("desk")).await.unwrap().unwrap().profile.name, "x");
+}
+
+pub(crate) async fn what_a_call_is_made_from_is_read_whole(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    let empty = reader.basis(&acme, &agent("desk"), &[]).await.unwrap();
+    assert!(empty.agent.is_none() && empty.numbers.is_empty());
+    for (owner, name) in [("acme", "Ada"), ("evil", "Eve")] {
+        let owner = account(owner);
+        equip(&store, &owner).await;
+        let profile = AgentProfile { name: name.into(), ..Default::default() };
+        store.put_agent(owner.clone(), agent("desk"), profile, NOW).await.unwrap();
+    }
+    let second = Number { max_calls: 3, ..Number::new(acme.clone(), number("+4930999"), TrunkId::new("x").unwrap()) };
+    store.put_number(second.clone()).await.unwrap();
+    let whole = RulesPatch { agent_calls: Some(7), ..RulesPatch::default() };
+    let own = RulesPatch { min_ring_s: Some(20), ..RulesPatch::default() };
+    store.put_rules(acme.clone(), None, whole.clone(), NOW).await.unwrap();
+    store.put_rules(acme.clone(), Some(agent("desk")), own.clone(), NOW).await.unwrap();
+    store.put_rules(acme.clone(), Some(agent("other")), RulesPatch::default(), NOW).await.unwrap();
+
+    let all = reader.basis(&acme, &agent("desk"), &[]).await.unwrap();
+    assert_eq!(all.agent, reader.agent(&acme, &agent("desk")).await.unwrap());
+    assert_eq!(all.rules, effective(Some(whole), Some(own)));
+    assert_eq!(all.numbers, reader.numbers(&acme).await.unwrap());
+    let one = reader.basis(&acme, &agent("other"), &[number("+4930999"), number("+4930000")]).await.unwrap();
+    assert!(one.agent.is_none() && one.rules.agent_calls == 7);
+    assert_eq!(one.numbers, [second]);
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    let active = reader.active_by_caller(&acme).await.unwrap();
+    assert_eq!(active.into_iter().collect::<Vec<_>>(), [(CALLER.to_owned(), 1)]);
 }
 
 pub(crate) async fn agents_come_in_pages(opened: Opened) {

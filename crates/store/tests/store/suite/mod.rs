@@ -11,6 +11,7 @@ pub(crate) mod outbox;
 pub(crate) mod privacy;
 pub(crate) mod retries;
 pub(crate) mod rules;
+pub(crate) mod shares;
 pub(crate) mod threads;
 pub(crate) mod waiting;
 
@@ -22,10 +23,13 @@ macro_rules! conformance {
             configuration::is_written_replaced_read_and_removed,
             configuration::another_account_sees_and_touches_nothing,
             configuration::agents_come_in_pages,
+            configuration::what_a_call_is_made_from_is_read_whole,
             configuration::vendor_ids_pair_once,
             admission::the_rules_are_asked,
             admission::the_cap_holds_under_contention,
             admission::the_cap_holds_while_calls_end,
+            admission::a_limit_of_the_account_holds_over_its_numbers,
+            admission::a_call_that_has_ended_is_not_permitted,
             admission::a_repeat_is_replayed,
             admission::a_key_is_forgotten_after_a_day,
             admission::keys_out_of_shape_are_refused,
@@ -56,6 +60,8 @@ macro_rules! conformance {
             chats::what_is_kept_is_announced_with_it,
             chats::messages_expire_with_the_words_of_calls,
             outbox::messages_come_with_their_events_in_order,
+            outbox::what_a_message_is_about_is_read_whole,
+            outbox::a_clock_that_was_ahead_makes_nobody_wait,
             outbox::settled_messages_are_listed_and_replayed,
             outbox::endpoints_are_switched_off_and_announced,
             outbox::another_account_hears_and_sees_nothing,
@@ -67,6 +73,8 @@ macro_rules! conformance {
             rules::what_is_due_later_holds_no_place,
             rules::calls_out_of_hours_are_refused_or_put_off,
             rules::quotas_are_used_up,
+            shares::a_second_grants_no_more_than_it_has,
+            shares::turns_are_as_far_apart_as_they_are_to_be,
             threads::calls_of_a_thread_are_found_newest_first,
             threads::events_of_a_thread_come_in_order_and_in_portions,
             threads::a_line_is_taken_out_by_its_owner_alone,

@@ -52,6 +52,49 @@ fn seqs(pending: &[Pending]) -> Vec<u64> {
     pending.iter().map(seq).collect()
 }
 
+/// What is told is read whole, as the parts of it are read alone.
+pub(crate) async fn what_a_message_is_about_is_read_whole(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    store.put_webhook(webhook(&acme, "all", Whose::Account)).await.unwrap();
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    store.append(call(1), vec![(later(5), dialing(1))]).await.unwrap();
+    let found = reader.to_tell(&acme, &hook("all"), (call(1), 2)).await.unwrap();
+    assert_eq!(found.webhook, reader.webhook(&acme, &hook("all")).await.unwrap());
+    let (view, recorded) = found.happened.expect("both are there");
+    assert_eq!(Some(view), reader.call(&acme, call(1)).await.unwrap());
+    assert_eq!(vec![recorded], reader.journal(&acme, call(1), 1, 1).await.unwrap());
+    let gone = reader.to_tell(&acme, &hook("none"), (call(1), 3)).await.unwrap();
+    assert!(gone.webhook.is_none() && gone.happened.is_none());
+    let theirs = reader.to_tell(&account("evil"), &hook("all"), (call(1), 2)).await.unwrap();
+    assert!(theirs.webhook.is_none() && theirs.happened.is_none());
+}
+
+/// Tries that were planned, messages that were written and leases that were taken while the clock was a day ahead.
+pub(crate) async fn a_clock_that_was_ahead_makes_nobody_wait(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    store.put_webhook(webhook(&acme, "all", Whose::Account)).await.unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let ahead = NOW.after(day);
+    for id in 1..=3 {
+        store.admit(admission(&acme, id), NOW).await.unwrap();
+    }
+    let claimed = claim(&store, "all", 2, ahead).await;
+    let again = settlement(Fate::Later(ahead.after(Duration::from_secs(300))), ahead);
+    store.settle_outbox(claimed[0].clone(), again, ahead).await.unwrap();
+    let mut late = admission(&acme, 4);
+    late.plan.created = ahead;
+    store.admit(late, ahead).await.unwrap();
+    assert_eq!(store.mend_outbox(NOW, later(60_000)).await.unwrap(), 3);
+    assert_eq!(store.mend_outbox(NOW, later(60_000)).await.unwrap(), 0, "nothing is mended twice");
+    let page = reader.deliveries(&acme, &hook("all"), None, None, 9).await.unwrap();
+    let mut due: Vec<_> = page.items.iter().map(|item| item.due.unwrap().millis() - NOW.millis()).collect();
+    due.sort_unstable();
+    assert_eq!(due, [0, 0, 60_000, 300_000]);
+    assert_eq!(claim(&store, "all", 9, later(300_000)).await.len(), 4);
+}
+
 pub(crate) async fn messages_come_with_their_events_in_order(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
     equip(&store, &acme).await;

@@ -164,6 +164,7 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
             Permit::Later(until) => panic!("put off until {until:?}"),
             Permit::Moved => panic!("it has one number"),
             Permit::Refused(refusal) => panic!("{refusal}"),
+            Permit::Over => panic!("none of them ended"),
         }
     }
     assert_eq!((granted, waiting), (15, 85));

@@ -1,0 +1,278 @@
+//! What is known about a call that asks for a verdict: gathered in the transaction that acts on the verdict, behind the
+//! lock of its caller number. Two statements where no rule counts over calls. Never judges: [`policy::judge`] does.
+//!
+//! [`policy::judge`]: callwright_domain::policy::judge
+
+use super::rows::{of_json, unsigned};
+use super::rules::{day, rules_of};
+use super::{Backend, Conn, Row, dialect, erasure, query};
+use crate::rules::DENIED_EVERYWHERE;
+use crate::{NumberStatus, StoreError};
+use callwright_domain::policy::rules::effective;
+use callwright_domain::policy::{
+    CalleeStanding, CallerStanding, Case, Consent, Count, Facts, Rules, RulesPatch, Usage, Whom, counts_needed,
+};
+use callwright_domain::{AccountId, CallPlan, Moment};
+
+/// The caller numbers that may show, with the account's limit and rules. Nobody else counts over the numbers' calls from
+/// here to the transaction's end; what is counted is asked for afterwards, or it would not show what was written by
+/// whoever had the lock before.
+const NUMBERS: &str = "
+    SELECT n.number, n.status, n.max_calls, a.max_calls AS account_limit,
+        (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = '') AS whole,
+        (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = $2) AS own
+    FROM numbers n LEFT JOIN accounts a ON a.id = n.account
+    WHERE n.account = $1 AND n.number IN (";
+
+/// A call without a number locks its account.
+const ACCOUNT: &str = "SELECT max_calls FROM accounts WHERE id = $1";
+
+/// Calls that wait for the place in the brackets before the call that asks, `m`. A call that is not there yet comes
+/// after everybody, one that holds its place before.
+macro_rules! wait_before {
+    ($busy:literal) => {
+        concat!(
+            "c.waits = '",
+            $busy,
+            "' AND (c.due < COALESCE(CASE WHEN m.held = 1 THEN -1 ELSE m.due END, 9223372036854775807)
+                OR (c.due = m.due AND m.held = 0 AND c.id < m.id))"
+        )
+    };
+}
+
+/// `$3` is the call itself, which is not counted. Who waits before it is, also when the number is only one of several that
+/// they wait for. Who holds a place and who waits for one are counted apart, each by an
+/// index that holds nothing else: a hundred thousand calls that are due later cost nothing. What has no limit (`$5`: the
+/// account, `$6`: the agent) is not counted.
+const COUNTED: &str = concat!(
+    "SELECT
+        (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.caller = $2 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.caller = $2 AND c.id <> $3 AND ",
+    wait_before!("caller_busy"),
+    ")
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.waits IS NOT NULL AND c.pool IS NOT NULL
+                AND c.caller <> $2 AND c.pool LIKE '%,' || $2 || ',%' AND c.id <> $3 AND ",
+    wait_before!("caller_busy"),
+    ") AS caller_active,
+        (SELECT t.enabled FROM trunks t WHERE t.account = $1 AND t.id = $11) AS trunk_enabled,
+        CASE WHEN $5 = 0 THEN CAST(0 AS BIGINT) ELSE
+            (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.id <> $3 AND ",
+    wait_before!("account_busy"),
+    ") END AS account_active,
+        CASE WHEN $6 = 0 THEN CAST(0 AS BIGINT) ELSE
+            (SELECT COUNT(*) FROM calls c
+                WHERE c.account = $1 AND c.agent = $4 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.agent = $4 AND c.id <> $3 AND ",
+    wait_before!("agent_busy"),
+    ") END AS agent_active,
+        (SELECT COUNT(*) FROM denied WHERE account = $1 AND number IN ($7, $8)) AS here,
+        (SELECT COUNT(*) FROM denied WHERE account = $9 AND number = $7) AS everywhere,
+        (SELECT COUNT(*) FROM numbers WHERE account = $1 AND number = $7) AS ours,
+        (SELECT COUNT(*) FROM consents WHERE account = $1 AND number = $7 AND ($10 = '' OR scope = $10)) AS consents,
+        (SELECT COUNT(*) FROM consents
+            WHERE account = $1 AND number = $7 AND ($10 = '' OR scope = $10) AND revoked IS NULL) AS standing
+    FROM (SELECT 1 AS one) asks LEFT JOIN calls m ON m.account = $1 AND m.id = $3"
+);
+
+/// Caller numbers whose rows are locked, and the rules that count for a call of them.
+pub(super) struct Ready {
+    pub(super) rules: Rules,
+    numbers: Vec<Locked>,
+    account_limit: Option<u32>,
+}
+
+/// One of them.
+struct Locked {
+    number: String,
+    status: NumberStatus,
+    max_calls: u32,
+}
+
+/// Locks the numbers that may show for a call: nobody else counts until this verdict is written.
+pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, StoreError> {
+    if plan.telephone().is_none() {
+        return ready_to_be_met(conn, plan).await;
+    }
+    let mut select = query(NUMBERS).bind(plan.account.as_str()).bind(plan.agent_id.as_str());
+    for (place, number) in plan.callers().enumerate() {
+        select.push(if place == 0 { "" } else { ", " }).push_bind(number.dial());
+    }
+    // Who locks several must do it in an order that is the same for everybody.
+    select.push(") ORDER BY n.number").push(dialect::for_update_of_n(conn.backend()));
+    let rows = select.fetch_all(&mut *conn).await?;
+    let Some(row) = rows.first() else {
+        let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
+        return Ok(Ready { rules, numbers: Vec::new(), account_limit: None });
+    };
+    let patch = |column: &'static str| {
+        row.read::<Option<&str>>(column)?.map(|text| of_json::<RulesPatch>("rules", text)).transpose()
+    };
+    let account_limit: Option<i64> = row.read("account_limit")?;
+    Ok(Ready {
+        rules: effective(patch("whole")?, patch("own")?),
+        numbers: rows.iter().map(locked).collect::<Result<_, StoreError>>()?,
+        account_limit: account_limit.map(|limit| unsigned("limit", limit)).transpose()?,
+    })
+}
+
+fn locked(row: &Row) -> Result<Locked, StoreError> {
+    let status = NumberStatus::of_word(row.read("status")?);
+    Ok(Locked {
+        number: row.read("number")?,
+        status: status.ok_or_else(|| StoreError::unreadable("number", "unknown status"))?,
+        max_calls: unsigned("limit", row.read("max_calls")?)?,
+    })
+}
+
+async fn ready_to_be_met(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, StoreError> {
+    let mut select = query(ACCOUNT);
+    select.push(dialect::for_update(conn.backend()));
+    let row = select.bind(plan.account.as_str()).fetch_optional(&mut *conn).await?;
+    // An account without a row has no limit of its own.
+    let limit = row.map(|row| unsigned("limit", row.read("max_calls")?)).transpose()?;
+    let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
+    Ok(Ready { rules, numbers: Vec::new(), account_limit: limit })
+}
+
+/// What is known about a call whose caller number is locked.
+pub(super) async fn facts(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    ready: &Ready,
+    case: &Case<'_>,
+) -> Result<Facts, StoreError> {
+    let counted = counts_needed(case);
+    lock_gates(conn, plan, ready, &counted).await?;
+    let mut facts = standing(conn, plan, ready).await?;
+    for count in &counted {
+        facts.counts.push(found(conn, plan, count, case.at).await?);
+    }
+    if case.rules.quota.status.is_on() {
+        facts.usage = usage(conn, &plan.account, case.at).await?;
+    }
+    Ok(facts)
+}
+
+/// What is counted over without a row of its own is locked by one, in an order that is the same for everybody. SQLite
+/// has one writer and needs nothing.
+async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Result<(), StoreError> {
+    if conn.backend() == Backend::Sqlite {
+        return Ok(());
+    }
+    let mut gates = Vec::new();
+    if ready.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
+        gates.push(String::from("account"));
+    }
+    if ready.rules.agent_calls > 0 {
+        gates.push(format!("agent {}", plan.agent_id));
+    }
+    if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
+        gates.push(format!("callee {}", plan.callee_dialled()));
+    }
+    for gate in gates {
+        query(
+            "INSERT INTO gates (account, gate, touched) VALUES ($1, $2, $3)
+             ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched",
+        )
+        .bind(plan.account.as_str())
+        .bind(gate)
+        .bind(plan.created.millis())
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn standing(conn: &mut Conn, plan: &CallPlan, ready: &Ready) -> Result<Facts, StoreError> {
+    let digest = plan.callee().map(|callee| erasure::digest(&plan.account, callee)).unwrap_or_default();
+    let row = query(COUNTED)
+        .bind(plan.account.as_str())
+        .bind(plan.caller_dialled())
+        .bind(plan.id.to_string())
+        .bind(plan.agent_id.as_str())
+        .bind(i64::from(ready.account_limit.is_some()))
+        .bind(i64::from(ready.rules.agent_calls))
+        .bind(plan.callee_dialled())
+        .bind(digest)
+        .bind(DENIED_EVERYWHERE)
+        .bind(ready.rules.consent.scope.as_str())
+        .bind(plan.telephone().map(|telephone| telephone.trunk.as_str()))
+        .fetch_one(conn)
+        .await?;
+    let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
+    let counted = Facts {
+        account_active: unsigned("count", row.read("account_active")?)?,
+        account_limit: ready.account_limit.unwrap_or(u32::MAX),
+        agent_active: unsigned("count", row.read("agent_active")?)?,
+        ..Facts::default()
+    };
+    if plan.telephone().is_none() {
+        return Ok(Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..counted });
+    }
+    let own = ready.numbers.iter().find(|own| own.number == plan.caller_dialled());
+    Ok(Facts {
+        caller: match (own.map(|own| own.status), row.read::<Option<i64>>("trunk_enabled")?) {
+            (None, _) => CallerStanding::Foreign,
+            (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
+            (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
+            (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
+        },
+        caller_active: unsigned("count", row.read("caller_active")?)?,
+        caller_limit: own.map_or(0, |own| own.max_calls),
+        callee: match (is("ours")?, is("here")?, is("everywhere")?) {
+            (true, ..) => CalleeStanding::Ours,
+            (_, true, _) => CalleeStanding::Denied,
+            (_, _, true) => CalleeStanding::DeniedEverywhere,
+            _ => CalleeStanding::Free,
+        },
+        consent: match (is("consents")?, is("standing")?) {
+            (false, _) => Consent::Unknown,
+            (true, true) => Consent::Given,
+            (true, false) => Consent::Revoked,
+        },
+        ..counted
+    })
+}
+
+/// A call counts from its acceptance on, at the moment at which it is due; one that ended undialled does not. Counting
+/// stops at the limit.
+async fn found(conn: &mut Conn, plan: &CallPlan, count: &Count, at: Moment) -> Result<u32, StoreError> {
+    let mut select = query("SELECT COUNT(*) FROM (SELECT 1 AS one FROM calls WHERE account = ");
+    select.push_bind(plan.account.as_str()).push(" AND due > ").push_bind(count.after.millis());
+    select.push(" AND due <= ").push_bind(at.millis());
+    select.push(" AND id <> ").push_bind(plan.id.to_string()).push(" AND (ended IS NULL OR attempt > 0)");
+    match count.whom {
+        Whom::Account => {}
+        Whom::Caller => {
+            select.push(" AND caller = ").push_bind(plan.caller_dialled());
+        }
+        Whom::Callee => {
+            select.push(" AND callee = ").push_bind(plan.callee_dialled());
+        }
+        Whom::CalleeOfAgent => {
+            select.push(" AND callee = ").push_bind(plan.callee_dialled());
+            select.push(" AND agent = ").push_bind(plan.agent_id.as_str());
+        }
+    }
+    select.push(" LIMIT ").push_bind(i64::from(count.below)).push(") AS counted");
+    unsigned("count", select.fetch_one(conn).await?.read(0)?)
+}
+
+async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage, StoreError> {
+    let row = query(
+        "SELECT CAST(COALESCE(SUM(talked_ms), 0) AS BIGINT) AS ever,
+            CAST(COALESCE(SUM(CASE WHEN day = $2 THEN talked_ms ELSE 0 END), 0) AS BIGINT) AS today,
+            CAST(COALESCE(SUM(CASE WHEN day = $2 THEN cost ELSE 0 END), 0) AS BIGINT) AS cost
+         FROM usage_days WHERE account = $1",
+    )
+    .bind(account.as_str())
+    .bind(day(at))
+    .fetch_one(conn)
+    .await?;
+    Ok(Usage {
+        today_ms: unsigned("usage", row.read("today")?)?,
+        ever_ms: unsigned("usage", row.read("ever")?)?,
+        today_cost: unsigned("usage", row.read("cost")?)?,
+    })
+}

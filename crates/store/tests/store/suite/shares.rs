@@ -1,0 +1,57 @@
+//! What all nodes take from together: never more than a second has, and turns as far apart as they are to be.
+
+use super::{NOW, account, later};
+use callwright_domain::TrunkId;
+use callwright_store::Opened;
+use futures_util::future::join_all;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub(crate) async fn a_second_grants_no_more_than_it_has(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    let tasks = (0..64_u32).map(|task| {
+        let (store, share) = (store.clone(), (acme.clone(), String::from("key k1")));
+        tokio::spawn(async move { store.take_share(share, 20, 1 + task % 3, NOW).await.unwrap() })
+    });
+    // A shared database goes by its own clock, and may come to the next second meanwhile.
+    let mut seconds: BTreeMap<i64, u32> = BTreeMap::new();
+    for share in join_all(tasks).await.into_iter().map(Result::unwrap) {
+        assert!(share.left <= Duration::from_secs(1), "{share:?}");
+        *seconds.entry(share.second).or_default() += share.granted;
+    }
+    assert!(seconds.values().all(|granted| *granted <= 20), "{seconds:?}");
+    // What is left is granted though it is less than was wanted; two questions may fall into two seconds, but not always.
+    let mut rest = None;
+    for _ in 0..100 {
+        let share = (acme.clone(), String::from("key k2"));
+        let first = store.take_share(share.clone(), 20, 15, NOW).await.unwrap();
+        let second = store.take_share(share, 20, 15, NOW).await.unwrap();
+        if (first.second, first.granted) == (second.second, 15) {
+            rest = Some(second.granted);
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rest, Some(5));
+    let others = (account("evil"), String::from("key k1"));
+    assert_eq!(store.take_share(others, 3, 9, NOW).await.unwrap().granted, 3, "another account's share is its own");
+}
+
+pub(crate) async fn turns_are_as_far_apart_as_they_are_to_be(opened: Opened) {
+    let (store, acme, trunk) = (opened.store, account("acme"), TrunkId::new("main").unwrap());
+    let apart = Duration::from_millis(300);
+    let began = std::time::Instant::now();
+    let tasks = (0..20).map(|_| {
+        let (store, acme, trunk) = (store.clone(), acme.clone(), trunk.clone());
+        tokio::spawn(async move { store.take_turn(acme, trunk, apart, NOW).await.unwrap() })
+    });
+    let mut waits: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
+    waits.sort_unstable();
+    // By the clock of a shared database some asked later than others, but nobody later than this.
+    let late = began.elapsed();
+    for (turn, wait) in (0..).map(|place| apart * place).zip(&waits) {
+        assert!(wait.abs_diff(turn) <= late, "{turn:?}: {waits:?}");
+    }
+    let other = store.take_turn(acme, TrunkId::new("other").unwrap(), apart, later(0)).await.unwrap();
+    assert_eq!(other, Duration::ZERO, "another trunk has its own turns");
+}
