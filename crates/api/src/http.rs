@@ -12,6 +12,7 @@ mod scan;
 use crate::callbacks::{Egress, Guard, SystemLookup};
 use crate::dialects;
 use crate::fault::Fault;
+use crate::join;
 use crate::peers::{self, Cluster};
 use crate::rates::{Counters, Rates};
 use axum::body::Body;
@@ -163,6 +164,8 @@ pub(crate) struct Context {
     pub(crate) cluster: Option<Cluster>,
     /// Judges URLs that are to be kept.
     pub(crate) guard: Guard,
+    /// Origins of pages, other than the server's own, that browsers may join from; `*`: any.
+    pub(crate) origins: Arc<[String]>,
 }
 
 /// The HTTP API of a server.
@@ -184,7 +187,8 @@ impl Api {
         let uploads = Arc::new(Semaphore::new(limits.uploads));
         let guard = Guard::new(Egress::default(), SystemLookup);
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
-        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard };
+        let origins = Arc::default();
+        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard, origins };
         Self { context, limits }
     }
 
@@ -192,6 +196,13 @@ impl Api {
     #[must_use]
     pub fn guarded_by(mut self, guard: Guard) -> Self {
         self.context.guard = guard;
+        self
+    }
+
+    /// The same for pages of these origins, too (`https://example.com`; `*`: any): browsers may join calls from there.
+    #[must_use]
+    pub fn origins(mut self, origins: Vec<String>) -> Self {
+        self.context.origins = origins.into();
         self
     }
 
@@ -356,6 +367,7 @@ async fn answer(
             response
         }
         None if whole.path == peers::PATH => peers::answer(context.cluster.as_ref(), &context.calls, &whole).await,
+        None if join::claims(&whole) => join::answer(&whole, &context).await,
         None => tracing::Instrument::instrument(dialect.serve(whole, &context), span.clone()).await,
     };
     if let Some(value) = request_id {

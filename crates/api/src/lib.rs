@@ -8,6 +8,7 @@ mod dialects;
 mod fault;
 mod feed;
 mod http;
+mod join;
 mod links;
 mod peers;
 #[cfg(test)]

@@ -42,6 +42,8 @@ enum WireOrder {
     SayPatient { text: String },
     Hear { text: String },
     Change { patch: Box<AgentPatch> },
+    Message { text: String },
+    Leave {},
 }
 
 /// Why an order was not carried out, on the wire.
@@ -138,6 +140,8 @@ impl Wire {
             PeerOrder::Say { text, order: Speech::Patient } => WireOrder::SayPatient { text },
             PeerOrder::Hear { text } => WireOrder::Hear { text },
             PeerOrder::Change { patch } => WireOrder::Change { patch },
+            PeerOrder::Message { text } => WireOrder::Message { text },
+            PeerOrder::Leave => WireOrder::Leave {},
         };
         Self { account: message.account.clone(), call: message.call, order }
     }
@@ -151,6 +155,8 @@ impl Wire {
             WireOrder::SayPatient { text } => PeerOrder::Say { text, order: Speech::Patient },
             WireOrder::Hear { text } => PeerOrder::Hear { text },
             WireOrder::Change { patch } => PeerOrder::Change { patch },
+            WireOrder::Message { text } => PeerOrder::Message { text },
+            WireOrder::Leave {} => PeerOrder::Leave,
         };
         PeerMessage { account: self.account, call: self.call, order }
     }

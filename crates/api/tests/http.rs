@@ -269,7 +269,7 @@ async fn the_vendors_client_starts_describes_and_stops() {
         (("nobody", "s3cret"), "StopAIAgentInstance", &instance, "n5", "InvalidAccessKeyId.NotFound", 404),
         (("off", "s3cret"), "StopAIAgentInstance", &instance, "n5", "InvalidAccessKeyId.Inactive", 400),
         (("reader", "s3cret"), "StopAIAgentInstance", &instance, "n5", "Forbidden.RAM", 403),
-        (key, "GenerateAIAgentCall", "", "n5", "InvalidAction.NotFound", 404),
+        (key, "CreateHotwordLibrary", "", "n5", "InvalidAction.NotFound", 404),
         (key, "StopAIAgentInstance", "InstanceId=x", "n5", "InstanceNotFound", 404),
         (key, "DescribeAIAgentInstance", "", "n6", "MissingInstanceId", 400),
         (key, "StartAIAgentOutboundCall", &foreign, "n7", "InvalidParameter.CallerNumber", 400),

@@ -209,6 +209,17 @@ pub enum ToolAction {
     },
 }
 
+/// What the agent is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearing {
+    /// It is silent.
+    Listening,
+    /// It is about to answer.
+    Thinking,
+    /// It speaks.
+    Speaking,
+}
+
 /// Something to be done, in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {

@@ -36,7 +36,8 @@ mod words;
 pub mod written;
 
 pub use exchange::{
-    Ask, AskId, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Setup, ToolAction, ToolRunId, VoiceProgress,
+    Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Setup, ToolAction, ToolRunId,
+    VoiceProgress,
 };
 pub use machine::Conversation;
 pub use templates::TemplateError;

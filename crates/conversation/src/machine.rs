@@ -11,7 +11,7 @@ mod yielding;
 use crate::barge_in::BargeIn;
 use crate::chance::{Chance, Selection};
 use crate::endpointing::{Endpointing, Verdict};
-use crate::exchange::{Ask, AskId, Input, Output, PhraseId, Setup, ToolRunId};
+use crate::exchange::{Ask, AskId, Bearing, Input, Output, PhraseId, Setup, ToolRunId};
 use crate::history::{EntryId, History};
 use crate::latency::Stopwatch;
 use crate::mouth::Mouth;
@@ -305,6 +305,15 @@ impl Conversation {
     /// When to come back with [`Input::Clock`], at the latest.
     pub fn timeout(&self) -> Option<Instant> {
         if self.stage == Stage::Over { None } else { self.out.timers.earliest() }
+    }
+
+    /// What the agent is doing, as one would tell somebody who cannot hear it.
+    pub fn bearing(&self) -> Bearing {
+        match self.stance() {
+            Stance::Speaking => Bearing::Speaking,
+            Stance::Thinking => Bearing::Thinking,
+            Stance::Quiet => Bearing::Listening,
+        }
     }
 
     fn digest(&mut self, now: Instant, input: Input) {

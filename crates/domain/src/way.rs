@@ -4,7 +4,7 @@
 //!
 //! Never knows a signature or a protocol: tokens and offers are for those who speak with browsers.
 
-use crate::{ChannelName, Moment, PhoneNumber, TrunkId};
+use crate::{AgentId, ChannelName, Moment, PhoneNumber, TrunkId};
 use serde::{Deserialize, Serialize};
 
 /// How a call reaches its other party. Stored as the members of the one or the other, which share no name.
@@ -87,6 +87,18 @@ pub struct BrowserPlace {
     pub agent_user: ChannelName,
     /// After this nobody is waited for.
     pub joins_until: Moment,
+    /// Where what is said is written as messages, too.
+    #[serde(default)]
+    pub mirror: Option<Mirror>,
+}
+
+/// A written conversation that shows what is said in a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mirror {
+    /// The agent in whose conversations it is.
+    pub agent: AgentId,
+    /// The person who reads it.
+    pub user: ChannelName,
 }
 
 impl BrowserPlace {
@@ -109,8 +121,13 @@ mod tests {
         let dialled = r#"{"callee":"+4915112345678","caller":"+4930111111","trunk":"main"}"#;
         let way: Way = serde_json::from_str(dialled).expect("as calls were stored before there were browsers");
         assert!(matches!(&way, Way::Telephone(telephone) if telephone.spare_trunks.is_empty()));
-        let place =
-            BrowserPlace { channel: name("c"), user: Some(name("u")), agent_user: name("a"), joins_until: Moment(9) };
+        let place = BrowserPlace {
+            channel: name("c"),
+            user: Some(name("u")),
+            agent_user: name("a"),
+            joins_until: Moment(9),
+            mirror: None,
+        };
         for way in [way, Way::Browser(place)] {
             let text = serde_json::to_string(&way).expect("serialises");
             assert_eq!(serde_json::from_str::<Way>(&text).expect("parses"), way);
@@ -119,8 +136,13 @@ mod tests {
 
     #[test]
     fn a_place_lets_its_user_in_and_never_the_agents_name() {
-        let mut place =
-            BrowserPlace { channel: name("c"), user: Some(name("u")), agent_user: name("a"), joins_until: Moment(9) };
+        let mut place = BrowserPlace {
+            channel: name("c"),
+            user: Some(name("u")),
+            agent_user: name("a"),
+            joins_until: Moment(9),
+            mirror: None,
+        };
         let admitted = |place: &BrowserPlace| ["u", "v", "a"].map(|user| place.admits(&name(user)));
         assert_eq!(admitted(&place), [true, false, false]);
         place.user = None;

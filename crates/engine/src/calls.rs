@@ -14,7 +14,7 @@ use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::CallerLine;
 use callwright_domain::agent::AgentProfile;
 use callwright_domain::campaign::MAX_ATTEMPTS;
-use callwright_domain::policy::RulesPatch;
+use callwright_domain::policy::{Rules, RulesPatch};
 use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
@@ -83,6 +83,18 @@ impl From<AgentId> for AgentRef {
     fn from(id: AgentId) -> Self {
         Self::Stored(id)
     }
+}
+
+/// An agent as a call is to have it.
+pub(crate) struct Bound {
+    /// The stored agent's id.
+    pub(crate) id: AgentId,
+    /// With every patch laid over it.
+    pub(crate) agent: AgentProfile,
+    /// The rules that count for its calls.
+    pub(crate) rules: Rules,
+    /// The caller numbers that were asked for.
+    pub(crate) numbers: Vec<Number>,
 }
 
 /// A call exists.
@@ -243,11 +255,16 @@ impl Calls {
         if self.node.is_draining() {
             return Err(Refusal::Draining.into());
         }
-        let once = request.once.clone();
+        let idempotency = request.once.clone();
         let plan = self.plan(request, now).await?;
-        let (id, due, made) = (plan.id, plan.due, Some(Box::new(plan.clone())));
+        let id = plan.id;
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
-        let admission = Admission { plan, idempotency: once, response: String::new(), endpoint, patience };
+        self.admit(Admission { plan, idempotency, response: String::new(), endpoint, patience }, now).await
+    }
+
+    pub(crate) async fn admit(&self, admission: Admission, now: Moment) -> Result<Started, StartError> {
+        let plan = &admission.plan;
+        let (id, due, made) = (plan.id, plan.due, Some(Box::new(plan.clone())));
         let admitted = self.node.store.admit(admission, now).await;
         self.node.tasks.reach(Failpoint::Accepted).await;
         match admitted {
@@ -398,21 +415,12 @@ impl Calls {
 
     /// What a request comes to: references resolved, the agent with its patch, the number that shows.
     pub(crate) async fn plan(&self, request: StartCall, now: Moment) -> Result<CallPlan, StartError> {
-        let (agent_id, inline) = match request.agent {
-            AgentRef::Stored(id) => (id, None),
-            AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), Some(*profile)),
-        };
         // A number in a national form may be kept in another: then it is looked for among all.
         let given = request.callers.iter().all(|number| number.international().is_some());
         let asked = if given { request.callers.as_slice() } else { &[] };
-        let Basis { agent, rules, numbers } = self.node.reader.basis(&request.account, &agent_id, asked).await?;
-        let mut agent = inline.or(agent.map(|stored| stored.profile)).ok_or(Refusal::UnknownAgent)?;
-        request.patch.apply(&mut agent);
-        agent.limits.ring_timeout_s = agent.limits.ring_timeout_s.max(rules.min_ring_s);
-        if agent.opening.disclosure.is_none() {
-            agent.opening.disclosure.clone_from(&rules.disclosure);
-        }
-        self.check(&agent, &request.variables)?;
+        let wanted = (request.agent, request.patch);
+        let bound = self.bind(&request.account, wanted, &request.variables, asked).await?;
+        let Bound { id: agent_id, agent, rules, numbers } = bound;
         // As it was given and as it is dialled at home: a number of the account may be kept in either form.
         let given = request.callers.iter();
         let wanted: Vec<PhoneNumber> = given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
@@ -442,6 +450,29 @@ impl Calls {
             campaign: None,
             redaction: rules.redaction,
         })
+    }
+
+    /// The agent that a request means, with its patch and what the rules say of it, and the caller numbers that are asked for.
+    pub(crate) async fn bind(
+        &self,
+        account: &AccountId,
+        (agent, patch): (AgentRef, AgentPatch),
+        variables: &BTreeMap<String, String>,
+        asked: &[PhoneNumber],
+    ) -> Result<Bound, StartError> {
+        let (id, inline) = match agent {
+            AgentRef::Stored(id) => (id, None),
+            AgentRef::Inline(profile) => (AgentId::new(AgentRef::INLINE).expect("letters and _"), Some(*profile)),
+        };
+        let Basis { agent, rules, numbers } = self.node.reader.basis(account, &id, asked).await?;
+        let mut agent = inline.or(agent.map(|stored| stored.profile)).ok_or(Refusal::UnknownAgent)?;
+        patch.apply(&mut agent);
+        agent.limits.ring_timeout_s = agent.limits.ring_timeout_s.max(rules.min_ring_s);
+        if agent.opening.disclosure.is_none() {
+            agent.opening.disclosure.clone_from(&rules.disclosure);
+        }
+        self.check(&agent, variables)?;
+        Ok(Bound { id, agent, rules, numbers })
     }
 
     /// Checks what only the engine can judge of an agent that is to be stored: whether its texts are templates (a call
@@ -535,8 +566,10 @@ impl Calls {
         match (view.state, order) {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
             (CallState::Talking | CallState::Transferring, _) => Ok(()),
-            (_, Order::Say { .. } | Order::Hear { .. }) => Err(OrderError::NotAnswered),
-            (_, Order::HangUp(_) | Order::Change(_) | Order::Shutdown) => Ok(()),
+            (CallState::Queued, Order::Leave) | (_, Order::Say { .. } | Order::Hear { .. } | Order::Message { .. }) => {
+                Err(OrderError::NotAnswered)
+            }
+            (_, Order::HangUp(_) | Order::Leave | Order::Change(_) | Order::Shutdown) => Ok(()),
         }
     }
 

@@ -4,8 +4,9 @@
 //! Never opens a socket, speaks HTTP or SQL, and never knows which dialect a call came from.
 
 mod archive;
+mod browsers;
 mod callers;
-pub mod calls;
+mod calls;
 mod campaigns;
 mod changing;
 mod chats;
@@ -30,16 +31,19 @@ mod threads;
 mod trunks;
 mod waiting;
 
+pub use browsers::{Join, JoinError, Joined, MeetCall, MeetError};
 pub use calls::{
     Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall,
     StartError, Started,
 };
+pub use callwright_conversation::Bearing;
 pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use changing::ChangeError;
 pub use chats::{ChatError, Written};
 pub use clock::Clock;
 pub use failpoint::{Failpoint, Failpoints};
 pub use journal::Fed;
+pub use live::{CutBy, Parlance, Shown, Wish};
 pub use node::{Engine, Parts, Policy};
 pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};
 pub use peers::{NoPeers, PeerError, PeerMessage, PeerOrder, Peers};

@@ -71,6 +71,12 @@ pub const RECORDING_CLOSE: Duration = Duration::from_secs(5);
 pub const PURGE_EVERY: Duration = Duration::from_secs(60);
 /// Restarts of a failed recogniser within one call before the call is ended.
 pub const EARS_RESTARTS: u32 = 2;
+/// How long a browser that has joined may take until its audio path is up. Checks of a few address pairs and the exchange of
+/// keys take a second or two; a request for a microphone is over before a browser joins.
+pub const JOIN_WAIT: Duration = Duration::from_secs(20);
+/// Messages of one browser that are looked at. *Leave out* what is beyond: each may cost a question to the model or a line
+/// of the journal, and people at a screen do not come near it.
+pub const CLIENT_MESSAGES: u32 = 2000;
 /// How long the end of a SIP call may wait for the far end's answer before the task goes away; the SIP plane goes on
 /// repeating BYE by itself.
 pub const BYE_GRACE: Duration = Duration::from_millis(200);

@@ -34,6 +34,13 @@ pub enum PeerOrder {
         /// What is changed.
         patch: Box<AgentPatch>,
     },
+    /// Show a browser this text.
+    Message {
+        /// The text.
+        text: String,
+    },
+    /// The user of a browser goes.
+    Leave,
 }
 
 /// An order and the call it is for.
@@ -123,7 +130,11 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
 async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError> {
     match message.order {
         PeerOrder::HangUp(_) => Ok(node.end(&message.account, message.call, HangupCause::Cancelled).await?),
-        PeerOrder::Say { .. } | PeerOrder::Hear { .. } | PeerOrder::Change { .. } => Err(OrderError::NotAnswered),
+        PeerOrder::Say { .. }
+        | PeerOrder::Hear { .. }
+        | PeerOrder::Change { .. }
+        | PeerOrder::Message { .. }
+        | PeerOrder::Leave => Err(OrderError::NotAnswered),
     }
 }
 
@@ -153,7 +164,11 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
             });
             Ok(())
         }
-        PeerOrder::Say { .. } | PeerOrder::Hear { .. } | PeerOrder::Change { .. } => Err(OrderError::Elsewhere),
+        PeerOrder::Say { .. }
+        | PeerOrder::Hear { .. }
+        | PeerOrder::Change { .. }
+        | PeerOrder::Message { .. }
+        | PeerOrder::Leave => Err(OrderError::Elsewhere),
     }
 }
 
@@ -165,6 +180,8 @@ impl PeerOrder {
             Order::Say { text, order } => Some(Self::Say { text: text.clone(), order: *order }),
             Order::Hear { text } => Some(Self::Hear { text: text.clone() }),
             Order::Change(patch) => Some(Self::Change { patch: patch.clone() }),
+            Order::Message { text } => Some(Self::Message { text: text.clone() }),
+            Order::Leave => Some(Self::Leave),
             Order::Shutdown => None,
         }
     }
@@ -175,6 +192,8 @@ impl PeerOrder {
             Self::Say { text, order } => Order::Say { text, order },
             Self::Hear { text } => Order::Hear { text },
             Self::Change { patch } => Order::Change(patch),
+            Self::Message { text } => Order::Message { text },
+            Self::Leave => Order::Leave,
         }
     }
 }

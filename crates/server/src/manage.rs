@@ -75,10 +75,16 @@ pub(crate) async fn ids(arguments: Ids) -> Result<ExitCode> {
         api.ask(Method::PUT, "/v1/ids", Some(&body)).await?;
     }
     let all = api.ask(Method::GET, "/v1/ids", None).await?;
+    // A key that may not make keys is not told what tokens are signed with; the ids are for it all the same.
+    let app = api.ask(Method::GET, "/v1/channel-app", None).await.ok();
     println!("{:<12} {:<12} {:<24} NAMES", "DIALECT", "KIND", "ID");
     for id in all["ids"].as_array().into_iter().flatten() {
         let part = |name: &str| id[name].as_str().unwrap_or_default().to_owned();
         println!("{:<12} {:<12} {:<24} {}", part("dialect"), part("kind"), part("id"), part("names"));
+    }
+    if let Some(app) = app {
+        let part = |name: &str| app[name].as_str().unwrap_or_default().to_owned();
+        println!("\nChannel tokens (alibaba): AppID {}  AppKey {}", part("app_id"), part("app_key"));
     }
     Ok(ExitCode::SUCCESS)
 }

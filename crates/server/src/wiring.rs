@@ -124,6 +124,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let api = Api::new(engine.calls(), now, move || metrics.render());
     let api = api.limits(Limits { connections: room.connections, ..Limits::default() });
     let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
+    let api = api.origins(settings.http.origins.clone());
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })

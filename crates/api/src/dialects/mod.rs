@@ -7,7 +7,8 @@
 use crate::callbacks::{Blocked, Callback};
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
-use callwright_domain::{AccountId, AgentProfile, Moment};
+use crate::join::ScreenSettings;
+use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -44,6 +45,12 @@ pub trait Dialect: Sync {
         _account: &'a AccountId,
     ) -> BoxFuture<'a, Result<Vec<native::VendorId>, Fault>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+    /// What a call's browser is shown beyond the usual.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn screen(&self, _plan: &CallPlan) -> ScreenSettings {
+        ScreenSettings::default()
     }
     /// Whether a thing may be given this id of the vendor's shape; the rule when it may not.
     fn id_rule(&self, _kind: AliasKind, _outer: &str) -> Result<(), &'static str> {

@@ -4,6 +4,7 @@
 mod alibaba;
 mod alibaba_chat;
 mod alibaba_notify;
+mod browsers;
 mod extracts;
 mod fuzz;
 mod happyrobot;

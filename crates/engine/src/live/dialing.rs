@@ -5,11 +5,13 @@ use super::brain::Brain;
 use super::ears::Ears;
 use super::ending::{Ending, Tape};
 use super::greeting::Greeting;
+use super::parley::Parley;
 use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked, taping, thread};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
 use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
+use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
@@ -17,7 +19,7 @@ use callwright_domain::{CallEvent, CallPlan, DialIntent, HangupCause, Telephone,
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{
-    CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall, SipGone,
+    Acknowledgement, CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall, SipGone,
 };
 use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
@@ -47,7 +49,7 @@ pub(super) enum Dialed {
 /// The signalling and the audio path of a call, and what talks over them.
 pub(super) struct Line {
     /// Signalling.
-    pub(super) sip: SipCall,
+    pub(super) way: Signalling,
     /// Audio.
     pub(super) leg: LegHandle,
     /// What happens on the audio path.
@@ -62,8 +64,54 @@ pub(super) struct Line {
     pub(super) greeting: Option<Greeting>,
     /// The recording that runs since the answer; taken by the talk.
     pub(super) tape: Option<Tape>,
-    voice: VoiceLine,
+    pub(super) voice: VoiceLine,
+}
+
+/// How the far end is reached beside the audio.
+pub(super) enum Signalling {
+    /// A telephone: the dialog, and what was agreed on.
+    Sip(Box<Dialog>),
+    /// A browser: what it is shown and what it wishes.
+    Browser(Parley),
+}
+
+/// A dialog and its session.
+pub(super) struct Dialog {
+    sip: SipCall,
     negotiation: Negotiation,
+}
+
+impl Signalling {
+    /// What happens in the dialog; a browser has none, and its leg reports all.
+    pub(super) async fn next(&mut self) -> Option<SipEvent> {
+        match self {
+            Self::Sip(dialog) => dialog.sip.next().await,
+            Self::Browser(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends the dialog. A browser sees the end of its audio path.
+    pub(super) async fn say_goodbye(&self) -> Result<(), SipGone> {
+        match self {
+            Self::Sip(dialog) => dialog.sip.say_goodbye().await,
+            Self::Browser(_) => Ok(()),
+        }
+    }
+
+    /// What a browser is shown and wishes.
+    pub(super) fn parley(&mut self) -> Option<&mut Parley> {
+        match self {
+            Self::Sip(_) => None,
+            Self::Browser(parley) => Some(parley),
+        }
+    }
+
+    fn dialog(&mut self) -> Option<&mut Dialog> {
+        match self {
+            Self::Sip(dialog) => Some(dialog),
+            Self::Browser(_) => None,
+        }
+    }
 }
 
 /// Why a call could not be dialled or not go on after the answer.
@@ -177,7 +225,7 @@ impl LiveCall {
 
     /// Dials through one trunk: leg and offer, the intent on disk, the INVITE in its turn, the ringing.
     async fn attempt(&mut self, way: &mut Approach, attempt: &mut u32, trunk: &Reachable) -> Result<Tried, Trouble> {
-        let (leg, reports) = self.node.media.open(self.leg_settings()).await?;
+        let (leg, reports) = self.node.media.open(leg_settings(&self.node, &self.plan)).await?;
         let session = self.node.entropy.bits64();
         let mut negotiation = Negotiation::new(LocalMedia::telephone(leg.local()), session);
         let offer = Body::sdp(negotiation.offer(Direction::SendRecv)?);
@@ -205,7 +253,7 @@ impl LiveCall {
             voice.synthesiser.warm(&voice.request(String::new()));
         }
         let line = Line {
-            sip,
+            way: Signalling::Sip(Box::new(Dialog { sip, negotiation })),
             leg,
             reports,
             conversation: Some(conversation),
@@ -214,7 +262,6 @@ impl LiveCall {
             greeting: None,
             tape: None,
             voice,
-            negotiation,
         };
         self.ring(way, line).await
     }
@@ -263,7 +310,7 @@ impl LiveCall {
                     }
                     continue;
                 }
-                event = line.sip.next() => event,
+                event = line.way.next() => event,
                 // Early audio is played to nobody; what the leg says before the answer does not matter.
                 _ = line.reports.recv() => continue,
             };
@@ -313,7 +360,7 @@ impl LiveCall {
     /// Withdraws the call if the order says so. Orders that need an answered call are for later calls to refuse.
     async fn withdraw(&self, line: &Line, order: Option<Order>) -> Result<Option<HangupCause>, Trouble> {
         let Some(cause) = withdrawal(order) else { return Ok(None) };
-        line.sip.say_goodbye().await?;
+        line.way.say_goodbye().await?;
         Ok(Some(cause))
     }
 
@@ -321,32 +368,33 @@ impl LiveCall {
     async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Tried, Trouble> {
         self.node.tasks.reach(Failpoint::Answered).await;
         let answer = body.map(|body| body.bytes).unwrap_or_default();
-        let remote = match line.negotiation.accept_answer(&answer) {
+        let Some(dialog) = line.way.dialog() else { return Ok(Tried::Over(Ending::of(HangupCause::InternalError))) };
+        let remote = match dialog.negotiation.accept_answer(&answer) {
             Ok(remote) => remote,
             Err(error) => {
                 warn!(%error, "the answer holds no usable audio");
-                line.sip.say_goodbye().await?;
+                dialog.sip.say_goodbye().await?;
                 return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
             }
         };
+        let ack = dialog.sip.acknowledgement();
+        let snapshot = dialog.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
         let codec = remote.codec.name.to_owned();
         if line.leg.remote(remote).await.is_err() {
             return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
         }
         line.tape = self.record(&line.leg).await;
         line.ears = Some(self.ears(&line.leg)?);
-        let dialog = line.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
-        self.note_answer(&line, CallEvent::Answered { dialog, codec }).await;
+        self.note_answer(ack, CallEvent::Answered { dialog: snapshot, codec }).await;
         self.node.tasks.reach(Failpoint::AnswerNoted).await;
         Ok(Tried::Answered(Box::new(line)))
     }
 
     /// Writes the answer down and then acknowledges it: whoever dies in between leaves a far end that repeats its answer,
     /// and the next life ends that call too. Nobody waits for it here.
-    async fn note_answer(&self, line: &Line, answer: CallEvent) {
+    async fn note_answer(&self, ack: Acknowledgement, answer: CallEvent) {
         let (journal, at) = (&self.node.journal, self.node.clock.now());
         let stored = journal.enter(&self.plan.account, self.plan.id, at, answer).await;
-        let ack = line.sip.acknowledgement();
         self.node.tasks.spawn(async move {
             match stored {
                 Ok(stored) => {
@@ -360,24 +408,6 @@ impl LiveCall {
                 debug!(%gone, "an answer was not acknowledged");
             }
         });
-    }
-
-    fn leg_settings(&self) -> OpenLeg {
-        let mut leg = OpenLeg::telephone();
-        leg.media.lost = self.node.policy.media_timeout;
-        let speech = &mut leg.media.speech;
-        let interrupt = &self.plan.agent.interrupt;
-        if interrupt.min_speech_ms > 0 {
-            speech.min_speech = Duration::from_millis(interrupt.min_speech_ms.clamp(40, 2000));
-        }
-        if self.plan.agent.ears.vad_level == 0 {
-            speech.detection = Detection::Off;
-        } else {
-            // 1 to 10 rise from 3 dB to 12 dB above the noise; 11 wants a near speaker.
-            let level = f32::from(self.plan.agent.ears.vad_level.min(11));
-            speech.above_noise_db = 2.0 + level;
-        }
-        leg
     }
 
     /// The conversation, with what was said in earlier calls of the same thread. A call without that is better than none:
@@ -406,7 +436,7 @@ impl LiveCall {
     }
 
     /// Nobody is rung for a conversation that cannot be held: whoever answers would be hung up on.
-    fn check_vendors(&self) -> Result<(), Trouble> {
+    pub(super) fn check_vendors(&self) -> Result<(), Trouble> {
         let (catalogue, agent) = (&self.node.catalogue, &self.plan.agent);
         let resting = [
             ("recogniser", catalogue.ears(&agent.ears.vendor)?.rests()),
@@ -425,7 +455,7 @@ impl LiveCall {
         Ok(Brain::new(model, settings, self.plan.id.to_string()))
     }
 
-    fn ears(&self, leg: &LegHandle) -> Result<Ears, Trouble> {
+    pub(super) fn ears(&self, leg: &LegHandle) -> Result<Ears, Trouble> {
         let (recogniser, params) = self.hearing(leg)?;
         Ok(Ears::new(recogniser, params))
     }
@@ -455,7 +485,7 @@ impl LiveCall {
     }
 
     /// Starts the recording. A call without one is better than none: trouble is told, the call goes on.
-    async fn record(&self, leg: &LegHandle) -> Option<Tape> {
+    pub(super) async fn record(&self, leg: &LegHandle) -> Option<Tape> {
         if self.plan.agent.recording == Recording::Off {
             return None;
         }
@@ -541,12 +571,32 @@ enum Next {
 }
 
 /// The cause of a call that ends unanswered because an order says so; orders that need an answered call do not.
-fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
+pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
     match order {
         Some(Order::HangUp(_)) => Some(asked(false)),
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
-        Some(Order::Say { .. } | Order::Hear { .. } | Order::Change(_)) => None,
+        Some(Order::Leave) => Some(HangupCause::CalleeHungUp),
+        Some(Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Change(_)) => None,
     }
+}
+
+/// How the leg of a call listens.
+pub(crate) fn leg_settings(node: &Node, plan: &CallPlan) -> OpenLeg {
+    let mut leg = OpenLeg::telephone();
+    leg.media.lost = node.policy.media_timeout;
+    let speech = &mut leg.media.speech;
+    let interrupt = &plan.agent.interrupt;
+    if interrupt.min_speech_ms > 0 {
+        speech.min_speech = Duration::from_millis(interrupt.min_speech_ms.clamp(40, 2000));
+    }
+    if plan.agent.ears.vad_level == 0 {
+        speech.detection = Detection::Off;
+    } else {
+        // 1 to 10 rise from 3 dB to 12 dB above the noise; 11 wants a near speaker.
+        let level = f32::from(plan.agent.ears.vad_level.min(11));
+        speech.above_noise_db = 2.0 + level;
+    }
+    leg
 }
 
 /// The day in words, for templates.
@@ -561,6 +611,14 @@ impl Line {
         self.voice.clone()
     }
 
+    /// Waits for the far end's answer to a goodbye. A browser gives none: what it was shown last has that time to get there.
+    pub(super) async fn answer_to_goodbye(&mut self) {
+        match &mut self.way {
+            Signalling::Sip(dialog) => drop(dialog.sip.next().await),
+            Signalling::Browser(_) => while self.reports.recv().await.is_some() {},
+        }
+    }
+
     /// Takes what was made from a changed agent. A greeting that is being made is made anew.
     pub(super) fn change(&mut self, conversation: Conversation, brain: Brain, voice: VoiceLine) {
         (self.conversation, self.brain, self.voice) = (Some(conversation), Some(brain), voice);
@@ -570,14 +628,15 @@ impl Line {
     }
 
     /// Makes the agent's first phrase, once it is known that somebody may hear it.
-    fn make_greeting(&mut self) {
+    pub(super) fn make_greeting(&mut self) {
         let first = self.conversation.as_ref().and_then(|conversation| conversation.first_words(instant()));
         self.greeting = first.map(|text| Greeting::make(&self.voice, text));
     }
 
     /// Early media: heard by nobody, but it opens the path.
     async fn early(&mut self, body: &Body) {
-        match self.negotiation.accept_answer(&body.bytes) {
+        let Some(dialog) = self.way.dialog() else { return };
+        match dialog.negotiation.accept_answer(&body.bytes) {
             Ok(remote) => {
                 if let Err(gone) = self.leg.remote(remote).await {
                     debug!(%gone, "early media came too late");
@@ -607,24 +666,27 @@ impl Line {
     }
 
     async fn answer_offer(&mut self, key: OfferKey, body: Option<Body>) -> Result<(), SipGone> {
+        let Some(dialog) = self.way.dialog() else { return Ok(()) };
         let Some(body) = body else {
-            return match self.negotiation.offer(Direction::SendRecv) {
-                Ok(offer) => self.sip.accept_offer(key, Body::sdp(offer)).await,
-                Err(error) => self.refuse_offer(key, &error).await,
+            return match dialog.negotiation.offer(Direction::SendRecv) {
+                Ok(offer) => dialog.sip.accept_offer(key, Body::sdp(offer)).await,
+                Err(error) => dialog.refuse(key, &error).await,
             };
         };
-        match self.negotiation.answer_offer(&body.bytes) {
+        match dialog.negotiation.answer_offer(&body.bytes) {
             Ok(answer) => {
                 if let Err(gone) = self.leg.remote(answer.remote).await {
                     debug!(%gone, "the session changed too late");
                 }
-                self.sip.accept_offer(key, Body::sdp(answer.body)).await
+                dialog.sip.accept_offer(key, Body::sdp(answer.body)).await
             }
-            Err(error) => self.refuse_offer(key, &error).await,
+            Err(error) => dialog.refuse(key, &error).await,
         }
     }
+}
 
-    async fn refuse_offer(&self, key: OfferKey, error: &SdpError) -> Result<(), SipGone> {
+impl Dialog {
+    async fn refuse(&self, key: OfferKey, error: &SdpError) -> Result<(), SipGone> {
         warn!(%error, "an offer of the far end was refused");
         self.sip.reject_offer(key, 488).await
     }

@@ -11,12 +11,17 @@ mod dialing;
 mod ears;
 mod ending;
 mod greeting;
+mod meeting;
+mod mirror;
+mod parley;
 mod talking;
 mod taping;
 mod thread;
 mod voice;
 
-pub(crate) use dialing::date_of;
+pub(crate) use dialing::{date_of, leg_settings};
+pub(crate) use meeting::Met;
+pub use parley::{CutBy, Parlance, Shown, Wish};
 pub(crate) use thread::thread_lines;
 
 use crate::calls::{HangUp, ORDERS, Speech};
@@ -55,6 +60,13 @@ pub(crate) enum Order {
     },
     /// Change its agent.
     Change(Box<AgentPatch>),
+    /// Show a browser this text.
+    Message {
+        /// The text.
+        text: String,
+    },
+    /// The user of a browser goes.
+    Leave,
     /// The server goes down.
     Shutdown,
 }
@@ -145,7 +157,9 @@ impl LiveCall {
     /// Queues an event for the journal, without what may not be written. The conversation has seen it whole.
     async fn note(&self, event: CallEvent) {
         let event = self.plan.redaction.event(event);
-        self.node.journal.note(&self.plan.account, self.plan.id, self.node.clock.now(), event).await;
+        let now = self.node.clock.now();
+        mirror::show(&self.node, &self.plan, &event, now);
+        self.node.journal.note(&self.plan.account, self.plan.id, now, event).await;
     }
 
     /// Writes an event; durable when this returns.

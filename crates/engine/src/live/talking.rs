@@ -7,15 +7,17 @@ use super::dialing::Line;
 use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
 use super::greeting::Greeting;
+use super::parley::{CutBy, Shown};
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
 use crate::clock::instant;
+use callwright_conversation::vocabulary::AsrEvent;
 use callwright_conversation::{
     Conversation, Grace, HeardPhrase, Input, Output, PhraseId, TOOL_DONE, ToolAction, ToolRunId, VoiceProgress,
 };
 use callwright_domain::agent::Switch;
-use callwright_domain::{CallEvent, HangupCause};
+use callwright_domain::{CallEvent, HangupCause, Pii};
 use callwright_media::Heard;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::Hold;
@@ -127,7 +129,7 @@ impl Talk<'_> {
         if ending.cause == HangupCause::ProviderFailed && self.spoken == Spoken::Failed {
             self.apologise().await;
         }
-        self.hang_up().await;
+        self.hang_up(ending.cause).await;
         ending
     }
 
@@ -155,7 +157,7 @@ impl Talk<'_> {
             loop {
                 tokio::select! {
                     biased;
-                    event = self.line.sip.next() => match event {
+                    event = self.line.way.next() => match event {
                         Some(SipEvent::Ended(_)) | None => return,
                         Some(event) => self.line.renegotiate(event).await,
                     },
@@ -174,7 +176,7 @@ impl Talk<'_> {
         tokio::select! {
             biased;
             order = self.call.orders.recv() => Stimulus::Order(order),
-            event = self.line.sip.next() => Stimulus::Sip(event),
+            event = self.line.way.next() => Stimulus::Sip(event),
             report = self.line.reports.recv() => Stimulus::Leg(report),
             report = self.ears.next() => Stimulus::Ears(report),
             report = self.brain.next() => Stimulus::Brain(report),
@@ -221,9 +223,10 @@ impl Talk<'_> {
             LegReport::Hold(Hold::Resumed) => self.tell(Input::HoldEnded).await,
             LegReport::NoMedia => self.trouble("media", "no audio has come from the far end").await,
             LegReport::Lost => self.end(Ending::of(HangupCause::MediaTimeout)),
-            LegReport::Closed => self.end(Ending::of(HangupCause::MediaFailed)),
+            LegReport::Closed => self.leave(),
             LegReport::Up { .. } | LegReport::DtmfSent | LegReport::Goodbye => {}
-            LegReport::Connected { .. } | LegReport::Message(_) => {}
+            LegReport::Message(text) => self.on_message(&text).await,
+            LegReport::Connected { .. } => {}
         }
     }
 
@@ -244,7 +247,12 @@ impl Talk<'_> {
 
     async fn on_ears(&mut self, report: EarsReport) {
         match report {
-            EarsReport::Words(words) => self.tell(Input::Heard(words)).await,
+            EarsReport::Words(words) => {
+                if let AsrEvent::Partial { text } = &words {
+                    self.show(Shown::UserSays(Pii::new(text.clone()))).await;
+                }
+                self.tell(Input::Heard(words)).await;
+            }
             EarsReport::Restarted(error) => self.trouble("ears", &error.to_string()).await,
             EarsReport::Deaf(error) => {
                 self.trouble("ears", &error.to_string()).await;
@@ -287,10 +295,12 @@ impl Talk<'_> {
                     Speech::Insistent => Input::Say { text, interruptible: Switch::Off },
                     Speech::Patient => Input::SayNext(text),
                 };
-                self.tell(input).await;
+                self.tell_cutting(input, CutBy::Speech).await;
             }
+            Some(Order::Message { text }) => self.show(Shown::Message(Pii::new(text))).await,
+            Some(Order::Leave) => self.leave(),
             Some(Order::Change(patch)) => self.change(*patch).await,
-            Some(Order::Hear { text }) => self.tell(Input::UserText(text)).await,
+            Some(Order::Hear { text }) => self.tell_cutting(Input::UserText(text), CutBy::Text).await,
             Some(Order::Shutdown) | None => {
                 self.tell(Input::Stop { cause: HangupCause::ServerShutdown, grace: SHUTDOWN_GRACE }).await;
             }
@@ -301,17 +311,19 @@ impl Talk<'_> {
         self.tell(Input::Key(key)).await;
     }
 
-    async fn trouble(&self, part: &str, detail: &str) {
+    async fn trouble(&mut self, part: &str, detail: &str) {
         warn!(part, detail, "trouble");
+        self.show(Shown::Trouble(part.to_owned())).await;
         self.call.note(CallEvent::Trouble { part: part.to_owned(), detail: detail.to_owned() }).await;
     }
 
     /// Tells the conversation what happened and carries out what it wants, until it wants nothing more.
-    async fn tell(&mut self, input: Input) {
+    pub(super) async fn tell(&mut self, input: Input) {
         self.conversation.handle(instant(), input);
         while let Some(output) = self.conversation.poll() {
             self.carry_out(output).await;
         }
+        self.show_bearing().await;
     }
 
     async fn carry_out(&mut self, output: Output) {
@@ -319,6 +331,7 @@ impl Talk<'_> {
             Output::Ask(ask) => self.brain.ask(ask),
             Output::CancelAsk(id) => self.brain.cancel(id),
             Output::Say(phrase) => {
+                self.show(Shown::AgentBegins(Pii::new(phrase.text.clone()))).await;
                 let made = self.greeting.take().and_then(|greeting| greeting.of(&phrase.text));
                 let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made });
                 if let Err(VoiceReport::Failed(id, error)) = spoken {
@@ -329,7 +342,10 @@ impl Talk<'_> {
             Output::Flush => self.flush().await,
             Output::Backchannel(text) => self.voice.murmur(text),
             Output::RunTool { id, action } => self.run_tool(id, action).await,
-            Output::Note(event) => self.call.note(event).await,
+            Output::Note(event) => {
+                self.show_event(&event).await;
+                self.call.note(event).await;
+            }
             Output::HangUp(cause) => self.end(Ending::of(cause)),
         }
     }
@@ -369,13 +385,14 @@ impl Talk<'_> {
 
     /// Puts the callee on the account's do-not-call list; on disk when this returns. Whom it is about is the call's plan, and
     /// nothing that the model says.
-    async fn deny_callee(&self) -> String {
+    async fn deny_callee(&mut self) -> String {
         let (node, plan) = (&self.call.node, &self.call.plan);
         let Some(callee) = plan.callee() else {
             return String::from("nobody was called: there is no number to put on the list");
         };
         let denial = Denial { number: callee.clone(), reason: format!("asked in call {}", plan.id) };
-        match node.store.deny(Listed::Of(plan.account.clone()), vec![denial], node.clock.now()).await {
+        let denied = node.store.deny(Listed::Of(plan.account.clone()), vec![denial], node.clock.now()).await;
+        match denied {
             Ok(_) => String::from(TOOL_DONE),
             Err(error) => {
                 self.trouble("do_not_call", &error.to_string()).await;
@@ -389,15 +406,22 @@ impl Talk<'_> {
         self.ending.get_or_insert(ending);
     }
 
+    /// The user of a browser has gone.
+    pub(super) fn leave(&mut self) {
+        self.far_end = FarEnd::Gone;
+        self.end(Ending::of(HangupCause::CalleeHungUp));
+    }
+
     /// Tells the far end and lets go of the audio path. What the agent was saying is written down as far as it was heard.
-    async fn hang_up(mut self) {
+    async fn hang_up(mut self, cause: HangupCause) {
         self.tell(Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now }).await;
         if self.far_end == FarEnd::Connected {
-            if let Err(gone) = self.line.sip.say_goodbye().await {
+            self.show(Shown::Leaving(cause)).await;
+            if let Err(gone) = self.line.way.say_goodbye().await {
                 debug!(%gone, "no goodbye could be said");
             }
             // The far end's answer is nice to have; the SIP plane repeats BYE without us.
-            let gone = timeout(crate::limits::BYE_GRACE, self.line.sip.next()).await;
+            let gone = timeout(crate::limits::BYE_GRACE, self.line.answer_to_goodbye()).await;
             debug!(answered = gone.is_ok(), "said goodbye");
         }
         let dropped = self.ears.dropped();

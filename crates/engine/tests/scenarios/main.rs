@@ -3,6 +3,7 @@
 
 mod admission;
 mod archive;
+mod browsers;
 mod changing;
 mod extracts;
 mod failures;

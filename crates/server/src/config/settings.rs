@@ -150,6 +150,9 @@ pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
     /// Requests a second.
     pub(crate) rates: HttpRates,
+    /// Origins of pages, such as `https://app.example.com`, that browsers may join calls from beside the server's own; `*`:
+    /// any.
+    pub(crate) origins: Vec<String>,
 }
 
 /// `[http.rates]`: requests a second that are answered; 0 means any number. Servers on one PostgreSQL share those of keys and
@@ -384,7 +387,7 @@ impl Default for Server {
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), rates: HttpRates::default() }
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)), rates: HttpRates::default(), origins: Vec::new() }
     }
 }
 
@@ -480,6 +483,12 @@ impl Settings {
             }
         }
         self.webrtc.complaints(&mut found);
+        for origin in &self.http.origins {
+            let host = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
+            if origin != "*" && host.is_none_or(|host| host.is_empty() || host.contains('/')) {
+                found.push(format!("`http.origins`: {origin:?} is no origin; write https://host, or \"*\" for any"));
+            }
+        }
         if self.server.max_calls == 0 {
             found.push(String::from(
                 "`server.max_calls` is 0: no call could ever be made; leave it out or give at least 1",

@@ -1,5 +1,5 @@
-//! What would bring somebody or something else into a running call: a human agent, another telephone, a client's data
-//! channel. Requests are checked like any others; then they are refused by name, because this server cannot do it.
+//! What brings somebody or something else into a running call: a message to a browser's data channel; and a human agent or
+//! another telephone, whose requests are checked like any others and then refused by name, because this server cannot do it.
 
 use super::{Call, VendorError, instance, invalid, missing, number};
 use crate::fault::Fault;
@@ -7,7 +7,7 @@ use crate::http::Context;
 use callwright_domain::AccountId;
 use callwright_store::CallView;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longest id of a channel's user.
 const MAX_USER: usize = 64;
@@ -46,9 +46,13 @@ pub(super) async fn message(call: &Call<'_>, account: &AccountId, context: &Cont
     if text.chars().count() > MAX_MESSAGE || serde_json::from_str::<Value>(&text).is_err() {
         return Err(invalid("Message", &format!("must be JSON of at most {MAX_MESSAGE} characters")).into());
     }
-    running(call, account, context).await?;
-    let message = "The instance is not in a state that allows this: a telephone has no data channel.";
-    Err(VendorError::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message))
+    let view = running(call, account, context).await?;
+    if view.plan.browser().is_none() {
+        let message = "The instance is not in a state that allows this: a telephone has no data channel.";
+        return Err(VendorError::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message));
+    }
+    context.calls.show_text(account, view.plan.id, text).await?;
+    Ok(json!({}))
 }
 
 /// The instance of a request, if it is not over.

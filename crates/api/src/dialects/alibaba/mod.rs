@@ -9,6 +9,7 @@ mod chat;
 mod dialogues;
 mod handover;
 mod instances;
+mod meet;
 mod notify;
 mod numbers;
 mod outbound;
@@ -24,9 +25,10 @@ use super::Dialect;
 use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
+use crate::join::ScreenSettings;
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{
-    AccountId, AgentId, ApiKey, CallId, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
+    AccountId, AgentId, ApiKey, CallId, CallPlan, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
 };
 use callwright_engine::{AgentRef, HangUp, OrderError, StartCall, StartError, Telling};
 use futures_util::future::BoxFuture;
@@ -79,12 +81,18 @@ impl Dialect for Alibaba {
     fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
         told::callbacks(telling)
     }
+
+    fn screen(&self, plan: &CallPlan) -> ScreenSettings {
+        meet::screen(plan)
+    }
 }
 
 /// The operations that exist here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Start,
+    Generate,
+    StartInstance,
     Stop,
     Describe,
     SetNotify,
@@ -108,6 +116,8 @@ impl Action {
     fn of_name(name: &str) -> Option<Self> {
         match name {
             "StartAIAgentOutboundCall" => Some(Self::Start),
+            "GenerateAIAgentCall" => Some(Self::Generate),
+            "StartAIAgentInstance" => Some(Self::StartInstance),
             "StopAIAgentInstance" => Some(Self::Stop),
             "DescribeAIAgentInstance" => Some(Self::Describe),
             "SetNotifyConfig" => Some(Self::SetNotify),
@@ -132,6 +142,8 @@ impl Action {
     const fn scope(self) -> Scope {
         match self {
             Self::Start
+            | Self::Generate
+            | Self::StartInstance
             | Self::Stop
             | Self::Update
             | Self::DeleteDialogue
@@ -164,6 +176,8 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
     }
     match action {
         Action::Start => start(&call, &key.account, request, context).await,
+        Action::Generate => meet::generate(&call, &key.account, request, context).await,
+        Action::StartInstance => meet::start(&call, &key.account, request, context).await,
         Action::Stop => stop(&call, &key.account, context).await,
         Action::Describe => describe(&call, &key.account, context).await,
         Action::SetNotify => notify::set(&call, &key.account, request, context).await,

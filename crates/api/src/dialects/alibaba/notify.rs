@@ -134,8 +134,7 @@ fn decode(call: &Call<'_>, request: &Request) -> Result<Wanted, Fault> {
         return Err(invalid("EventTypes", &format!("must be words of {} with commas between them", known.join(", "))));
     }
     let recordings = call.flag("EnableAudioRecording")?.unwrap_or(false);
-    let scheme = if request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
-    let base = format!("{scheme}://{}", request.header("host").unwrap_or_default());
+    let base = super::super::native::base(request);
     Ok(Wanted {
         status: if enabled { Status::Enabled } else { Status::Disabled },
         url,

@@ -7,6 +7,7 @@ use callwright_domain::{HangupCause, Moment};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 const SCHEMA: &str = include_str!("../../../tests/fixtures/alibaba-ims.schema.json");
+const BROWSERS: &str = include_str!("../../../tests/fixtures/alibaba-ims-browsers.schema.json");
 const GOLDEN: [&str; 4] = [
     include_str!("../../../tests/golden/alibaba/py643_default_outbound.json"),
     include_str!("../../../tests/golden/alibaba/v3_generate_rich.json"),
@@ -300,6 +301,66 @@ fn every_wrong_member_is_named() {
     assert!(members > 70, "{members}");
 }
 
+/// A browser's AgentConfig with every member of the schema that can have its effect here.
+fn whole_agent_config() -> Value {
+    let mut config = whole_config();
+    let own = json!({
+        "WakeUpQuery": "hello", "UserOnlineTimeout": 45, "UserOfflineTimeout": 8, "GracefulShutdown": true,
+        "EnablePushToTalk": false, "Volume": 120, "WorkflowOverrideParams": "{\"w\":1}", "AvatarUrl": "https://a.example/x.png",
+        "AvatarUrlType": "USER", "AvatarConfig": {"AvatarId": ""},
+        "VoiceprintConfig": {"VoiceprintId": "v", "UseVoiceprint": false, "RegistrationMode": "Explicit"},
+        "VcrConfig": {"StillFrameMotion": {"Enabled": true, "CallbackDelay": 300},
+            "InvalidFrameMotion": {"Enabled": true, "CallbackDelay": 300}, "PeopleCount": {"Enabled": true},
+            "Equipment": {"Enabled": true}, "HeadMotion": {"Enabled": true}, "LookAway": {"Enabled": true}},
+    });
+    for (name, value) in own.as_object().expect("members") {
+        config[name] = value.clone();
+    }
+    // A list here and one object there.
+    let item = config["BackChannelingConfig"].take();
+    config["BackChannelingConfig"] = json!([item]);
+    let words = config["BackChannelingConfig"][0]["Words"].take();
+    config["BackChannelingConfig"][0]["Words"] = json!([words]);
+    config["LlmConfig"]["OutputMaxDelay"] = json!(2000);
+    config
+}
+
+#[test]
+fn every_wrong_member_of_a_browsers_configuration_is_named() {
+    let types = &parsed(BROWSERS)["types"];
+    let whole = whole_agent_config();
+    assert!(meet::configuration("AgentConfig", &whole).is_ok());
+    let mut members = 0;
+    walk(types, "AIAgentConfig", "", &mut |pointer, field| {
+        // What a camera sees is nobody's business here: the vendor's voice agents let all of it go.
+        if pointer.starts_with("/VcrConfig/") {
+            return;
+        }
+        // One length for both configurations: an outbound call's rules may have ten characters, a browser's nine.
+        let field = &match pointer {
+            "/TtsConfig/PronunciationRules/0/Word" | "/TtsConfig/PronunciationRules/0/Pronunciation" => {
+                json!({"type": "string", "maxLength": 10})
+            }
+            _ => field.clone(),
+        };
+        members += 1;
+        assert!(whole.pointer(pointer).is_some(), "{pointer} is not in the example");
+        for value in wrong(field) {
+            let mut config = whole.clone();
+            *config.pointer_mut(pointer).expect("there") = value.clone();
+            // The one that says for how long a user is waited for is read where it counts.
+            let read = meet::configuration("AgentConfig", &config).and_then(|_| {
+                let section = section::Section::of("AgentConfig", &config)?;
+                section.whole("UserOnlineTimeout", 1, 86_400).map(|_| ())
+            });
+            let Err(Fault::Invalid { field: blamed, .. }) = read else { panic!("{pointer} must not be {value}") };
+            let last = pointer.rsplit('/').next().expect("a name");
+            assert!(blamed.starts_with("AgentConfig") && blamed.contains(last), "{pointer} = {value}: {blamed}");
+        }
+    });
+    assert!(members > 80, "{members}");
+}
+
 #[test]
 fn what_becomes_a_line_elsewhere_holds_no_line_end() {
     for pointer in [
@@ -421,6 +482,15 @@ fn the_page_speaks_of_every_member_and_error() {
         want(action);
         about["params"].as_object().expect("params").keys().for_each(|name| want(name));
         about["response"].as_object().expect("response").keys().for_each(|name| want(name));
+    }
+    let browsers = parsed(BROWSERS);
+    for (action, about) in browsers["actions"].as_object().expect("actions") {
+        want(action);
+        about["params"].as_object().expect("params").keys().for_each(|name| want(name));
+        about["response"].as_object().expect("response").keys().for_each(|name| want(name));
+    }
+    for kind in ["AIAgentConfig", "AIAgentRuntimeConfig", "AIAgentTemplateConfigVoiceChat"] {
+        browsers["types"][kind]["fields"].as_object().expect(kind).keys().for_each(|name| want(name));
     }
     for (kind, about) in siblings["types"].as_object().expect("types") {
         about["fields"].as_object().expect(kind).keys().for_each(|name| want(name));

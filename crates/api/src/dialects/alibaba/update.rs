@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 /// The kinds of agents that a TemplateConfig may speak of; the first is that of a telephone's.
 const KINDS: [&str; 4] = ["VoiceChat", "VisionChat", "AvatarChat3D", "VideoChat"];
 /// Where the flat members of a TemplateConfig stand in an AgentConfig; the others have the same place.
-const MOVED: [(&str, &str); 14] = [
+const MOVED: [(&str, &str); 15] = [
     ("AsrLanguageId", "AsrConfig"),
     ("AsrMaxSilence", "AsrConfig"),
     ("AsrHotWords", "AsrConfig"),
@@ -28,6 +28,7 @@ const MOVED: [(&str, &str); 14] = [
     ("InterruptWords", "InterruptConfig"),
     ("UseVoiceprint", "VoiceprintConfig"),
     ("VoiceprintId", "VoiceprintConfig"),
+    ("AvatarId", "AvatarConfig"),
 ];
 
 /// UpdateAIAgentInstance.
@@ -60,7 +61,7 @@ pub(super) async fn update(call: &Call<'_>, account: &AccountId, context: &Conte
 }
 
 /// A parameter that is a JSON object.
-fn object(call: &Call<'_>, name: &str) -> Result<Option<Value>, Fault> {
+pub(super) fn object(call: &Call<'_>, name: &str) -> Result<Option<Value>, Fault> {
     let Some(text) = call.parameter(name) else { return Ok(None) };
     match serde_json::from_str(&text) {
         Ok(Value::Object(members)) => Ok(Some(Value::Object(members))),
@@ -69,7 +70,7 @@ fn object(call: &Call<'_>, name: &str) -> Result<Option<Value>, Fault> {
 }
 
 /// The member for this kind of agent, as the AgentConfig that it stands for.
-fn of_template(template: Value) -> Result<Value, Fault> {
+pub(super) fn of_template(template: Value) -> Result<Value, Fault> {
     let Value::Object(mut kinds) = template else { return Ok(json!({})) };
     let kind = KINDS.into_iter().find(|kind| kinds.get(*kind).is_some_and(|value| !value.is_null()));
     let Some(kind) = kind else { return Ok(json!({})) };
@@ -92,7 +93,7 @@ fn of_template(template: Value) -> Result<Value, Fault> {
 }
 
 /// The patch of a configuration, with what it has beyond an outbound call's.
-fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
+pub(super) fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
     let section = super::section::Section::of(name, config)?;
     let mut patch = outbound::decode_at(&section)?;
     let volume = section.whole("Volume", 0, 400)?;
@@ -100,7 +101,7 @@ fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
     let voiceprint = section.child("VoiceprintConfig")?;
     for (section, name) in [(&section, "EnablePushToTalk"), (&voiceprint, "UseVoiceprint")] {
         if section.flag(name)? == Some(true) {
-            return Err(section.fault(name, "a telephone call cannot have it"));
+            return Err(section.fault(name, "calls here cannot have it"));
         }
     }
     section.flag("GracefulShutdown")?;
@@ -108,7 +109,7 @@ fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
 }
 
 /// Lays a configuration over another, as the vendor does: objects member by member, lists whole, nothing by nothing.
-fn merge(lower: &mut Value, upper: Value) {
+pub(super) fn merge(lower: &mut Value, upper: Value) {
     match (lower, upper) {
         (Value::Object(lower), Value::Object(upper)) => {
             for (name, value) in upper {

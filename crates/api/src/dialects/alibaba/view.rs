@@ -34,7 +34,9 @@ pub(super) fn instance(view: &CallView) -> Value {
     shown["SessionId"] = json!(plan.thread.as_ref().map_or("", |thread| thread.as_str()));
     shown["GmtCreate"] = json!(gmt(plan.created));
     shown["GmtModified"] = json!(gmt(latest.unwrap_or(plan.created)));
-    shown["CallInfo"] = call_info(view);
+    if plan.telephone().is_some() {
+        shown["CallInfo"] = call_info(view);
+    }
     shown
 }
 
@@ -52,10 +54,16 @@ fn common(view: &CallView) -> Value {
         "Status": status(view.state),
         "AgentConfig": config(view),
         "TemplateConfig": {},
-        "RuntimeConfig": {},
+        "RuntimeConfig": runtime(plan),
         "UserData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
         "CallLogUrl": "",
     })
+}
+
+/// Where the agent of a browser's call is; nothing for a telephone's. The token that let it in is not shown.
+fn runtime(plan: &CallPlan) -> Value {
+    plan.browser()
+        .map_or_else(|| json!({}), |place| json!({"ChannelId": place.channel, "AgentUserId": place.agent_user}))
 }
 
 /// The configuration that requests gave the instance.

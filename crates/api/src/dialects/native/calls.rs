@@ -13,7 +13,8 @@ use callwright_domain::campaign::{RetryPlan, Windows};
 use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
-    AgentId, AgentPatch, AgentProfile, CallId, CallState, Moment, Origin, Pii, Recorded, Refusal, ThreadId, Webhook,
+    AgentId, AgentPatch, AgentProfile, BrowserPlace, CallId, CallState, Moment, Origin, Pii, Recorded, Refusal,
+    ThreadId, Webhook,
 };
 use callwright_engine::{HangUp, Repeat, Speech, StartCall};
 use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
@@ -143,7 +144,7 @@ fn retry(body: &mut Object) -> Result<Option<Retries>, Fault> {
     Ok(Some(retries))
 }
 
-fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {
+pub(super) fn idempotency(asked: &Asked<'_>) -> Result<Option<Idempotency>, Fault> {
     let name = "Idempotency-Key";
     if !asked.request.headers.contains_key(name) {
         return Ok(None);
@@ -366,6 +367,7 @@ pub(super) fn summary(view: &CallView) -> Value {
         "to": plan.callee(),
         "from": plan.caller(),
         "trunk": plan.telephone().map(|telephone| &telephone.trunk),
+        "browser": plan.browser().map(place),
         "user_data": plan.user_data,
         "thread": plan.thread,
         "variables": plan.variables,
@@ -384,6 +386,16 @@ pub(super) fn summary(view: &CallView) -> Value {
         "q850": view.q850,
         "recording": view.recording.as_ref().map(|_| format!("/v1/calls/{}/recording", plan.id)),
         "gone": {"recording": view.recording_gone, "transcript": view.words_gone},
+    })
+}
+
+/// Where a call is met.
+fn place(place: &BrowserPlace) -> Value {
+    json!({
+        "channel": place.channel,
+        "user": place.user,
+        "agent_user": place.agent_user,
+        "join_by": timestamp(place.joins_until),
     })
 }
 

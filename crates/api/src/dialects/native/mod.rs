@@ -1,6 +1,7 @@
 //! Our own API: JSON over HTTP, bearer keys with scopes, one error shape. Everything that the other dialects can do is
 //! reachable here under our own names; the routes are in one table with the scope that each needs.
 
+mod browsers;
 mod calls;
 mod campaigns;
 mod configuration;
@@ -14,6 +15,7 @@ mod rules;
 mod told;
 mod webhooks;
 
+pub(super) use browsers::base;
 pub(super) use calls::recording_of;
 pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
@@ -23,11 +25,12 @@ use super::Dialect;
 use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
+use crate::join::ScreenSettings;
 use crate::links;
 use crate::sign;
 use axum::body::Body;
 use callwright_domain::access::KeyStatus;
-use callwright_domain::{AccountId, ApiKey, KeyId, Scope};
+use callwright_domain::{AccountId, ApiKey, CallPlan, KeyId, Scope};
 use callwright_engine::{Accepting, Telling};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -44,6 +47,7 @@ pub(super) struct Native;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operation {
     StartCall,
+    Browser(browsers::Action),
     ListCalls,
     ShowCall,
     HangUp,
@@ -115,6 +119,8 @@ const fn campaign(method: Method, path: &'static [&'static str], action: campaig
 /// Every route. One that is not here does not exist, and one that is here says who may use it.
 static ROUTES: &[Route] = &[
     route(Method::POST, &["v1", "calls"], Operation::StartCall, Some(Scope::CallsWrite)),
+    route(Method::POST, &["v1", "browser-calls"], Operation::Browser(browsers::Action::Start), Some(Scope::CallsWrite)),
+    route(Method::GET, &["v1", "channel-app"], Operation::Browser(browsers::Action::App), Some(Scope::KeysWrite)),
     route(Method::GET, &["v1", "calls"], Operation::ListCalls, Some(Scope::CallsRead)),
     route(Method::GET, &["v1", "calls", "*"], Operation::ShowCall, Some(Scope::CallsRead)),
     route(Method::POST, &["v1", "calls", "*", "hangup"], Operation::HangUp, Some(Scope::CallsWrite)),
@@ -266,6 +272,10 @@ impl Dialect for Native {
     fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
         vec![told::callback(telling)]
     }
+
+    fn screen(&self, _plan: &CallPlan) -> ScreenSettings {
+        ScreenSettings { whole_replies: true, voices: Vec::new() }
+    }
 }
 
 /// A request whose operation and key are known.
@@ -299,6 +309,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
     let asked = Asked { request, context, account: key.account.clone(), key, parts };
     match route.operation {
         Operation::StartCall => calls::start(&asked).await,
+        Operation::Browser(action) => browsers::serve(action, &asked).await,
         Operation::ListCalls => calls::list(&asked).await,
         Operation::ShowCall => calls::show(&asked).await,
         Operation::HangUp => calls::hang_up(&asked).await,
@@ -362,6 +373,7 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         Operation::Metrics => Ok(text_response("text/plain; version=0.0.4; charset=utf-8", (context.metrics)())),
         Operation::OpenApi => Ok(json_response(StatusCode::OK, openapi::document())),
         Operation::StartCall
+        | Operation::Browser(_)
         | Operation::ListCalls
         | Operation::ShowCall
         | Operation::HangUp
@@ -442,11 +454,11 @@ fn methods(path: &[&str]) -> &'static str {
     match path {
         ["v1", "calls" | "keys" | "webhooks"] => "GET, POST",
         ["v1", "ids"] => "GET, PUT",
-        ["v1", "calls", "*", "hangup" | "say" | "hear"] => "POST",
+        ["v1", "calls", "*", "hangup" | "say" | "hear"] | ["v1", "calls", "*", "recording", "link"] => "POST",
         ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
         ["v1", "rules"] | ["v1", "agents", "*", "rules"] => "GET, PUT",
-        ["v1", "denied" | "erasures"] => "POST",
+        ["v1", "denied" | "erasures" | "browser-calls"] => "POST",
         ["v1", "agents" | "numbers" | "trunks" | "webhooks" | "denied" | "consents", "*"] => "DELETE, GET, PUT",
         ["v1", "keys", "*"] => "DELETE",
         ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document, made from the route table and what is said here about each operation. Says nothing that the
 //! code does not do: a test holds it against the table.
 
-use super::{Operation, ROUTES, Route, campaigns, privacy, rules};
+use super::{Operation, ROUTES, Route, browsers, campaigns, privacy, rules};
 use serde_json::{Map, Value, json};
 
 /// What is said about one operation.
@@ -28,6 +28,7 @@ pub(super) const fn words(
 const fn about(operation: Operation) -> Words {
     match operation {
         Operation::StartCall => words("startCall", "Make a call", Some("StartCall"), "202", Some("StartedCall")),
+        Operation::Browser(action) => browsers::about(action),
         Operation::ListCalls => words("listCalls", "List calls, newest first", None, "200", Some("CallPage")),
         Operation::ShowCall => words("showCall", "Show a call", None, "200", Some("Call")),
         Operation::HangUp => words("hangUp", "End a call", Some("HangUp"), "202", Some("Ordered")),
@@ -216,6 +217,11 @@ fn schemas() -> Value {
         "StartedCall": object(&["id", "status"], json!({
             "id": text, "status": text, "agent": text, "to": text, "from": text, "created_at": time,
             "waiting_for": waiting()})),
+        "MeetCall": meet_call(&agent),
+        "MetCall": object(&["id", "channel", "user", "token", "join_url"], json!({
+            "id": text, "agent": text, "channel": text, "user": text, "agent_user": text, "token": text,
+            "expires_at": time, "join_by": time, "join_url": text})),
+        "ChannelApp": object(&["app_id", "app_key"], json!({"app_id": text, "app_key": text})),
         "Call": call_schema(&text, &time),
         "CallPage": page("calls", of("Call")),
         "HangUp": object(&[], json!({"after_sentence": {"type": "boolean", "default": false}})),
@@ -289,8 +295,8 @@ fn call_schema(text: &Value, time: &Value) -> Value {
     object(
         &["id", "status", "agent", "to", "from", "created_at"],
         json!({
-            "id": text, "status": status, "agent": text, "to": text, "from": text, "trunk": text,
-            "user_data": or_null("string"), "thread": or_null("string"), "variables": {"type": "object"},
+            "id": text, "status": status, "agent": text, "to": or_null("string"), "from": or_null("string"),
+            "trunk": or_null("string"), "browser": or_null("object"), "user_data": or_null("string"), "thread": or_null("string"), "variables": {"type": "object"},
             "created_at": time, "scheduled_for": time, "waiting_for": waiting(),
             "retry": {"oneOf": [{"$ref": "#/components/schemas/Retry"}, {"type": "null"}]}, "waits_until": or_null("string"), "dialing_at": or_null("string"), "ringing_at": or_null("string"),
             "answered_at": or_null("string"), "ended_at": or_null("string"), "duration_s": or_null("number"),
@@ -346,6 +352,19 @@ fn start_call(agent: &Value) -> Value {
                 "how long the call may wait for a place among the calls of its caller number, agent or account; 0: it is \
                  refused when there is none. A call whose wait ends without a place ends as no_place"},
             "retry": {"$ref": "#/components/schemas/Retry"}, "webhook": {"$ref": "#/components/schemas/Webhook"}}),
+    )
+}
+
+/// What a request for a call that is met in a browser may hold.
+fn meet_call(agent: &Value) -> Value {
+    let text = json!({"type": "string"});
+    let seconds = |usual: u32, most: u32| json!({"type": "integer", "minimum": 1, "maximum": most, "default": usual});
+    object(
+        &["agent"],
+        json!({
+            "agent": text, "user": text, "variables": {"type": "object", "additionalProperties": text},
+            "user_data": text, "thread": text, "overrides": agent, "join_within_s": seconds(60, 86_400),
+            "token_s": seconds(3600, 604_800)}),
     )
 }
 

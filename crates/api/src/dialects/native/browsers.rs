@@ -1,0 +1,147 @@
+//! Calls that are met in a browser: asked for, and what their tokens are signed with.
+
+use super::calls::idempotency;
+use super::decode::{Object, invalid, query};
+use super::openapi::{Words, words};
+use super::refusals::not_started;
+use super::{Asked, json_response, profile};
+use crate::dialects::{judge_services, timestamp};
+use crate::fault::Fault;
+use crate::http::{Request, Response};
+use crate::join;
+use callwright_domain::{AgentId, AgentPatch, AgentProfile, CallId, ChannelName, Moment, Origin, Pii, ThreadId};
+use callwright_engine::{MeetCall, MeetError, Repeat};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Longest `user_data` and longest value of a variable, in characters: as for a telephone call.
+const MAX_USER_DATA: usize = 4096;
+const MAX_VARIABLE: usize = 8192;
+/// How long a call waits to be joined, in seconds: unless asked otherwise, and at most.
+const JOIN_S: (u64, u64) = (60, 86_400);
+/// How long a token lives, in seconds: unless asked otherwise, and at most.
+const TOKEN_S: (u64, u64) = (3600, 604_800);
+
+/// An operation about calls in browsers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Start,
+    App,
+}
+
+/// What the document says of it.
+pub(super) const fn about(action: Action) -> Words {
+    match action {
+        Action::Start => {
+            words("meetCall", "Make a call that is met in a browser", Some("MeetCall"), "201", Some("MetCall"))
+        }
+        Action::App => words("channelApp", "What channel tokens are signed with", None, "200", Some("ChannelApp")),
+    }
+}
+
+/// Carries it out.
+pub(super) async fn serve(action: Action, asked: &Asked<'_>) -> Result<Response, Fault> {
+    match action {
+        Action::Start => start(asked).await,
+        Action::App => app(asked).await,
+    }
+}
+
+/// `POST /v1/browser-calls`
+async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let now = asked.request.received;
+    let (request, life_s) = decode(asked)?;
+    let calls = &asked.context.calls;
+    let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
+    let app = join::app_of(asked.context, &asked.account, now).await.map_err(storage)?;
+    let started = match calls.meet(request, now).await {
+        Ok(started) => started,
+        Err(MeetError::Start(error)) => return not_started(asked.request, &error),
+        // A channel has a name that nobody has.
+        Err(MeetError::ChannelTaken) => return Err(Fault::Internal),
+    };
+    let view = calls.reader().call(&asked.account, started.id).await.map_err(storage)?.ok_or(Fault::Internal)?;
+    let place = view.plan.browser().ok_or(Fault::Internal)?;
+    let user = place.user.as_ref().ok_or(Fault::Internal)?;
+    // A repeat is answered with a token of its own: the first one's may never have arrived.
+    let pass = join::issue(&app, (&place.channel, user), (now, life_s));
+    let body = json!({
+        "id": view.plan.id,
+        "agent": view.plan.agent_id,
+        "channel": place.channel,
+        "user": user,
+        "agent_user": place.agent_user,
+        "token": pass.spelled(),
+        "expires_at": timestamp(Moment(pass.expires_s.saturating_mul(1000))),
+        "join_by": timestamp(place.joins_until),
+        "join_url": format!("{}/v1/join/{}", base(asked.request), place.channel),
+    });
+    let mut response = json_response(StatusCode::CREATED, &body);
+    if started.repeat == Repeat::Replayed {
+        let name = HeaderName::from_static("idempotency-replayed");
+        response.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// `GET /v1/channel-app`
+async fn app(asked: &Asked<'_>) -> Result<Response, Fault> {
+    query(asked.request, &[])?;
+    let app = join::app_of(asked.context, &asked.account, asked.request.received).await;
+    let app = app.map_err(|error| Fault::Storage(error.public()))?;
+    Ok(json_response(StatusCode::OK, &json!({"app_id": app.id, "app_key": app.key.expose()})))
+}
+
+/// Where the requester reached us.
+pub(in crate::dialects) fn base(request: &Request) -> String {
+    let scheme = if request.header("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+    format!("{scheme}://{}", request.header("host").unwrap_or_default())
+}
+
+fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
+    let mut body = Object::of(asked.request)?;
+    let agent = AgentId::new(body.needed_text("agent", 64)?).map_err(|why| invalid("agent", &why.to_string()))?;
+    let user = body.text("user", 64)?.map(ChannelName::new).transpose();
+    let user = user.map_err(|why| invalid("user", &why.to_string()))?;
+    let variables = body.texts("variables", MAX_VARIABLE)?;
+    let user_data = body.text("user_data", MAX_USER_DATA)?.map(Pii::new);
+    let thread = body.text("thread", 255)?.map(ThreadId::new).transpose();
+    let thread = thread.map_err(|why| invalid("thread", &why.to_string()))?;
+    let patch: AgentPatch = body.object("overrides")?.unwrap_or_default();
+    let mut overlaid = AgentProfile::default();
+    patch.clone().apply(&mut overlaid);
+    judge_services(asked.context, &overlaid)
+        .map_err(|(field, why)| invalid(&format!("overrides.{field}"), &why.to_string()))?;
+    profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
+    let joins_within = Duration::from_secs(seconds("join_within_s", body.take("join_within_s"), JOIN_S)?);
+    let life_s = seconds("token_s", body.take("token_s"), TOKEN_S)?;
+    body.end()?;
+    // Made of the random number of the request: nobody has it.
+    let made = |kind: u128| {
+        let bits = asked.request.id.rotate_left(64) ^ kind;
+        ChannelName::new(CallId::from_entropy(bits).to_string()).map_err(|_| Fault::Internal)
+    };
+    let request = MeetCall {
+        account: asked.account.clone(),
+        agent: agent.into(),
+        patch,
+        channel: made(0)?,
+        user: Some(user.map_or_else(|| made(1), Ok)?),
+        agent_user: made(2)?,
+        joins_within,
+        mirror: None,
+        variables,
+        user_data,
+        thread,
+        once: idempotency(asked)?,
+        origin: Origin { dialect: String::from("native"), memo: String::new() },
+    };
+    Ok((request, i64::try_from(life_s).unwrap_or(i64::MAX)))
+}
+
+fn seconds(field: &str, given: Option<Value>, (usual, most): (u64, u64)) -> Result<u64, Fault> {
+    let Some(given) = given else { return Ok(usual) };
+    let seconds = given.as_u64().filter(|seconds| (1..=most).contains(seconds));
+    seconds.ok_or_else(|| invalid(field, &format!("must be a whole number from 1 to {most}")))
+}

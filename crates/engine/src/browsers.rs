@@ -1,0 +1,279 @@
+//! Calls that are met in browsers: making one, joining it, leaving it. Whoever joins has been recognised by then: tokens are
+//! the business of those who speak HTTP. A call that waits to be joined is nobody's; the node that is asked to join it takes
+//! it, so a join never travels between nodes.
+
+use crate::calls::{AgentRef, Bound, Calls, OrderError, StartError, Started};
+use crate::live::{LiveCall, Met, Order, Parlance, leg_settings};
+use callwright_domain::way::Mirror;
+use callwright_domain::{
+    AccountId, AgentPatch, BrowserPlace, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Origin, Pii,
+    Refusal, ThreadId, Way,
+};
+use callwright_net::{BrowserError, BrowserLeg};
+use callwright_store::{Admission, CallView, ChannelApp, Idempotency, Patience, StoreError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tracing::{Instrument, error, info_span};
+
+/// A request for a call that is met in a browser, as every dialect puts it.
+#[derive(Debug, Clone)]
+pub struct MeetCall {
+    /// Who asks.
+    pub account: AccountId,
+    /// Who talks.
+    pub agent: AgentRef,
+    /// What the request changes in it.
+    pub patch: AgentPatch,
+    /// Where; a channel in which a call of the account is not over is refused.
+    pub channel: ChannelName,
+    /// Who may join; none: whoever has a token for the channel.
+    pub user: Option<ChannelName>,
+    /// What the agent is called there.
+    pub agent_user: ChannelName,
+    /// How long somebody is waited for.
+    pub joins_within: Duration,
+    /// Where what is said is written as messages, too.
+    pub mirror: Option<Mirror>,
+    /// Values for the prompt's templates.
+    pub variables: BTreeMap<String, String>,
+    /// The requester's own text, given back unread.
+    pub user_data: Option<Pii<String>>,
+    /// The history it shares with other calls.
+    pub thread: Option<ThreadId>,
+    /// Makes repeats of the same request the same call.
+    pub once: Option<Idempotency>,
+    /// Where the request came from.
+    pub origin: Origin,
+}
+
+/// Why no call was made.
+#[derive(Debug, thiserror::Error)]
+pub enum MeetError {
+    /// As for any call.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A call of the account is met there and is not over.
+    #[error("a call in this channel is not over")]
+    ChannelTaken,
+}
+
+/// Somebody who wants to join a call.
+pub struct Join {
+    /// Whose call.
+    pub account: AccountId,
+    /// Where it is met.
+    pub channel: ChannelName,
+    /// Who comes.
+    pub user: ChannelName,
+    /// The browser's session description.
+    pub offer: String,
+    /// The words for its screen.
+    pub parlance: Box<dyn Parlance>,
+}
+
+/// Somebody has joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// The call.
+    pub call: CallId,
+    /// The session description for the browser.
+    pub answer: String,
+}
+
+/// Why nobody has joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// No call is met there.
+    #[error("no call is met in this channel")]
+    NoCall,
+    /// The call is for another user.
+    #[error("the call is not for this user")]
+    OtherUser,
+    /// It is over, or nobody is waited for any more.
+    #[error("the call is over")]
+    Over,
+    /// Somebody has joined it.
+    #[error("the call has been joined")]
+    Taken,
+    /// The server cannot take it now: it goes down, has no room, or has just failed at it.
+    #[error("the server cannot take the call now")]
+    Unavailable,
+    /// The server meets no browsers: it has no address for them.
+    #[error("this server meets no browsers")]
+    Off,
+    /// The offer cannot be used: why.
+    #[error("{0}")]
+    Offer(String),
+    /// No audio path could be made: why, for the log.
+    #[error("{0}")]
+    Media(String),
+    /// The database could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<BrowserError> for JoinError {
+    fn from(error: BrowserError) -> Self {
+        match error {
+            BrowserError::Off => Self::Off,
+            BrowserError::Offer(why) => Self::Offer(why.to_string()),
+            BrowserError::Stopped | BrowserError::NoAddress | BrowserError::System(_) => Self::Media(error.to_string()),
+        }
+    }
+}
+
+impl Calls {
+    /// Makes a call that waits to be joined. When this returns `Ok`, it is written down, and it is joined or ends.
+    ///
+    /// # Errors
+    /// [`MeetError`]; no call exists then.
+    pub async fn meet(&self, request: MeetCall, now: Moment) -> Result<Started, MeetError> {
+        if request.once.is_none() && self.is_met(&request.account, &request.channel).await.map_err(StartError::from)? {
+            return Err(MeetError::ChannelTaken);
+        }
+        if self.node.is_draining() {
+            return Err(StartError::from(Refusal::Draining).into());
+        }
+        let idempotency = request.once.clone();
+        let plan = self.plan_to_meet(request, now).await?;
+        let patience = Patience::AnyPlace;
+        let admission = Admission { plan, idempotency, response: String::new(), endpoint: None, patience };
+        Ok(self.admit(admission, now).await?)
+    }
+
+    async fn is_met(&self, account: &AccountId, channel: &ChannelName) -> Result<bool, StoreError> {
+        let newest = self.node.reader.call_in_channel(account, channel).await?;
+        Ok(newest.is_some_and(|view| !view.state.is_ended()))
+    }
+
+    async fn plan_to_meet(&self, request: MeetCall, now: Moment) -> Result<CallPlan, StartError> {
+        let MeetCall { account, agent, patch, variables, .. } = request;
+        let Bound { id, agent, rules, .. } = self.bind(&account, (agent, patch), &variables, &[]).await?;
+        Ok(CallPlan {
+            id: CallId::from_entropy(self.node.entropy.bits128()),
+            account,
+            agent_id: id,
+            agent,
+            way: Way::Browser(BrowserPlace {
+                channel: request.channel,
+                user: request.user,
+                agent_user: request.agent_user,
+                joins_until: now.after(request.joins_within),
+                mirror: request.mirror,
+            }),
+            variables,
+            user_data: request.user_data,
+            thread: request.thread,
+            created: now,
+            due: now,
+            deadline: None,
+            wait_ms: 0,
+            retry: None,
+            origin: request.origin,
+            campaign: None,
+            redaction: rules.redaction,
+        })
+    }
+
+    /// The call that a user would join.
+    ///
+    /// # Errors
+    /// [`JoinError::NoCall`], [`JoinError::OtherUser`], or the database's.
+    pub async fn to_join(
+        &self,
+        account: &AccountId,
+        channel: &ChannelName,
+        user: &ChannelName,
+    ) -> Result<CallView, JoinError> {
+        let view = self.node.reader.call_in_channel(account, channel).await?.ok_or(JoinError::NoCall)?;
+        let place = view.plan.browser().ok_or(JoinError::NoCall)?;
+        if place.admits(user) { Ok(view) } else { Err(JoinError::OtherUser) }
+    }
+
+    /// Lets a browser join the call of its channel. When this returns `Ok`, it is written down that it joined.
+    ///
+    /// # Errors
+    /// [`JoinError`]; the call waits on, unless it is over.
+    pub async fn join(&self, join: Join, now: Moment) -> Result<Joined, JoinError> {
+        let view = self.to_join(&join.account, &join.channel, &join.user).await?;
+        let late = view.plan.browser().is_none_or(|place| place.joins_until <= now);
+        match view.state {
+            state if state.is_ended() => return Err(JoinError::Over),
+            CallState::Queued if late => return Err(JoinError::Over),
+            CallState::Queued => {}
+            _ => return Err(JoinError::Taken),
+        }
+        let most = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX);
+        if self.node.is_draining() || !self.node.may_dial() || self.node.registry.len() >= most {
+            return Err(JoinError::Unavailable);
+        }
+        // Before the call is taken: an offer that cannot be used costs it nothing.
+        let leg = self.node.media.open_browser(leg_settings(&self.node, &view.plan), &join.offer).await?;
+        let plan = self.node.store.claim_joined(join.account.clone(), view.plan.id, now).await?;
+        let plan = plan.ok_or(JoinError::Taken)?;
+        self.run_joined(plan, leg, join).await
+    }
+
+    async fn run_joined(&self, plan: CallPlan, leg: BrowserLeg, join: Join) -> Result<Joined, JoinError> {
+        let BrowserLeg { answer, leg, reports } = leg;
+        let (written, told) = oneshot::channel();
+        let met = Met { user: join.user, leg, reports, parlance: join.parlance, written };
+        let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
+        let (call, account) = (plan.id, plan.account.clone());
+        let (orders, place) = LiveCall::enter(&node, call);
+        let work = async move {
+            let _place = place;
+            LiveCall::run_met(Arc::clone(&node), plan, orders, met).await;
+            node.place_freed();
+        };
+        let panicked = move |said| async move {
+            error!(%call, panic = said, "a call's task panicked; the call is ended");
+            if let Err(error) = after.end(&account, call, HangupCause::InternalError).await {
+                error!(%call, %error, "the end of a call could not be written");
+            }
+        };
+        self.node.tasks.spawn_guarded(work.instrument(info_span!("call", id = %call)), panicked);
+        match told.await {
+            Ok(Ok(())) => Ok(Joined { call, answer }),
+            Ok(Err(_)) | Err(_) => Err(JoinError::Unavailable),
+        }
+    }
+
+    /// The user of a browser goes; the call ends as when a callee hangs up.
+    ///
+    /// # Errors
+    /// [`OrderError`]; [`OrderError::NotAnswered`] for a call that nobody has joined, and for a telephone's.
+    pub async fn leave(&self, account: &AccountId, call: CallId) -> Result<(), OrderError> {
+        self.require_browser(account, call).await?;
+        self.order(account, call, Order::Leave).await
+    }
+
+    /// Shows a text of the requester's to the browser of a call.
+    ///
+    /// # Errors
+    /// [`OrderError`]; [`OrderError::NotAnswered`] for a telephone, too.
+    pub async fn show_text(&self, account: &AccountId, call: CallId, text: String) -> Result<(), OrderError> {
+        self.require_browser(account, call).await?;
+        self.order(account, call, Order::Message { text }).await
+    }
+
+    async fn require_browser(&self, account: &AccountId, call: CallId) -> Result<(), OrderError> {
+        let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
+        view.plan.browser().map(|_| ()).ok_or(OrderError::NotAnswered)
+    }
+
+    /// The account's application for channel tokens; made when it has none.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be read or written.
+    pub async fn channel_app(&self, account: &AccountId, now: Moment) -> Result<ChannelApp, StoreError> {
+        if let Some(app) = self.node.reader.channel_app_of(account).await? {
+            return Ok(app);
+        }
+        let bits = || format!("{:032x}", self.node.entropy.bits128());
+        let fresh = ChannelApp { id: bits(), account: account.clone(), key: Pii::new(bits()) };
+        self.node.store.channel_app(fresh, now).await
+    }
+}
