@@ -1,13 +1,14 @@
-//! Live events as Server-Sent Events: first what the journal holds, then what happens, without a gap or a repeat.
-//! A watcher that falls behind reads the journal again; it never slows a call down.
+//! Live events: first what the journal holds, then what happens, without a gap or a repeat. A watcher that falls behind
+//! reads the journal again; it never slows a call down. Told as Server-Sent Events here, over a WebSocket in
+//! [`crate::socket`].
 
 use axum::body::Body;
 use bytes::Bytes;
-use callwright_domain::{AccountId, CallEvent, CallId, Recorded};
+use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded};
 use callwright_engine::{Calls, Fed};
 use futures_util::stream;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -20,14 +21,101 @@ const PAGE: u32 = 500;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a feed stays after the end of the call: the recording's name comes after it.
 pub(crate) const AFTER_END: Duration = Duration::from_secs(6);
+/// How long before a watcher's place events are looked for again: an event may be written later than one that happened
+/// after it.
+const OVERLAP: Duration = Duration::from_secs(60);
+/// How far back all calls can be followed; what is older is read call by call.
+pub(crate) const BACK: Duration = Duration::from_secs(60 * 60);
+/// Calls whose places are remembered before those are looked through that nothing was heard of for a while.
+const PLACES: usize = 4096;
+
+/// What a feed gives next.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// An event.
+    Event {
+        /// Of which call.
+        call: CallId,
+        /// What and when.
+        recorded: Recorded,
+    },
+    /// Nothing for a while.
+    Quiet,
+}
+
+/// Why a feed gives nothing more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Everything was told.
+    Told,
+    /// The journal cannot be read.
+    Unreadable,
+    /// The server stops.
+    Stopping,
+}
+
+/// Events for one watcher.
+pub(crate) enum Feed {
+    /// Of one call.
+    Call(Box<CallFeed>),
+    /// Of all calls of an account.
+    Account(Box<AccountFeed>),
+}
+
+impl Feed {
+    /// The events of one call, beginning after `after`.
+    pub(crate) fn of_call(calls: Calls, account: AccountId, call: CallId, after: u64) -> Self {
+        let live = calls.watch();
+        let (waiting, stage, told) = (VecDeque::new(), Stage::Reading, Told::Going);
+        Self::Call(Box::new(CallFeed { calls, account, call, after, live, waiting, stage, told }))
+    }
+
+    /// The events of all calls of an account: from a place on, or from now on.
+    pub(crate) fn of_account(calls: Calls, account: AccountId, start: Start, now: Moment) -> Self {
+        let live = calls.watch();
+        let (stage, floor, told) = match start {
+            Start::Now => (All::Live, now, BTreeMap::new()),
+            Start::Place { since, seen } => {
+                let floor = since.before(OVERLAP);
+                (All::Reading { from: floor, after: None }, floor, seen)
+            }
+        };
+        let told = told.into_iter().map(|(call, seq)| (call, Place { seq, at: now })).collect();
+        let waiting = VecDeque::new();
+        let (filled, newest) = (None, now);
+        Self::Account(Box::new(AccountFeed { calls, account, live, waiting, stage, told, filled, newest, floor }))
+    }
+
+    /// What comes next. Nothing is lost when this is dropped before it is ready.
+    pub(crate) async fn next(&mut self) -> Result<News, Over> {
+        match self {
+            Self::Call(feed) => feed.next().await,
+            Self::Account(feed) => feed.next().await,
+        }
+    }
+}
+
+/// Where a feed of all calls begins.
+pub(crate) enum Start {
+    /// With what happens next.
+    Now,
+    /// With what was written since a moment, but for what was seen.
+    Place {
+        /// When the newest event happened that the watcher has.
+        since: Moment,
+        /// The last place that it has of each call.
+        seen: BTreeMap<CallId, u64>,
+    },
+}
 
 /// The events of one call as a stream of lines, beginning after `after`.
 pub(crate) fn of_call(calls: Calls, account: AccountId, call: CallId, after: u64) -> Body {
-    let live = calls.watch();
-    let (waiting, stage, told) = (VecDeque::new(), Stage::Reading, Told::Going);
-    let feed = CallFeed { calls, account, call, after, live, waiting, stage, told };
+    let feed = Feed::of_call(calls, account, call, after);
     Body::from_stream(stream::unfold(feed, |mut feed| async move {
-        let piece = feed.next().await?;
+        let piece = match feed.next().await.ok()? {
+            News::Event { recorded, .. } => line(Some(recorded.seq), &event_json(&recorded), &recorded),
+            News::Quiet => Bytes::from_static(b": \n\n"),
+        };
         Some((Ok::<_, Infallible>(piece), feed))
     }))
 }
@@ -39,7 +127,9 @@ pub(crate) fn of_account(calls: &Calls, account: AccountId) -> Body {
         let piece = loop {
             match timeout(KEEP_ALIVE, live.recv()).await {
                 Err(_) => break Bytes::from_static(b": \n\n"),
-                Ok(Ok(fed)) if fed.account == account => break line(None, &fed.recorded, Some(fed.call)),
+                Ok(Ok(fed)) if fed.account == account => {
+                    break line(None, &event_of(fed.call, &fed.recorded), &fed.recorded);
+                }
                 Ok(Ok(_)) => {}
                 Ok(Err(RecvError::Lagged(missed))) => {
                     break Bytes::from(format!("event: missed\ndata: {{\"events\":{missed}}}\n\n"));
@@ -57,8 +147,8 @@ enum Stage {
     Reading,
     /// The journal is read; live events follow.
     Live,
-    /// Nothing follows.
-    Over,
+    /// Nothing follows, and why.
+    Over(Over),
 }
 
 /// How much of a call's end was told.
@@ -72,7 +162,7 @@ enum Told {
     All,
 }
 
-struct CallFeed {
+pub(crate) struct CallFeed {
     calls: Calls,
     account: AccountId,
     call: CallId,
@@ -84,21 +174,22 @@ struct CallFeed {
 }
 
 impl CallFeed {
-    async fn next(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Result<News, Over> {
         loop {
             if let Some(recorded) = self.waiting.pop_front() {
                 self.note(&recorded);
-                return Some(line(Some(recorded.seq), &recorded, None));
+                return Ok(News::Event { call: self.call, recorded });
             }
             match (&self.stage, self.told) {
-                (Stage::Over, _) | (Stage::Live, Told::All) => return None,
+                (Stage::Over(why), _) => return Err(*why),
+                (Stage::Live, Told::All) => return Err(Over::Told),
                 (Stage::Reading, _) => self.read().await,
                 (Stage::Live, Told::Going) => match timeout(KEEP_ALIVE, self.live.recv()).await {
-                    Err(_) => return Some(Bytes::from_static(b": \n\n")),
+                    Err(_) => return Ok(News::Quiet),
                     Ok(event) => self.take(event),
                 },
                 (Stage::Live, Told::End) => match timeout(AFTER_END, self.live.recv()).await {
-                    Err(_) => self.stage = Stage::Over,
+                    Err(_) => self.stage = Stage::Over(Over::Told),
                     Ok(event) => self.take(event),
                 },
             }
@@ -109,7 +200,7 @@ impl CallFeed {
         match self.calls.reader().journal(&self.account, self.call, self.after, PAGE).await {
             Ok(events) if events.is_empty() => self.stage = Stage::Live,
             Ok(events) => self.waiting.extend(events),
-            Err(_) => self.stage = Stage::Over,
+            Err(_) => self.stage = Stage::Over(Over::Unreadable),
         }
     }
 
@@ -118,7 +209,7 @@ impl CallFeed {
             Ok(fed) if fed.call == self.call && fed.recorded.seq > self.after => self.waiting.push_back(fed.recorded),
             Ok(_) => {}
             Err(RecvError::Lagged(_)) => self.stage = Stage::Reading,
-            Err(RecvError::Closed) => self.stage = Stage::Over,
+            Err(RecvError::Closed) => self.stage = Stage::Over(Over::Stopping),
         }
     }
 
@@ -132,13 +223,124 @@ impl CallFeed {
     }
 }
 
-fn line(id: Option<u64>, recorded: &Recorded, call: Option<CallId>) -> Bytes {
-    let mut data = event_json(recorded);
-    if let (Some(call), Value::Object(members)) = (call, &mut data) {
-        members.insert(String::from("call"), json!(call));
+/// Where a feed of all calls is.
+#[derive(Debug, Clone, Copy)]
+enum All {
+    /// The journal may hold more after this place.
+    Reading { from: Moment, after: Option<(CallId, u64)> },
+    /// The journal is read; live events follow.
+    Live,
+}
+
+/// How far a call was told, and when that event happened.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    seq: u64,
+    at: Moment,
+}
+
+/// The events of all calls of an account. Those of one call come in order.
+pub(crate) struct AccountFeed {
+    calls: Calls,
+    account: AccountId,
+    live: Receiver<Fed>,
+    waiting: VecDeque<(CallId, Recorded)>,
+    stage: All,
+    /// What was told lately. Nothing at or before such a place is told again.
+    told: BTreeMap<CallId, Place>,
+    /// The event before which nothing more is to be looked for.
+    filled: Option<(CallId, u64)>,
+    /// When the newest event happened that was told.
+    newest: Moment,
+    /// Nothing older is told.
+    floor: Moment,
+}
+
+impl AccountFeed {
+    async fn next(&mut self) -> Result<News, Over> {
+        loop {
+            while self.fill().await?
+                && let Some((call, recorded)) = self.waiting.pop_front()
+            {
+                if self.note(call, &recorded) {
+                    return Ok(News::Event { call, recorded });
+                }
+            }
+            match self.stage {
+                All::Reading { from, after } => self.read(from, after).await?,
+                All::Live => match timeout(KEEP_ALIVE, self.live.recv()).await {
+                    Err(_) => return Ok(News::Quiet),
+                    Ok(Ok(fed)) if fed.account == self.account => self.waiting.push_back((fed.call, fed.recorded)),
+                    Ok(Ok(_)) => {}
+                    Ok(Err(RecvError::Lagged(_))) => {
+                        let from = self.newest.before(OVERLAP).max(self.floor);
+                        self.stage = All::Reading { from, after: None };
+                    }
+                    Ok(Err(RecvError::Closed)) => return Err(Over::Stopping),
+                },
+            }
+        }
     }
+
+    async fn read(&mut self, from: Moment, after: Option<(CallId, u64)>) -> Result<(), Over> {
+        let page = self.calls.reader().journal_since(&self.account, from, after, PAGE).await;
+        let page = page.map_err(|_| Over::Unreadable)?;
+        self.stage = match page.last() {
+            None => All::Live,
+            Some((call, recorded)) => All::Reading { from, after: Some((*call, recorded.seq)) },
+        };
+        self.waiting.extend(page);
+        Ok(())
+    }
+
+    /// Puts what the journal holds between the last event that was told of the next one's call and that one before it: some
+    /// events, such as a call's first, are written and told to no watcher. `false`: nothing waits.
+    async fn fill(&mut self) -> Result<bool, Over> {
+        let Some((call, recorded)) = self.waiting.front() else { return Ok(false) };
+        let next = (*call, recorded.seq);
+        let last = self.told.get(call).map_or(0, |place| place.seq);
+        if next.1 <= last.saturating_add(1) || self.filled == Some(next) {
+            return Ok(true);
+        }
+        let limit = u32::try_from(next.1 - last).unwrap_or(PAGE).min(PAGE);
+        let found = self.calls.reader().journal(&self.account, next.0, last, limit).await;
+        let found = found.map_err(|_| Over::Unreadable)?;
+        let missing = found.into_iter().filter(|one| one.seq < next.1 && one.at >= self.floor);
+        for one in missing.collect::<Vec<_>>().into_iter().rev() {
+            self.waiting.push_front((next.0, one));
+        }
+        self.filled = Some(next);
+        Ok(true)
+    }
+
+    /// Whether it is to be told; it is noted as told then.
+    fn note(&mut self, call: CallId, recorded: &Recorded) -> bool {
+        if self.told.get(&call).is_some_and(|place| recorded.seq <= place.seq) {
+            return false;
+        }
+        self.newest = self.newest.max(recorded.at);
+        self.told.insert(call, Place { seq: recorded.seq, at: recorded.at });
+        if self.told.len() > PLACES {
+            // Twice the overlap: what is read again begins one overlap before the newest.
+            let old = self.newest.before(2 * OVERLAP);
+            self.told.retain(|_, place| place.at >= old);
+        }
+        true
+    }
+}
+
+fn line(id: Option<u64>, data: &Value, recorded: &Recorded) -> Bytes {
     let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
     Bytes::from(format!("{id}event: {}\ndata: {data}\n\n", recorded.event.name()))
+}
+
+/// An event of a call among others: as [`event_json`], and which call.
+pub(crate) fn event_of(call: CallId, recorded: &Recorded) -> Value {
+    let mut data = event_json(recorded);
+    if let Value::Object(members) = &mut data {
+        members.insert(String::from("call"), json!(call));
+    }
+    data
 }
 
 /// An event as the native API shows it: its members beside `seq`, `at` and `event`.
@@ -155,7 +357,6 @@ mod tests {
     use super::*;
     use callwright_domain::Moment;
     use callwright_testkit::{Callee, NodeBuilder, Plan, Then};
-    use futures_util::StreamExt;
     use tokio::sync::broadcast;
 
     #[tokio::test]
@@ -185,10 +386,13 @@ mod tests {
             assert!(sender.send(fed).is_ok(), "somebody watches");
         }
         drop(sender);
-        let pieces = stream::unfold(feed, |mut feed| async move { Some((feed.next().await?, feed)) });
-        let text: Vec<u8> = pieces.collect::<Vec<_>>().await.concat();
-        let text = String::from_utf8(text).expect("UTF-8");
-        let ids: Vec<u64> = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse().ok()).collect();
+        let mut feed = Feed::Call(Box::new(feed));
+        let mut ids = Vec::new();
+        while let Ok(news) = feed.next().await {
+            if let News::Event { recorded, .. } = news {
+                ids.push(recorded.seq);
+            }
+        }
         let wanted: Vec<u64> = journal.iter().map(|recorded| recorded.seq).collect();
         assert_eq!(ids, wanted);
     }

@@ -15,6 +15,7 @@ use crate::fault::Fault;
 use crate::join;
 use crate::peers::{self, Cluster};
 use crate::rates::{Counters, Rates};
+use crate::socket::{self, Wanted};
 use axum::body::Body;
 use bytes::Bytes;
 use callwright_domain::Moment;
@@ -290,7 +291,7 @@ where
     let noted = Arc::clone(&conduct);
     let service = service_fn(move |request| answer(request, peer, context.clone(), limits, Arc::clone(&noted)));
     let gate = Gate::new(stream, Arc::clone(&conduct), &limits);
-    let serving = builder.serve_connection(TokioIo::new(gate), service);
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(gate), service);
     tokio::pin!(serving);
     // Looked at again before a new head could have had its time twice.
     let longest = limits.head_time / 4;
@@ -314,11 +315,16 @@ where
     };
     if let Err(error) = outcome {
         debug!(%error, "a connection broke");
+    } else if let Some((connection, feed)) = conduct.feed() {
+        match connection.await {
+            Ok(stream) => socket::serve(TokioIo::new(stream), feed, limits.stall, stop).await,
+            Err(error) => debug!(%error, "a watcher went before its feed began"),
+        }
     }
 }
 
 async fn answer(
-    request: hyper::Request<Incoming>,
+    mut request: hyper::Request<Incoming>,
     peer: SocketAddr,
     context: Context,
     limits: Limits,
@@ -326,6 +332,7 @@ async fn answer(
 ) -> Result<Response, Infallible> {
     let began = Instant::now();
     let (open, flaw) = conduct.begin();
+    let connection = hyper::upgrade::on(&mut request);
     let (parts, body) = request.into_parts();
     let id = u128::from(rand::rng().next_u64()) << 64 | u128::from(rand::rng().next_u64());
     let mut whole = Request {
@@ -372,6 +379,9 @@ async fn answer(
     };
     if let Some(value) = request_id {
         response.headers_mut().entry(HeaderName::from_static("x-request-id")).or_insert(value);
+    }
+    if let Some(feed) = response.extensions_mut().remove::<Wanted>().and_then(|wanted| wanted.take()) {
+        conduct.upgrade(connection, feed);
     }
     let status = response.status().as_u16();
     span.in_scope(|| debug!(status, dialect = dialect.name(), "answered"));

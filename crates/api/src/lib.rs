@@ -15,6 +15,7 @@ mod peers;
 mod places;
 mod rates;
 mod sign;
+mod socket;
 
 pub use callbacks::{
     Blocked, Callback, Callbacks, Egress, Guard, Lookup, NoCallbacks, SystemLookup, Unreached, any_success,

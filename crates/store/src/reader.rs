@@ -201,6 +201,21 @@ impl Reader {
         reading::calls_at(&self.pool, account, filter, (offset, page_size(limit))).await
     }
 
+    /// Up to `limit` events that happened at `from` or later, of calls that are up or ended since, each call's in order; `after`
+    /// is the last of the page before.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn journal_since(
+        &self,
+        account: &AccountId,
+        from: Moment,
+        after: Option<(CallId, u64)>,
+        limit: u32,
+    ) -> Result<Vec<(CallId, Recorded)>, StoreError> {
+        reading::journal_since(&self.pool, account, from, after, limit).await
+    }
+
     /// Up to `limit` events of a call after place `after_seq` (0: from the beginning), in order. Empty when the
     /// account has no such call.
     ///

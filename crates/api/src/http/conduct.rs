@@ -3,9 +3,13 @@
 
 use super::Limits;
 use super::scan::Flaw;
+use crate::feed::Feed;
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
+use hyper::upgrade::OnUpgrade;
+use std::fmt;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,9 +19,10 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Conduct {
     notes: Mutex<Notes>,
+    /// Whether what comes is no HTTP any more.
+    upgraded: AtomicBool,
 }
 
-#[derive(Debug)]
 struct Notes {
     /// Since when a head has been arriving.
     head_since: Option<Instant>,
@@ -33,6 +38,14 @@ struct Notes {
     answers: Vec<Weak<Mutex<Instant>>>,
     /// Since when we have nothing more to say.
     closing_since: Option<Instant>,
+    /// What the connection becomes after the answer.
+    feed: Option<(OnUpgrade, Feed)>,
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").field("open", &self.open).field("requests", &self.requests).finish_non_exhaustive()
+    }
 }
 
 /// How long the peer of a refused request may go on sending it: the answer reaches it meanwhile.
@@ -53,8 +66,9 @@ impl Conduct {
             flawed: None,
             answers: Vec::new(),
             closing_since: None,
+            feed: None,
         };
-        Arc::new(Self { notes: Mutex::new(notes) })
+        Arc::new(Self { notes: Mutex::new(notes), upgraded: AtomicBool::new(false) })
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -71,6 +85,22 @@ impl Conduct {
         } else if notes.head_since.take().is_some() {
             notes.idle_since = now;
         }
+    }
+
+    /// After the answer that is being made the connection is a WebSocket with this feed.
+    pub(crate) fn upgrade(&self, connection: OnUpgrade, feed: Feed) {
+        self.notes().feed = Some((connection, feed));
+        self.upgraded.store(true, Ordering::Release);
+    }
+
+    /// Whether what comes is no HTTP any more.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
+    }
+
+    /// What the connection becomes; once.
+    pub(crate) fn feed(&self) -> Option<(OnUpgrade, Feed)> {
+        self.notes().feed.take()
     }
 
     /// We have said our last on this connection.

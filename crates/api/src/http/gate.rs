@@ -63,6 +63,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 this.hand_over(buffer);
                 return Poll::Ready(Ok(()));
             }
+            if this.conduct.is_upgraded() {
+                return Pin::new(&mut this.stream).poll_read(context, buffer);
+            }
             if this.scanner.is_broken() {
                 return Poll::Ready(Ok(()));
             }

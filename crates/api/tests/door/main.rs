@@ -6,6 +6,7 @@ mod alibaba_chat;
 mod alibaba_notify;
 mod browsers;
 mod extracts;
+mod feed;
 mod fuzz;
 mod happyrobot;
 mod happyrobot_more;

@@ -1,7 +1,7 @@
 //! What is removed, and what is said of it afterwards.
 
-use crate::reading::{ended_call, ended_call_of};
-use crate::support::{NOW, Server};
+use crate::reading::{ended_call, ended_call_of, unchunked};
+use crate::support::{NOW, OTHER_KEY, Server};
 use crate::{happyrobot, tencent};
 use callwright_domain::{Moment, Pii};
 use callwright_store::Keyring;
@@ -227,4 +227,36 @@ async fn doors_give(server: &Server, id: &str, plain: &[u8]) {
         let late = server.send("GET", target, "", b"").await;
         assert_eq!(late.status, 401, "{door}: {}", late.json());
     }
+}
+
+/// All that is held about a number, and nothing about any other; a key needs both scopes.
+#[tokio::test]
+async fn all_that_is_held_about_a_number_is_one_document() {
+    let (server, id, _callee) = ended_call().await;
+    let consent = json!({"scope": "marketing", "source": "a form"});
+    assert_eq!(server.native("PUT", "/v1/consents/+15550123", &consent).await.status, 200);
+    assert_eq!(server.native("PUT", "/v1/denied/+15550123", &json!({"reason": "asked"})).await.status, 200);
+    assert_eq!(server.native("PUT", "/v1/denied/+15550199", &json!({"reason": "another"})).await.status, 200);
+    let order = json!({"number": "+1 555-0123"});
+    let answer = server.native("POST", "/v1/exports", &order).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
+    let export: Value = serde_json::from_str(&unchunked(&answer.body)).expect("one document");
+    assert_eq!((&export["number"], &export["denied"]["reason"]), (&json!("+15550123"), &json!("asked")), "{export}");
+    assert_eq!(export["consents"][0]["source"], "a form");
+    let calls = export["calls"].as_array().expect("calls");
+    let shown = server.native("GET", &format!("/v1/calls/{id}"), &Value::Null).await.json();
+    assert_eq!((calls.len(), &calls[0]["transcript"]), (1, &shown["transcript"]), "{export}");
+    assert_eq!(calls[0]["timeline"], shown["timeline"]);
+    assert!(calls[0]["verdicts"].as_array().is_some_and(|verdicts| !verdicts.is_empty()), "{export}");
+    assert!(!export.to_string().contains("5550199"));
+    let nothing = server.native("POST", "/v1/exports", &json!({"number": "+15550188"})).await;
+    let nothing: Value = serde_json::from_str(&unchunked(&nothing.body)).expect("one document");
+    assert_eq!((&nothing["calls"], &nothing["denied"]), (&json!([]), &Value::Null));
+    let theirs = server.native_as(OTHER_KEY, "POST", "/v1/exports", order.to_string().as_bytes()).await;
+    let theirs: Value = serde_json::from_str(&unchunked(&theirs.body)).expect("one document");
+    assert_eq!((&theirs["calls"], &theirs["consents"]), (&json!([]), &json!([])), "another account's");
+    let half = server.native_as("onlycallsread", "POST", "/v1/exports", order.to_string().as_bytes()).await;
+    assert_eq!((half.status, half.code().as_str()), (403, "forbidden"));
+    let refused = server.native("POST", "/v1/exports", &json!({"number": "x"})).await;
+    assert_eq!((refused.status, refused.json()["error"]["field"].as_str()), (400, Some("number")));
 }

@@ -90,7 +90,7 @@ fn events(text: &str) -> Vec<(Option<u64>, String, Value)> {
 }
 
 /// Body of a chunked answer.
-fn unchunked(body: &[u8]) -> String {
+pub(crate) fn unchunked(body: &[u8]) -> String {
     let (mut text, mut rest) = (Vec::new(), body);
     while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
         let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).expect("a size"), 16).expect("hexadecimal");

@@ -157,6 +157,11 @@ impl Server {
         ours
     }
 
+    /// Lets every connection end.
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
     pub(crate) fn pass(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::Relaxed);
     }

@@ -340,6 +340,34 @@ pub(crate) async fn journal(
         .collect()
 }
 
+/// See [`crate::Reader::journal_since`].
+pub(crate) async fn journal_since(
+    pool: &Pool,
+    account: &AccountId,
+    from: Moment,
+    after: Option<(CallId, u64)>,
+    limit: u32,
+) -> Result<Vec<(CallId, Recorded)>, StoreError> {
+    let (call, seq) = after.map_or_else(Default::default, |(call, seq)| (call.to_string(), seq));
+    query(
+        "SELECT events.call, events.seq, events.at, events.event FROM calls
+         JOIN events ON events.account = calls.account AND events.call = calls.id
+         WHERE calls.account = $1 AND (calls.ended IS NULL OR calls.ended >= $2) AND events.at >= $2
+             AND (events.call > $3 OR (events.call = $3 AND events.seq > $4))
+         ORDER BY events.call, events.seq LIMIT $5",
+    )
+    .bind(account.as_str())
+    .bind(from.millis())
+    .bind(call)
+    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+    .bind(i64::from(limit))
+    .fetch_all(pool)
+    .await?
+    .iter()
+    .map(|row| Ok((parsed("call id", row.read("call")?)?, recorded_of(row)?)))
+    .collect()
+}
+
 /// The event that the columns `seq`, `at` and `event` spell.
 pub(super) fn recorded_of(row: &Row) -> Result<Recorded, StoreError> {
     Ok(Recorded {

@@ -5,18 +5,19 @@ use super::refusals::{not_ordered, not_started};
 use super::{Asked, json_response, profile, webhooks};
 use crate::dialects::{judge_services, timestamp};
 use crate::fault::Fault;
-use crate::feed;
+use crate::feed::{self, Feed, Start};
 use crate::http::{Context, Request, Response};
 use crate::links::Purpose;
+use crate::socket;
 use axum::body::Body;
 use callwright_domain::campaign::{RetryPlan, Windows};
 use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
-    AgentId, AgentPatch, AgentProfile, BrowserPlace, CallId, CallState, Moment, Origin, Pii, Recorded, Refusal,
-    ThreadId, Webhook,
+    AccountId, AgentId, AgentPatch, AgentProfile, BrowserPlace, CallId, CallState, Moment, Origin, Pii, Recorded,
+    Refusal, ThreadId, Webhook,
 };
-use callwright_engine::{HangUp, Repeat, Speech, StartCall};
+use callwright_engine::{Calls, HangUp, Repeat, Speech, StartCall};
 use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -193,15 +194,20 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
     let view = find(asked).await?;
-    let reader = asked.context.calls.reader();
-    let journal = reader.journal(&asked.account, view.plan.id, 0, SHOWN_EVENTS).await;
+    Ok(json_response(StatusCode::OK, &whole(&asked.context.calls, &asked.account, &view).await?))
+}
+
+/// A call with what was said, what happened and what was found out.
+pub(super) async fn whole(calls: &Calls, account: &AccountId, view: &CallView) -> Result<Value, Fault> {
+    let reader = calls.reader();
+    let journal = reader.journal(account, view.plan.id, 0, SHOWN_EVENTS).await;
     let journal = journal.map_err(|error| Fault::Storage(error.public()))?;
-    let mut body = summary(&view);
+    let mut body = summary(view);
     body["transcript"] = of_journal(&journal).iter().map(transcript_line).collect();
     body["timeline"] = journal.iter().map(timeline_line).collect();
-    let found = reader.findings(&asked.account, view.plan.id).await;
+    let found = reader.findings(account, view.plan.id).await;
     body["extract"] = json!(found.map_err(|error| Fault::Storage(error.public()))?.as_ref().map(extract_json));
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(body)
 }
 
 pub(super) async fn hang_up(asked: &Asked<'_>) -> Result<Response, Fault> {
@@ -305,6 +311,51 @@ pub(super) fn all_events(asked: &Asked<'_>) -> Response {
     event_stream(feed::of_account(&asked.context.calls, asked.account.clone()))
 }
 
+/// The same events over a WebSocket, of one call or of all, from a place on or from now on.
+pub(super) async fn feed(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let parameters = query(asked.request, &["call", "after", "since", "seen"])?;
+    let text = |name: &str| parameters.get(name).map(String::as_str);
+    let (calls, account, now) = (asked.context.calls.clone(), asked.account.clone(), asked.request.received);
+    let handshake = socket::handshake(asked.request)?;
+    let feed = if let Some(call) = text("call") {
+        if let Some(name) = ["since", "seen"].into_iter().find(|name| text(name).is_some()) {
+            return Err(invalid(name, "is for all calls; with `call` give `after`"));
+        }
+        let place = |text: &str| text.parse().map_err(|_| invalid("after", "must be the `seq` of an event"));
+        let after = text("after").map(place).transpose()?.unwrap_or(0);
+        let call = call.parse().map_err(|_| Fault::NotFound { what: "call" })?;
+        let call = find_id(asked, call).await?.plan.id;
+        Feed::of_call(calls, account, call, after)
+    } else {
+        if text("after").is_some() {
+            return Err(invalid("after", "is for one call; give `call`, or `since` and `seen`"));
+        }
+        Feed::of_account(calls, account, place_of(text("since"), text("seen"), now)?, now)
+    };
+    Ok(socket::accept(handshake, feed))
+}
+
+/// Where a watcher of all calls was: `since` is the `at` of the newest event that it has, `seen` the last `seq` that it has
+/// of each call lately, as `CALL:SEQ,CALL:SEQ`.
+fn place_of(since: Option<&str>, seen: Option<&str>, now: Moment) -> Result<Start, Fault> {
+    let Some(since) = since.map(|text| moment("since", text)).transpose()? else {
+        return match seen {
+            Some(_) => Err(invalid("seen", "needs `since`")),
+            None => Ok(Start::Now),
+        };
+    };
+    if now.since(since) > feed::BACK {
+        return Err(invalid("since", "must be within the last hour; older calls are read one by one"));
+    }
+    let pair = |text: &str| {
+        let (call, seq) = text.split_once(':')?;
+        Some((call.parse().ok()?, seq.parse().ok()?))
+    };
+    let seen = seen.unwrap_or_default().split(',').filter(|text| !text.is_empty());
+    let seen = seen.map(|text| pair(text).ok_or_else(|| invalid("seen", "must be CALL:SEQ pairs with commas between")));
+    Ok(Start::Place { since, seen: seen.collect::<Result<_, _>>()? })
+}
+
 fn event_stream(body: Body) -> Response {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -325,7 +376,10 @@ fn call_id(asked: &Asked<'_>) -> Result<CallId, Fault> {
 
 /// The call of the path, of this account; any other is not told apart from none.
 pub(super) async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
-    let id = call_id(asked)?;
+    find_id(asked, call_id(asked)?).await
+}
+
+async fn find_id(asked: &Asked<'_>, id: CallId) -> Result<CallView, Fault> {
     let reader = asked.context.calls.reader();
     let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
     if let Some(found) = reader.call(&asked.account, id).await.map_err(storage)? {

@@ -6,6 +6,7 @@ mod calls;
 mod campaigns;
 mod configuration;
 mod decode;
+mod exports;
 mod ids;
 mod openapi;
 mod privacy;
@@ -56,6 +57,7 @@ enum Operation {
     Recording,
     CallEvents,
     AllEvents,
+    Feed,
     ListAgents,
     ShowAgent,
     PutAgent,
@@ -135,6 +137,8 @@ static ROUTES: &[Route] = &[
     ),
     route(Method::GET, &["v1", "calls", "*", "events"], Operation::CallEvents, Some(Scope::CallsRead)),
     route(Method::GET, &["v1", "events"], Operation::AllEvents, Some(Scope::CallsRead)),
+    route(Method::GET, &["v1", "feed"], Operation::Feed, Some(Scope::CallsRead)),
+    route(Method::POST, &["v1", "exports"], Operation::Privacy(privacy::Action::Export), Some(Scope::CallsRead)),
     route(Method::GET, &["v1", "agents"], Operation::ListAgents, Some(Scope::ConfigRead)),
     route(Method::GET, &["v1", "agents", "*"], Operation::ShowAgent, Some(Scope::ConfigRead)),
     route(Method::PUT, &["v1", "agents", "*"], Operation::PutAgent, Some(Scope::ConfigWrite)),
@@ -318,6 +322,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::Recording => calls::recording(&asked).await,
         Operation::CallEvents => calls::events(&asked).await,
         Operation::AllEvents => Ok(calls::all_events(&asked)),
+        Operation::Feed => calls::feed(&asked).await,
         Operation::ListAgents => configuration::list_agents(&asked).await,
         Operation::ShowAgent => configuration::show_agent(&asked).await,
         Operation::PutAgent => configuration::put_agent(&asked).await,
@@ -382,6 +387,7 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::Recording
         | Operation::CallEvents
         | Operation::AllEvents
+        | Operation::Feed
         | Operation::ListAgents
         | Operation::ShowAgent
         | Operation::PutAgent

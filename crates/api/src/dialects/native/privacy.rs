@@ -4,7 +4,7 @@
 use super::decode::{Object, invalid};
 use super::openapi::{Words, object, words};
 use super::rules::{storage, whole_number};
-use super::{Asked, calls, json_response};
+use super::{Asked, calls, exports, json_response};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
 use crate::http::Response;
@@ -25,6 +25,7 @@ pub(super) enum Action {
     Erase,
     ShowErasure,
     LinkRecording,
+    Export,
 }
 
 /// Carries an operation out.
@@ -33,6 +34,7 @@ pub(super) async fn serve(action: Action, asked: &Asked<'_>) -> Result<Response,
         Action::Erase => erase(asked).await,
         Action::ShowErasure => show(asked).await,
         Action::LinkRecording => link(asked).await,
+        Action::Export => exports::export(asked).await,
     }
 }
 
@@ -43,6 +45,9 @@ pub(super) const fn about(action: Action) -> Words {
             words("erase", "Erase a number and what was said to it", Some("Erase"), "202", Some("Erasure"))
         }
         Action::ShowErasure => words("showErasure", "Show the proof of an erasure", None, "200", Some("Erasure")),
+        Action::Export => {
+            words("export", "Everything held about one number", Some("ExportOrder"), "200", Some("Export"))
+        }
         Action::LinkRecording => words(
             "linkRecording",
             "Make a link to the recording that needs no key",
@@ -124,6 +129,12 @@ pub(super) fn schemas() -> Map<String, Value> {
             "number": text,
             "suppress": {"type": "boolean", "default": false, "description":
                 "Put the number on the deny list as a digest. One that is on it stays there in any case"}})),
+        "ExportOrder": object(&["number"], json!({"number": text})),
+        "Export": object(&["number", "exported_at", "consents", "campaign_rows", "calls"], json!({
+            "number": text, "exported_at": time, "denied": {"type": ["object", "null"]},
+            "consents": {"type": "array", "items": {"$ref": "#/components/schemas/Consent"}},
+            "campaign_rows": {"type": "array", "items": {"type": "object"}},
+            "calls": {"type": "array", "items": {"type": "object"}}})),
         "LinkRecording": object(&[], json!({
             "expires_in_s": {"type": "integer", "minimum": 1, "maximum": 3600, "default": 3600}})),
         "RecordingLink": object(&["url", "expires_at"], json!({"url": text, "expires_at": time})),

@@ -10,7 +10,7 @@ use crate::http::Response;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
 use callwright_domain::{AgentId, CallId, PhoneNumber};
-use callwright_store::{Denial, Listed, StoreError, StoredConsent};
+use callwright_store::{Denial, Listed, StoreError, StoredConsent, StoredVerdict};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
@@ -251,13 +251,12 @@ async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
     if found.is_empty() {
         return Err(Fault::NotFound { what: "call" });
     }
-    let verdicts: Vec<Value> = found
-        .iter()
-        .map(|one| {
-            json!({"stage": one.stage, "at": timestamp(one.at), "refusal": one.refusal, "evidence": one.evidence})
-        })
-        .collect();
+    let verdicts: Vec<Value> = found.iter().map(verdict_json).collect();
     Ok(json_response(StatusCode::OK, &json!({ "verdicts": verdicts })))
+}
+
+pub(super) fn verdict_json(one: &StoredVerdict) -> Value {
+    json!({"stage": one.stage, "at": timestamp(one.at), "refusal": one.refusal, "evidence": one.evidence})
 }
 
 /// Shapes of rules, deny lists, consents and verdicts.
@@ -299,7 +298,7 @@ pub(super) async fn whole_number(asked: &Asked<'_>, text: &str) -> Result<PhoneN
     if given.international().is_some() { Ok(given) } else { Err(invalid("number", NEEDS_COUNTRY)) }
 }
 
-fn consent_json(consent: &StoredConsent) -> Value {
+pub(super) fn consent_json(consent: &StoredConsent) -> Value {
     json!({
         "number": consent.number,
         "scope": consent.scope,

@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::campaign::pacing::Guard;
 use callwright_domain::campaign::{Campaign, CampaignState, Counters, Hold, Row, RowState, Step, Stopped};
-use callwright_domain::{CampaignId, HangupCause, Moment};
+use callwright_domain::{CampaignId, HangupCause, Moment, PhoneNumber};
 use callwright_engine::CampaignFault;
 use callwright_store::{Answers, CampaignKey, RowCall, RowFilter, StoreError};
 use http::StatusCode;
@@ -145,6 +145,41 @@ async fn rows(asked: &Asked<'_>) -> Result<Response, Fault> {
     let calls = calls_of(asked, &key, &page.items).await?;
     let rows: Vec<Value> = page.items.iter().map(|row| row_json(row, &calls)).collect();
     Ok(json_response(StatusCode::OK, &json!({"callees": rows, "next": page.next})))
+}
+
+/// The rows of one number in every campaign of the account, each with its campaign.
+pub(super) async fn rows_of(asked: &Asked<'_>, number: &PhoneNumber) -> Result<Vec<Value>, Fault> {
+    let (reader, mut found, mut after) = (asked.context.calls.reader(), Vec::new(), None::<String>);
+    loop {
+        let page = reader.campaigns(&asked.account, None, after.as_deref(), PAGE.1).await;
+        let page = page.map_err(|error| storage(&error))?;
+        for campaign in &page.items {
+            let key = CampaignKey { account: asked.account.clone(), id: campaign.id.clone() };
+            for mut row in rows_in(asked, &key, number).await? {
+                row["campaign"] = json!(campaign.id);
+                found.push(row);
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+async fn rows_in(asked: &Asked<'_>, key: &CampaignKey, number: &PhoneNumber) -> Result<Vec<Value>, Fault> {
+    let filter = RowFilter { number: Some(number.dial().to_owned()), ..RowFilter::default() };
+    let (mut found, mut after) = (Vec::new(), 0);
+    loop {
+        let page = asked.context.calls.reader().campaign_rows(key, &filter, after, PAGE.1).await;
+        let page = page.map_err(|error| storage(&error))?;
+        let calls = calls_of(asked, key, &page.items).await?;
+        found.extend(page.items.iter().map(|row| row_json(row, &calls)));
+        match page.next.and_then(|next| next.parse().ok()) {
+            Some(next) => after = next,
+            None => return Ok(found),
+        }
+    }
 }
 
 /// The calls of some rows, by row.
