@@ -396,4 +396,50 @@ mod tests {
         let wanted: Vec<u64> = journal.iter().map(|recorded| recorded.seq).collect();
         assert_eq!(ids, wanted);
     }
+
+    /// Far behind, over the switch from stored to live, with some of it seen before: each event once, each call in order.
+    #[tokio::test]
+    async fn a_watcher_of_all_calls_that_fell_behind_is_told_each_event_once() {
+        let callee = Callee::start(Plan::then(Then::Refuse(486))).await;
+        let node = NodeBuilder::to(&callee).start().await;
+        let mut journals = BTreeMap::new();
+        for _ in 0..3 {
+            let call = node.call().await;
+            node.ended(call).await;
+            let journal = node.calls().reader().journal(&node.account(), call, 0, 1000).await.expect("readable");
+            journals.insert(call, journal);
+        }
+        let (sender, live) = broadcast::channel(4);
+        let seen_of = *journals.keys().next().expect("three calls");
+        let mut feed = AccountFeed {
+            calls: node.calls(),
+            account: node.account(),
+            live,
+            waiting: VecDeque::new(),
+            stage: All::Live,
+            told: BTreeMap::from([(seen_of, Place { seq: 2, at: node.now() })]),
+            filled: None,
+            newest: node.now(),
+            floor: Moment(0),
+        };
+        // All of it live and in a jumble, and more than the channel holds: the journal tells it, then repeats come.
+        for (call, recorded) in journals.iter().flat_map(|(call, all)| all.iter().map(|one| (*call, one.clone()))) {
+            assert!(sender.send(Fed { account: node.account(), call, recorded }).is_ok(), "somebody watches");
+        }
+        drop(sender);
+        let mut told: BTreeMap<CallId, Vec<u64>> = BTreeMap::new();
+        let over = loop {
+            match feed.next().await {
+                Ok(News::Event { call, recorded }) => told.entry(call).or_default().push(recorded.seq),
+                Ok(News::Quiet) => {}
+                Err(over) => break over,
+            }
+        };
+        assert_eq!(over, Over::Stopping);
+        for (call, journal) in journals {
+            let from = if call == seen_of { 2 } else { 0 };
+            let wanted: Vec<u64> = journal.iter().map(|recorded| recorded.seq).filter(|seq| *seq > from).collect();
+            assert_eq!(told.remove(&call), Some(wanted));
+        }
+    }
 }

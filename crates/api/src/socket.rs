@@ -226,6 +226,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Watcher<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::Start;
+    use callwright_domain::Moment;
+    use callwright_testkit::{Callee, NodeBuilder, PATIENCE, Plan, Then};
+    use tokio::io::duplex;
+
+    /// What is not taken in time ends the feed; the calls do not wait for it.
+    #[tokio::test]
+    async fn a_watcher_that_takes_nothing_is_let_go() {
+        let callee = Callee::start(Plan::then(Then::Refuse(486))).await;
+        let node = NodeBuilder::to(&callee).start().await;
+        for _ in 0..3 {
+            let call = node.call().await;
+            node.ended(call).await;
+        }
+        // Everything that was written, into a pipe that takes less than that and is not read.
+        let start = Start::Place { since: Moment(0), seen: Default::default() };
+        let mut feed = Feed::of_account(node.calls(), node.account(), start, node.now());
+        let (ours, theirs) = duplex(64);
+        let config = WebSocketConfig::default().write_buffer_size(0);
+        let socket = WebSocketStream::from_raw_socket(ours, Role::Server, Some(config)).await;
+        let mut watcher = Watcher { socket, patience: Duration::from_millis(50), heard: Instant::now() };
+        let stop = CancellationToken::new();
+        let told = timeout(PATIENCE, watcher.tell(&mut feed, &stop)).await.expect("it does not wait for ever");
+        assert_eq!(told.map(drop), Err(Some(Goodbye::Slow)));
+        drop(theirs);
+    }
 
     #[test]
     fn closing_words_fit_into_a_frame_and_have_their_codes() {

@@ -200,3 +200,35 @@ pub(crate) async fn a_call_is_amended_until_it_is_over(opened: Opened) {
     store.finish(call(1), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
     assert_eq!(amend("acme", &change).await.unwrap(), None);
 }
+
+/// What happened since a moment, in the order of each call, page by page, of calls that are up or ended since.
+pub(crate) async fn what_happened_since_is_read_by_pages(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1, 2, 3]).await;
+    store.finish(call(1), later(10), Ending::from(HangupCause::Cancelled)).await.unwrap();
+    store
+        .append(call(2), vec![(later(20), dialing(1)), (later(30), CallEvent::Ringing { status: 180 })])
+        .await
+        .unwrap();
+    store.finish(call(3), later(40), Ending::from(HangupCause::Cancelled)).await.unwrap();
+    let read = async |from: Moment, limit: u32| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = reader.journal_since(&acme, from, after, limit).await.unwrap();
+            let Some((call, recorded)) = page.last() else { return found };
+            after = Some((*call, recorded.seq));
+            found.extend(page.iter().map(|(call, recorded)| (*call, recorded.seq)));
+        }
+    };
+    let mut all: Vec<_> =
+        [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2)].map(|(id, seq)| (call(id), seq)).into();
+    all.sort_unstable_by_key(|(call, seq)| (call.to_string(), *seq));
+    for limit in [1, 2, 100] {
+        assert_eq!(read(NOW, limit).await, all, "{limit} at a time");
+    }
+    let mut late = vec![(call(2), 3), (call(3), 2)];
+    late.sort_unstable_by_key(|(call, _)| call.to_string());
+    assert_eq!(read(later(30), 1).await, late, "not of the call that was over, and nothing older");
+    assert_eq!(reader.journal_since(&account("other"), NOW, None, 9).await.unwrap(), []);
+}

@@ -49,6 +49,7 @@ macro_rules! conformance {
             life::each_attempt_has_its_record,
             life::due_calls_are_given_out_once_in_order,
             life::lists_are_narrowed_and_paged,
+            life::what_happened_since_is_read_by_pages,
             life::a_call_is_amended_until_it_is_over,
             campaigns::an_import_counts_whole_or_not_at_all,
             campaigns::a_row_is_called_once_for_each_attempt,
