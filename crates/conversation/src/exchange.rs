@@ -141,6 +141,8 @@ pub enum Input {
         /// What the model is told.
         result: String,
     },
+    /// A steady tone has sounded and ended, as an answering machine's does; see [`crate::Conversation::wants_tones`].
+    Tone,
     /// The callee pressed a key: `0`-`9`, `*`, `#`, `A`-`D`.
     Key(char),
     /// Order from outside: say this now, in place of what is being said where that may be cut off. Ignored before

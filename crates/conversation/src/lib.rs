@@ -24,6 +24,7 @@ mod latency;
 mod machine;
 mod mouth;
 mod phrasing;
+mod screening;
 mod speakable;
 mod stock;
 mod templates;

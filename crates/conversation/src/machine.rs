@@ -1,9 +1,10 @@
 //! Who speaks when: the state of one conversation, what moves it, and what it waits for. The moves themselves are in
 //! the modules below, by what they are about: `listening`, `thinking`, `speaking`, `yielding` (to an interruption),
-//! `ending`.
+//! `screening` (of machines that answer), `ending`.
 
 mod ending;
 mod listening;
+mod screening;
 mod speaking;
 mod thinking;
 mod yielding;
@@ -152,6 +153,7 @@ pub struct Conversation {
     idle: Idle,
     failures: Failures,
     closing: Option<HangupCause>,
+    answerer: screening::Answerer,
     out: Out,
 }
 
@@ -179,6 +181,8 @@ impl Conversation {
             Greeting::None => {}
             Greeting::Text(text) | Greeting::Model(text) => *text = templates::render("greeting", text, &variables)?,
         }
+        let message = &mut agent.voicemail.message;
+        *message = templates::render("voicemail_message", message, &variables)?;
         let given = std::mem::take(&mut agent.brain.history).into_iter().chain(thread);
         let reminders = Selection::new(&agent.idle.reminders, agent.idle.choice);
         Ok(Self {
@@ -206,6 +210,7 @@ impl Conversation {
             idle: Idle::default(),
             failures: Failures::default(),
             closing: None,
+            answerer: screening::Answerer::Unasked,
             out: Out {
                 queue: VecDeque::new(),
                 timers: Timers::default(),
@@ -243,6 +248,7 @@ impl Conversation {
                 templates::render("greeting", text, &variables)?;
             }
         }
+        templates::render("voicemail_message", &agent.voicemail.message, &variables)?;
         Ok(())
     }
 
@@ -292,7 +298,12 @@ impl Conversation {
             }
         }
         if self.stage != Stage::Over {
+            // Looked at once it is known what was said.
+            let sign = self.is_screening().then(|| input.clone());
             self.digest(now, input);
+            if let Some(sign) = sign.filter(|_| self.stage != Stage::Over) {
+                self.screen(now, &sign);
+            }
             self.settle(now);
         }
     }
@@ -338,7 +349,7 @@ impl Conversation {
             Input::Stop { cause, grace } => self.stop(now, cause, grace),
             Input::HoldStarted => self.hold(now),
             Input::HoldEnded => self.unhold(now),
-            Input::Clock => {}
+            Input::Tone | Input::Clock => {}
         }
     }
 
@@ -357,6 +368,8 @@ impl Conversation {
             Timer::FlushReport => self.flush_unreported(now),
             Timer::Playout => self.playout_is_stuck(now),
             Timer::Keys => self.keys_are_complete(now),
+            Timer::Screening => self.screen_again(now),
+            Timer::Machine => self.leave_message(now),
             Timer::Reminder => self.remind(now),
             Timer::IdleHangUp => self.leave(now),
             Timer::LastWords => self.last_words_took_too_long(now),
@@ -408,8 +421,10 @@ impl Conversation {
         let waiting = talking && stance == Stance::Thinking && !self.mouth.is_busy() && !self.ears.is_speaking();
         let silence = waiting.then(|| self.next_hold(now));
         let idle = self.idle_deadlines(now, talking && stance == Stance::Quiet);
+        let screening = self.screening_due();
         let timers = &mut self.out.timers;
         for (timer, due) in [
+            (Timer::Screening, screening),
             (Timer::Endpoint, endpoint),
             (Timer::BargeIn, barge_in),
             (Timer::Clause, clause),

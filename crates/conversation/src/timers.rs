@@ -30,6 +30,10 @@ pub(crate) enum Timer {
     Playout,
     /// No further key was pressed.
     Keys,
+    /// It may be known by now who answered.
+    Screening,
+    /// A machine has announced what it had to.
+    Machine,
     /// Nobody speaks: a reminder.
     Reminder,
     /// Nobody has spoken for very long.

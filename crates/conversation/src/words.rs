@@ -71,9 +71,9 @@ fn find(text: &[Word], phrase: &str) -> Option<Range<usize>> {
 }
 
 /// Whether `text` contains one of `phrases` as whole words.
-pub(crate) fn contains_any(text: &str, phrases: &[String]) -> bool {
+pub(crate) fn contains_any<P: AsRef<str>>(text: &str, phrases: &[P]) -> bool {
     let text = words(text);
-    phrases.iter().any(|phrase| find(&text, phrase).is_some())
+    phrases.iter().any(|phrase| find(&text, phrase.as_ref()).is_some())
 }
 
 /// `text` without the given phrases; empty when nothing is left to say.

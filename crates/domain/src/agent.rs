@@ -347,6 +347,29 @@ layered!(
     }
 );
 
+/// What is done when a machine answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnVoicemail {
+    /// Hang up.
+    #[default]
+    HangUp,
+    /// Wait for its tone, say the message, hang up.
+    LeaveMessage,
+}
+
+layered!(
+    /// A machine that answers in a person's place: a mailbox, or the network.
+    VoicemailSettings, VoicemailPatch {
+        /// Whether it is found out.
+        detect: Switch,
+        /// What is done then.
+        on_detect: OnVoicemail,
+        /// What is said after its tone; a template over the call's variables.
+        message: String,
+    }
+);
+
 layered!(
     /// Background sound under the agent's voice.
     AmbientSettings, AmbientPatch {
@@ -453,6 +476,8 @@ pub struct AgentProfile {
     pub limits: CallLimits,
     /// What is found out about a call after its end.
     pub extract: ExtractSettings,
+    /// A machine that answers.
+    pub voicemail: VoicemailSettings,
 }
 
 /// A layer over an [`AgentProfile`]: what is not set is left as it was.
@@ -489,6 +514,8 @@ pub struct AgentPatch {
     pub limits: CallLimitsPatch,
     /// See [`AgentProfile::extract`].
     pub extract: ExtractPatch,
+    /// See [`AgentProfile::voicemail`].
+    pub voicemail: VoicemailPatch,
 }
 
 impl AgentPatch {
@@ -515,6 +542,7 @@ impl AgentPatch {
         }
         self.limits.apply(&mut agent.limits);
         self.extract.apply(&mut agent.extract);
+        self.voicemail.apply(&mut agent.voicemail);
     }
 
     /// This patch laid over a lower one.
@@ -536,6 +564,7 @@ impl AgentPatch {
             recording: self.recording.or(lower.recording),
             limits: self.limits.over(lower.limits),
             extract: self.extract.over(lower.extract),
+            voicemail: self.voicemail.over(lower.voicemail),
         }
     }
 }
@@ -658,6 +687,14 @@ impl Default for BackchannelSettings {
 impl Default for AmbientSettings {
     fn default() -> Self {
         Self { sound: String::new(), volume: 0 }
+    }
+}
+
+// As above.
+#[allow(clippy::derivable_impls, reason = "one place for all defaults")]
+impl Default for VoicemailSettings {
+    fn default() -> Self {
+        Self { detect: Switch::Off, on_detect: OnVoicemail::HangUp, message: String::new() }
     }
 }
 

@@ -209,6 +209,8 @@ pub enum HangupCause {
     MaxDuration,
     /// Nobody spoke.
     Idle,
+    /// A machine answered: the call ended there, with a message or without.
+    VoicemailReached,
     /// An ear, brain or voice failed and nothing could take its place.
     ProviderFailed,
     /// Nobody joined it in the time that it waited to be joined.
@@ -260,7 +262,7 @@ pub enum EndOrigin {
 
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::CalleeHungUp,
         Self::AgentHungUp,
         Self::ApiHungUp,
@@ -278,6 +280,7 @@ impl HangupCause {
         Self::MediaTimeout,
         Self::MaxDuration,
         Self::Idle,
+        Self::VoicemailReached,
         Self::ProviderFailed,
         Self::NotJoined,
         Self::Expired,
@@ -297,7 +300,11 @@ impl HangupCause {
     pub const fn origin(self) -> EndOrigin {
         match self {
             Self::CalleeHungUp | Self::Busy | Self::Rejected => EndOrigin::Callee,
-            Self::NoAnswer | Self::Unreachable | Self::MediaRefused | Self::NotJoined => EndOrigin::Unreached,
+            Self::NoAnswer
+            | Self::Unreachable
+            | Self::MediaRefused
+            | Self::NotJoined
+            | Self::VoicemailReached => EndOrigin::Unreached,
             Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled => EndOrigin::Agent,
             Self::AuthFailed
             | Self::NoResponse
@@ -350,6 +357,18 @@ impl HangupCause {
             Refusal::Draining => Self::ServerShutdown,
         }
     }
+}
+
+/// By what a machine was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineSign {
+    /// By what it said.
+    Words,
+    /// By how long it spoke.
+    Length,
+    /// By its tone.
+    Tone,
 }
 
 /// How the time between the end of the callee's speech and the agent's first sound was spent, in milliseconds.
@@ -407,6 +426,11 @@ pub enum CallEvent {
         dialog: String,
         /// Name of the codec that was agreed on.
         codec: String,
+    },
+    /// A machine has answered, not a person.
+    MachineDetected {
+        /// By what it was known.
+        sign: MachineSign,
     },
     /// The callee said this.
     Heard {
@@ -546,6 +570,7 @@ impl CallEvent {
             Self::Ringing { .. } => "ringing",
             Self::Joined { .. } => "joined",
             Self::Answered { .. } => "answered",
+            Self::MachineDetected { .. } => "machine_detected",
             Self::Heard { .. } => "heard",
             Self::TurnTaken { .. } => "turn_taken",
             Self::Said { .. } => "said",
@@ -566,7 +591,8 @@ impl CallEvent {
     const fn needs_answer(&self) -> bool {
         matches!(
             self,
-            Self::Heard { .. }
+            Self::MachineDetected { .. }
+                | Self::Heard { .. }
                 | Self::TurnTaken { .. }
                 | Self::Said { .. }
                 | Self::Disclosed
@@ -637,6 +663,7 @@ mod tests {
             CallEvent::TurnTaken { latency: TurnLatency::default() },
             CallEvent::Said { text: text(), interrupted: false },
             CallEvent::Disclosed,
+            CallEvent::MachineDetected { sign: MachineSign::Tone },
             CallEvent::Interrupted,
             CallEvent::MessageReceived { text: text() },
             CallEvent::KeyPressed { key: '5' },

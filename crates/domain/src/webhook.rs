@@ -209,6 +209,8 @@ topics! {
     CallJoined = "call.joined",
     /// The callee answered.
     CallAnswered = "call.answered",
+    /// A machine answered in a person's place.
+    MachineDetected = "call.machine_detected",
     /// Somebody finished saying something; final text.
     Transcript = "call.transcript",
     /// How the time before an agent's answer was spent.
@@ -253,6 +255,7 @@ impl Topic {
             CallEvent::Ringing { .. } => Self::CallRinging,
             CallEvent::Joined { .. } => Self::CallJoined,
             CallEvent::Answered { .. } => Self::CallAnswered,
+            CallEvent::MachineDetected { .. } => Self::MachineDetected,
             CallEvent::Heard { .. } | CallEvent::Said { .. } | CallEvent::Disclosed => Self::Transcript,
             CallEvent::TurnTaken { .. } => Self::CallTurn,
             CallEvent::Interrupted => Self::CallInterrupted,

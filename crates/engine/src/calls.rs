@@ -487,8 +487,14 @@ impl Calls {
         disclosure.opening.disclosure.clone_from(&agent.opening.disclosure);
         prompt.brain.system_prompt.clone_from(&agent.brain.system_prompt);
         greeting.opening.greeting.clone_from(&agent.opening.greeting);
-        let parts =
-            [("brain.system_prompt", prompt), ("opening.greeting", greeting), ("opening.disclosure", disclosure)];
+        let mut message = AgentProfile::default();
+        message.voicemail.message.clone_from(&agent.voicemail.message);
+        let parts = [
+            ("brain.system_prompt", prompt),
+            ("opening.greeting", greeting),
+            ("opening.disclosure", disclosure),
+            ("voicemail.message", message),
+        ];
         for (field, part) in parts {
             match Conversation::check(&part, &BTreeMap::new()) {
                 Ok(()) | Err(TemplateError::Unknown { .. }) => {}

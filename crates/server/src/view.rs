@@ -53,6 +53,10 @@ impl CallPrinter {
             }
             CallEvent::TurnTaken { latency } => self.pending = Some(*latency),
             CallEvent::Said { text, interrupted } => self.agent_spoke(at, text.expose(), *interrupted),
+            CallEvent::MachineDetected { sign } => {
+                let sign = format!("{sign:?}").to_lowercase();
+                line(at, "call", &format!("a machine has answered (known by its {sign})"));
+            }
             CallEvent::Disclosed => line(at, "call", "the callee knows that a machine speaks"),
             CallEvent::Interrupted => {
                 self.interruptions += 1;

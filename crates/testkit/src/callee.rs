@@ -2,7 +2,7 @@
 //! Hides signalling and audio of the far end. What it does by itself is in the [`Plan`]; what it does at a certain point
 //! of the conversation is ordered through the [`Line`] of an answered call.
 
-use crate::{PATIENCE, is_loud, speech};
+use crate::{PATIENCE, RATE, beep, is_loud, speech};
 use callwright_media::codec::{self, Codec};
 use callwright_media::dtmf::Digit;
 use callwright_media::sdp::{LocalMedia, Negotiation};
@@ -241,6 +241,7 @@ impl Notes {
 
 enum Wish {
     Speak(Duration),
+    Beep(Duration),
     Press(Vec<Digit>),
     HangUp,
     Vanish,
@@ -269,6 +270,11 @@ impl Line {
     /// Speaks for so long; returns at once.
     pub fn speak(&self, length: Duration) {
         self.wish(Wish::Speak(length));
+    }
+
+    /// Sounds the steady tone of an answering machine for so long; returns at once.
+    pub fn beep(&self, length: Duration) {
+        self.wish(Wish::Beep(length));
     }
 
     /// Presses keys, one after the other; returns at once.
@@ -374,6 +380,14 @@ impl AtWork {
                 let leg = self.leg.clone();
                 // Waits while the queue is full, and the line must go on meanwhile; a closed leg plays nothing.
                 tokio::spawn(async move { leg.play(speech(length)).await.ok() });
+            }
+            Wish::Beep(length) => {
+                let leg = self.leg.clone();
+                let mut audio = beep(length);
+                // What follows ends it.
+                audio.resize(audio.len() + RATE as usize / 5, 0);
+                // As above.
+                tokio::spawn(async move { leg.play(audio).await.ok() });
             }
             Wish::Press(keys) => {
                 // A closed leg presses nothing.

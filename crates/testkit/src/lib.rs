@@ -25,7 +25,7 @@ pub use ears::{EarsFault, ScriptedEars};
 pub use node::{ACCOUNT, AGENT, CALLER, Doomed, Node, NodeBuilder, TRUNK};
 pub use online::OnlineBrowser;
 pub use s3::{FakeS3, S3Asked, S3Fault};
-pub use sound::{LOUD, is_loud, speech, tone};
+pub use sound::{LOUD, beep, is_loud, speech, tone};
 pub use voice::{ToneVoice, VoiceFault};
 pub use wav::Wav;
 

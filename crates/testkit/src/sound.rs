@@ -18,6 +18,12 @@ pub fn tone(length: Duration, rate: u32) -> Vec<i16> {
     (0..samples_in(length, rate)).map(|at| (8000.0 * (at as f32 * step).sin()) as i16).collect()
 }
 
+/// A 1000 Hz tone at [`RATE`]: an answering machine's.
+pub fn beep(length: Duration) -> Vec<i16> {
+    let step = 1000.0 * std::f32::consts::TAU / RATE as f32;
+    (0..samples_in(length, RATE)).map(|at| (8000.0 * (at as f32 * step).sin()) as i16).collect()
+}
+
 /// What voice activity detection takes for a person: harmonics of a wandering pitch under moving formants, four
 /// syllables a second, at [`RATE`].
 pub fn speech(length: Duration) -> Vec<i16> {

@@ -313,6 +313,7 @@ async fn every_parameter_of_a_request_reaches_the_call() {
         ("EndFunctionDesc", json!("On bye."), "/tools/0/description", json!("On bye.")),
         ("ToneWord", tone, "/filler/after_ms", json!(400)),
         ("EnableComplianceAudio", json!(false), "/opening/tone", json!("off")),
+        ("EnableVoicemailDetection", json!(true), "/voicemail/detect", json!("on")),
         ("ExtractConfig", facts, "/extract/facts/0/choices/1", json!("L")),
         ("AmbientSoundType", json!("busy_office"), "/ambient/sound", json!("office")),
         ("AmbientSoundVolume", json!(2), "/ambient/volume", json!(100)),

@@ -198,7 +198,8 @@ impl Conversation {
 
     /// Answers a text as if it had been heard, unless the agent is saying something that must be heard first.
     fn put_in_the_callees_mouth(&mut self, now: Instant, text: &str) {
-        if self.stage != Stage::Talking || self.closing.is_some() || text.is_empty() {
+        let nobody = self.closing.is_some() || self.is_with_machine();
+        if self.stage != Stage::Talking || nobody || text.is_empty() {
             return;
         }
         let event = AsrEvent::Final { text: text.to_owned(), end_of_turn: EndOfTurn::Yes };
@@ -281,6 +282,6 @@ impl Conversation {
 
     /// Whether what is heard matters: the call is answered, not on hold, not over.
     fn listens(&self) -> bool {
-        matches!(self.stage, Stage::Greeting | Stage::Talking) && !self.held.is_on()
+        matches!(self.stage, Stage::Greeting | Stage::Talking) && !self.held.is_on() && !self.is_with_machine()
     }
 }

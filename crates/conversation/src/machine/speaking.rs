@@ -86,6 +86,7 @@ impl Conversation {
         }
         self.stage = Stage::Greeting;
         self.note_interaction(now);
+        self.begin_screening(now);
         self.out.timers.set(Timer::Greeting, now + span(self.agent.opening.delay_ms));
         if self.agent.opening.delay_ms == 0 {
             self.greet(now);

@@ -57,7 +57,7 @@ impl Conversation {
     }
 
     /// Stops speaking and thinking at once, and remembers what was lost.
-    fn give_way(&mut self, now: Instant) {
+    pub(super) fn give_way(&mut self, now: Instant) {
         let mut rest = Vec::new();
         for line in self.mouth.take_ready() {
             let kept = self.history.is_kept(line.entry);

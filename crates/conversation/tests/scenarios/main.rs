@@ -9,6 +9,7 @@ mod chaos;
 mod ending;
 mod listening;
 mod opening;
+mod screening;
 mod script;
 mod silence;
 mod thinking;

@@ -254,6 +254,7 @@ impl Player {
             }
             "model fails" => Input::ModelFailed(ask),
             "tool result" => Input::ToolFinished { id: self.last_run.expect("a tool was run"), result: text },
+            "tone" => Input::Tone,
             "key" => Input::Key(rest.chars().next().expect("a key")),
             "order" => Input::Say { text, interruptible: Switch::On },
             "firm order" => Input::Say { text, interruptible: Switch::Off },

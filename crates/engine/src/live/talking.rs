@@ -21,7 +21,7 @@ use callwright_domain::{CallEvent, HangupCause, Pii};
 use callwright_media::Heard;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::Hold;
-use callwright_media::pcm::DualTone;
+use callwright_media::pcm::{BeepDetector, DualTone};
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport};
 use callwright_providers::asr::AsrInput;
 use callwright_store::{Denial, Listed};
@@ -51,6 +51,8 @@ pub(super) struct Talk<'a> {
     greeting: Option<Greeting>,
     /// Whether the voice works.
     spoken: Spoken,
+    /// Listens for an answering machine's tone, while that is of use.
+    beeps: Option<BeepDetector>,
     /// The longest the conversation may last.
     until: Instant,
     /// Set once the end is decided.
@@ -97,6 +99,7 @@ impl LiveCall {
             voice,
             greeting,
             spoken: Spoken::Sounded,
+            beeps: None,
             until,
             ending: None,
             far_end: FarEnd::Connected,
@@ -207,7 +210,15 @@ impl Talk<'_> {
         let Some(report) = report else { return self.end(Ending::of(HangupCause::MediaFailed)) };
         let now = instant();
         match report {
-            LegReport::Audio(chunk) => self.ears.hear(AsrInput::Audio(chunk.to_vec())),
+            LegReport::Audio(chunk) => {
+                if self.conversation.wants_tones() {
+                    let beeps = self.beeps.get_or_insert_with(|| BeepDetector::new(chunk.rate()));
+                    if beeps.hear(&chunk).is_some() {
+                        self.tell(Input::Tone).await;
+                    }
+                }
+                self.ears.hear(AsrInput::Audio(chunk.to_vec()));
+            }
             LegReport::SpeechStarted { at } => {
                 self.ears.hear(AsrInput::SpeechStarted);
                 self.tell(Input::SpeechStarted { speech: now.saturating_duration_since(at) }).await;

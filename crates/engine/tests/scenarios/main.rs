@@ -14,6 +14,7 @@ mod restart;
 mod talking;
 mod threads;
 mod trunks;
+mod voicemail;
 
 use callwright_domain::CallEvent;
 use std::time::Duration;

@@ -2,11 +2,13 @@
 //! or go.
 
 mod ambience;
+mod beep;
 mod resample;
 mod tone;
 mod wav;
 
 pub use ambience::{Place, ambience, information_tone};
+pub use beep::{Beep, BeepDetector};
 pub use resample::{Resampler, UnsupportedRates};
 pub use tone::DualTone;
 pub use wav::{WavError, read_wav};

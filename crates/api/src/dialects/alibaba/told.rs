@@ -196,6 +196,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         | CallEvent::Joined { .. }
         | CallEvent::AttemptFailed { .. }
         | CallEvent::Disclosed
+        | CallEvent::MachineDetected { .. }
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
         | CallEvent::Transferring
@@ -311,6 +312,7 @@ const fn failed(cause: HangupCause) -> bool {
         | HangupCause::Unreachable
         | HangupCause::MaxDuration
         | HangupCause::NotJoined
+        | HangupCause::VoicemailReached
         | HangupCause::Idle => false,
         HangupCause::MediaRefused
         | HangupCause::AuthFailed

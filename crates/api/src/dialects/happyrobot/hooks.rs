@@ -24,6 +24,7 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::TurnTaken { .. }
         | CallEvent::Said { .. }
         | CallEvent::Disclosed
+        | CallEvent::MachineDetected { .. }
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
         | CallEvent::ToolRun { .. }

@@ -233,6 +233,7 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::Answered { .. }
             | CallEvent::TurnTaken { .. }
             | CallEvent::Disclosed
+            | CallEvent::MachineDetected { .. }
             | CallEvent::Interrupted
             | CallEvent::KeyPressed { .. }
             | CallEvent::Trouble { .. }

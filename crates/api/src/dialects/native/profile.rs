@@ -1,7 +1,7 @@
 //! What an agent's values may be, where their types allow more. The same rules hold for a stored agent and for the
 //! overrides of one call.
 
-use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, Tool, WeightedText};
+use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, OnVoicemail, Tool, WeightedText};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -58,6 +58,10 @@ pub(super) fn check(agent: &AgentProfile) -> Result<(), Flaw> {
     within("idle.hang_up_after_ms", agent.idle.hang_up_after_ms, 0, 86_400_000)?;
     weights("idle.reminders", &agent.idle.reminders)?;
     text("idle.goodbye", &agent.idle.goodbye)?;
+    text("voicemail.message", &agent.voicemail.message)?;
+    if agent.voicemail.on_detect == OnVoicemail::LeaveMessage && agent.voicemail.message.trim().is_empty() {
+        return Err(("voicemail.message", String::from("must have a word when a message is to be left")));
+    }
     within("filler.after_ms", agent.filler.after_ms, 0, 60_000)?;
     weights("filler.texts", &agent.filler.texts)?;
     within("backchannel.probability", agent.backchannel.probability, 0.0, 1.0)?;
@@ -77,6 +81,10 @@ pub(super) fn check_patch(patch: &AgentPatch) -> Result<(), Flaw> {
     // What the patch leaves alone is the default, which passes.
     let mut agent = AgentProfile::default();
     patch.clone().apply(&mut agent);
+    if patch.voicemail.message.is_none() {
+        // It is the stored agent's.
+        agent.voicemail.on_detect = OnVoicemail::HangUp;
+    }
     check(&agent)
 }
 
@@ -170,7 +178,8 @@ mod tests {
         check(&AgentProfile::default()).expect("the default is acceptable");
         type Change = fn(&mut AgentProfile);
         let word = |weight| WeightedText { text: String::from("hm"), weight };
-        let cases: [(&str, Change); 16] = [
+        let cases: [(&str, Change); 17] = [
+            ("voicemail.message", |agent| agent.voicemail.on_detect = OnVoicemail::LeaveMessage),
             ("extract", |agent| agent.extract.facts = vec![callwright_domain::extract::Fact::default()]),
             ("voice.rate", |agent| agent.voice.rate = 0.49),
             ("voice.rate", |agent| agent.voice.rate = f64::NAN),

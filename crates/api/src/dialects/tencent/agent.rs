@@ -166,6 +166,9 @@ pub(super) fn profile(fields: &Fields<'_>) -> Read<AgentProfile> {
     let longest = fields.millis("MaxCallDurationMs", 1..=DAY_MS)?;
     agent.limits.max_duration_s = longest.map_or(NO_LIMIT_S, |ms| ms.div_ceil(1000));
     agent.extract = extracts::wanted(fields)?;
+    agent.voicemail.detect = Switch::from(fields.flag("EnableVoicemailDetection")? == Some(true));
+    // Hanging up is all that there is.
+    fields.whole("VoicemailAction", 0..=0)?;
     refuse_what_is_not_built(fields)?;
     Ok(agent)
 }
@@ -176,12 +179,11 @@ fn refuse_what_is_not_built(fields: &Fields<'_>) -> Read<()> {
     for name in ["TransferItems", "TransferToAgentItems"] {
         fields.objects(name, 100)?;
     }
-    for name in ["TransferFunctionEnable", "TransferToAgentEnable", "EnableVoicemailDetection"] {
+    for name in ["TransferFunctionEnable", "TransferToAgentEnable"] {
         if fields.flag(name)? == Some(true) {
             return Err(VendorError::unsupported(&format!("the parameter {name}")));
         }
     }
-    fields.whole("VoicemailAction", 0..=0)?;
     match fields.text("CustomSTTConfig", MAX_TEXT)?.filter(|text| !text.trim().is_empty()) {
         Some(_) => Err(VendorError::unsupported("the parameter CustomSTTConfig")),
         None => Ok(()),

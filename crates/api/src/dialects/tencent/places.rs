@@ -37,13 +37,7 @@ fn common() -> Vec<(&'static str, Place)> {
 }
 
 /// Parameters of an agent that are refused, and those that nothing switches on.
-const REFUSED: [&str; 5] = [
-    "CustomTTSConfig",
-    "CustomSTTConfig",
-    "TransferFunctionEnable",
-    "TransferToAgentEnable",
-    "EnableVoicemailDetection",
-];
+const REFUSED: [&str; 4] = ["CustomTTSConfig", "CustomSTTConfig", "TransferFunctionEnable", "TransferToAgentEnable"];
 const IGNORED: [&str; 3] = ["TransferItems", "TransferToAgentItems", "VoicemailAction"];
 
 fn described() -> Vec<(&'static str, Place)> {

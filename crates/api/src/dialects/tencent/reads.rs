@@ -352,10 +352,16 @@ pub(super) struct End {
     pub(super) side: &'static str,
 }
 
+/// A machine answered. It is the only end of an answered call that has a status of its own.
+const MAILBOX: (u16, &str) = (222, "voiceMailReached");
+
 /// An answered call has ended well, and the reason says how; one that was not answered has its status.
 pub(super) fn end(view: &CallView) -> End {
     let Some(cause) = view.cause else { return End { status: (0, ""), reason: (0, ""), side: "" } };
     let side = side(cause);
+    if cause == HangupCause::VoicemailReached {
+        return End { status: MAILBOX, reason: MAILBOX, side };
+    }
     if view.timeline.answered.is_some() {
         return End { status: (1, "ok"), reason: reason(cause), side };
     }
@@ -369,6 +375,7 @@ const fn reason(cause: HangupCause) -> (u16, &'static str) {
         HangupCause::ApiHungUp | HangupCause::Cancelled => (231, "callTerminatedByAPI"),
         HangupCause::MaxDuration => (229, "maxCallDurationReached"),
         HangupCause::Idle => (230, "userInactivity"),
+        HangupCause::VoicemailReached => MAILBOX,
         HangupCause::ProviderFailed => (226, "llmasrError"),
         HangupCause::MediaFailed | HangupCause::MediaTimeout | HangupCause::MediaRefused => (211, "clientError"),
         HangupCause::Busy
@@ -412,6 +419,7 @@ fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'st
         | HangupCause::MediaFailed
         | HangupCause::MediaTimeout => (208, "operatorError"),
         HangupCause::CalleeBlocked | HangupCause::NoConsent => (108, "restrictedCallee"),
+        HangupCause::VoicemailReached => MAILBOX,
         HangupCause::OverLimit | HangupCause::NoPlace => (109, "tooManyRequest"),
         HangupCause::DestinationRefused => (110, "restrictedArea"),
         HangupCause::OutsideHours => (111, "restrictedTime"),

@@ -97,7 +97,7 @@ const HANGUPS: &[(&str, &[HangupCause])] = &[
     ("218", &[]),
     ("219", &[]),
     ("221", &[]),
-    ("222", &[]),
+    ("222", &[HangupCause::VoicemailReached]),
     ("234", &[]),
 ];
 /// The vendor's days.

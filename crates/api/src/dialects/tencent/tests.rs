@@ -271,6 +271,7 @@ fn asked_for(more: &[(&str, Value)]) -> Result<start::Common, VendorError> {
 /// more that must be refused by the parameter's name.
 fn effects() -> Vec<(&'static str, Value, Vec<Value>)> {
     vec![
+        ("EnableVoicemailDetection", json!(true), vec![json!("x"), json!(7)]),
         ("LLMType", json!("Azure"), vec![json!("gemini"), json!(7)]),
         ("APIKey", json!("other"), vec![json!("a\nb"), json!(7)]),
         ("APIUrl", json!("http://other.example.test"), vec![json!("ftp://x"), json!("a b"), json!(1)]),
@@ -353,7 +354,6 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("CustomSTTConfig", json!("{\"STTType\":\"x\"}")),
         ("TransferFunctionEnable", json!(true)),
         ("TransferToAgentEnable", json!(true)),
-        ("EnableVoicemailDetection", json!(true)),
     ]
 }
 
@@ -408,6 +408,7 @@ fn every_parameter_makes_a_difference_and_wrong_ones_are_named() {
         assert_eq!(error.code, "UnsupportedOperation");
         assert!(error.message.contains(name), "{}", error.message);
     }
+    assert!(described(&[("VoicemailAction", json!(1))]).expect_err("only 0").message.contains("VoicemailAction"));
     for name in WITHOUT_EFFECT {
         let value = if name == "VoicemailAction" { json!(0) } else { json!([]) };
         assert_eq!(described(&[(name, value)]).expect(name), described(&[]).expect("acceptable"), "{name}");
@@ -505,7 +506,7 @@ fn every_fault_refusal_and_cause_has_a_word_of_this_vendors() {
     ] {
         assert_eq!(VendorError::from(refusal).code, code);
     }
-    assert_eq!(HangupCause::ALL.len(), 30, "a new cause needs its EndStatus, its reason and its side");
+    assert_eq!(HangupCause::ALL.len(), 31, "a new cause needs its EndStatus, its reason and its side");
 }
 
 #[test]
