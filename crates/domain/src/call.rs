@@ -300,11 +300,9 @@ impl HangupCause {
     pub const fn origin(self) -> EndOrigin {
         match self {
             Self::CalleeHungUp | Self::Busy | Self::Rejected => EndOrigin::Callee,
-            Self::NoAnswer
-            | Self::Unreachable
-            | Self::MediaRefused
-            | Self::NotJoined
-            | Self::VoicemailReached => EndOrigin::Unreached,
+            Self::NoAnswer | Self::Unreachable | Self::MediaRefused | Self::NotJoined | Self::VoicemailReached => {
+                EndOrigin::Unreached
+            }
             Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled => EndOrigin::Agent,
             Self::AuthFailed
             | Self::NoResponse

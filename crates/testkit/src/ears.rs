@@ -1,7 +1,7 @@
 //! A recogniser that hears whether somebody speaks and "understands" the next text of its script. Time is the audio's
 //! own, so that the same audio always gives the same events.
 
-use crate::{RATE, is_loud};
+use crate::is_loud;
 use callwright_conversation::vocabulary::{AsrEvent, EndOfTurn};
 use callwright_providers::asr::{Asr, AsrInput, AsrParams, AsrStream};
 use callwright_providers::{ErrorKind, ProviderError, Running};
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// Audio is looked at in pieces of this many samples: 20 ms.
-const PIECE: usize = RATE as usize / 50;
+/// Audio is looked at in pieces of 20 ms: so many a second.
+const PIECES: u32 = 50;
 /// Sound shorter than this is no speech.
 const LEAST_SPEECH: Duration = Duration::from_millis(100);
 
@@ -78,7 +78,7 @@ impl Asr for ScriptedEars {
         "scripted ears"
     }
 
-    fn start(&self, _params: AsrParams) -> AsrStream {
+    fn start(&self, params: AsrParams) -> AsrStream {
         let fault = {
             let mut script = self.lock();
             script.started += 1;
@@ -86,7 +86,8 @@ impl Asr for ScriptedEars {
         };
         let (input, audio) = mpsc::channel(256);
         let (words, events) = mpsc::channel(64);
-        let listener = Listener { ears: self.clone(), words, speech: Duration::ZERO, quiet: Duration::ZERO };
+        let piece = (params.rate / PIECES).max(1) as usize;
+        let listener = Listener { ears: self.clone(), words, piece, speech: Duration::ZERO, quiet: Duration::ZERO };
         AsrStream { input, events, running: Running::spawn(listener.run(audio, fault)) }
     }
 }
@@ -94,6 +95,8 @@ impl Asr for ScriptedEars {
 struct Listener {
     ears: ScriptedEars,
     words: mpsc::Sender<Result<AsrEvent, ProviderError>>,
+    /// Samples that are looked at together.
+    piece: usize,
     /// Sound heard in this turn.
     speech: Duration,
     /// Silence since the last sound.
@@ -117,8 +120,8 @@ impl Listener {
                 }
             }
             rest.extend(samples);
-            while rest.len() >= PIECE {
-                let piece: Vec<i16> = rest.drain(..PIECE).collect();
+            while rest.len() >= self.piece {
+                let piece: Vec<i16> = rest.drain(..self.piece).collect();
                 if self.hear(is_loud(&piece)).await.is_err() {
                     return;
                 }

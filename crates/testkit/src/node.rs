@@ -12,7 +12,7 @@ use callwright_domain::{
 use callwright_engine::{
     Calls, Clock, Engine, Failpoints, Fed, NoPeers, Notifier, Parts, Policy, Sounds, StartCall, Telling, Told,
 };
-use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
+use callwright_net::{BrowserSettings, MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipReport, SipSettings};
 use callwright_providers::ProviderError;
 use callwright_providers::asr::Asr;
 use callwright_providers::catalogue::{
@@ -77,6 +77,8 @@ pub struct NodeBuilder {
     pub drain: Duration,
     /// How long a far end may send no audio.
     pub media_timeout: Duration,
+    /// Where browsers are met; none: nowhere.
+    pub browsers: Option<BrowserSettings>,
     /// Who is told what happens.
     pub notifier: Arc<dyn Notifier>,
     /// The wall clock that it reads.
@@ -108,6 +110,7 @@ impl NodeBuilder {
             max_calls: 100,
             drain: Duration::from_secs(10),
             media_timeout: Duration::from_secs(30),
+            browsers: None,
             notifier: Arc::new(Deaf),
             clock: Clock::new(now),
             t1: Duration::from_millis(500),
@@ -156,6 +159,13 @@ impl NodeBuilder {
         self
     }
 
+    /// The same with a port where browsers are met.
+    #[must_use]
+    pub fn browsers(mut self) -> Self {
+        self.browsers = Some(BrowserSettings { listen: SocketAddr::new(HOME, 0), announce: Vec::new() });
+        self
+    }
+
     /// Starts the node in the runtime of whoever asks.
     pub async fn start(self) -> Node {
         let Opened { store, reader, recordings, .. } = self.open_store().await;
@@ -164,7 +174,8 @@ impl NodeBuilder {
         if let Some(remote) = &self.remote {
             recordings = recordings.with_remote(Remote::new(remote).expect("good settings"));
         }
-        let settings = MediaSettings { threads: 1, bind: HOME, ..MediaSettings::default() };
+        let browsers = self.browsers.clone();
+        let settings = MediaSettings { threads: 1, bind: HOME, browsers, ..MediaSettings::default() };
         let media = MediaPlane::start(settings).expect("a media thread");
         let mut wanted = SipSettings::new(SocketAddr::new(HOME, 0), None);
         wanted.agent.timers.t1 = self.t1;

@@ -8,6 +8,7 @@ mod changing;
 mod extracts;
 mod failures;
 mod faults;
+mod meeting;
 mod outcomes;
 mod privacy;
 mod restart;

@@ -464,7 +464,7 @@ fn methods(path: &[&str]) -> &'static str {
         ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
         ["v1", "rules"] | ["v1", "agents", "*", "rules"] => "GET, PUT",
-        ["v1", "denied" | "erasures" | "browser-calls"] => "POST",
+        ["v1", "denied" | "erasures" | "exports" | "browser-calls"] => "POST",
         ["v1", "agents" | "numbers" | "trunks" | "webhooks" | "denied" | "consents", "*"] => "DELETE, GET, PUT",
         ["v1", "keys", "*"] => "DELETE",
         ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",
