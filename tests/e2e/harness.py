@@ -76,7 +76,7 @@ def free_udp_port():
 class Server:
     """One server process over one data directory; may be killed and started again."""
 
-    def __init__(self, folder, extra="", node="node1", listen="127.0.0.1:0"):
+    def __init__(self, folder, extra="", node="node1", listen="127.0.0.1:0", http=""):
         self.folder = pathlib.Path(folder)
         self.config = self.folder / "callwright.toml"
         self.config.write_text(
@@ -86,6 +86,7 @@ data = "{self.folder / 'data'}"
 node = "{node}"
 [http]
 listen = "{listen}"
+{http}
 [sip]
 udp = "127.0.0.1:0"
 tcp = "127.0.0.1:0"

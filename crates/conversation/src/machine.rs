@@ -135,7 +135,6 @@ struct Failures {
 pub struct Conversation {
     agent: AgentProfile,
     stage: Stage,
-    held: Switch,
     greeted: Greeted,
     history: History,
     ears: Endpointing,
@@ -153,8 +152,16 @@ pub struct Conversation {
     idle: Idle,
     failures: Failures,
     closing: Option<HangupCause>,
-    answerer: screening::Answerer,
+    far_end: FarEnd,
     out: Out,
+}
+
+/// What is known of the far end.
+struct FarEnd {
+    /// Whether it holds the call.
+    held: Switch,
+    /// Who answered.
+    answerer: screening::Answerer,
 }
 
 /// What leaves the machine, and what it needs for that.
@@ -187,7 +194,6 @@ impl Conversation {
         let reminders = Selection::new(&agent.idle.reminders, agent.idle.choice);
         Ok(Self {
             stage: Stage::Ringing,
-            held: Switch::Off,
             greeted: Greeted::NotYet,
             history: History::new(prompt, agent.brain.history_limit, agent.turn.join_segments, given),
             ears: Endpointing::new(agent.turn.clone()),
@@ -210,7 +216,7 @@ impl Conversation {
             idle: Idle::default(),
             failures: Failures::default(),
             closing: None,
-            answerer: screening::Answerer::Unasked,
+            far_end: FarEnd { held: Switch::Off, answerer: screening::Answerer::Unasked },
             out: Out {
                 queue: VecDeque::new(),
                 timers: Timers::default(),
@@ -410,7 +416,7 @@ impl Conversation {
         // A timer in the past would ring at once, change nothing, and ring again.
         let later = now + Duration::from_millis(1);
         let stance = self.stance();
-        let talking = self.stage == Stage::Talking && !self.held.is_on();
+        let talking = self.stage == Stage::Talking && !self.far_end.held.is_on();
         let endpoint = match self.ears.verdict(now) {
             Verdict::Wait(due) if talking && stance == Stance::Quiet => Some(due),
             Verdict::Nothing if !self.next.is_empty() => self.ears.owes_words_until().filter(|due| *due > now),

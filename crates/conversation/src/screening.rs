@@ -385,9 +385,12 @@ mod tests {
         }
     }
 
+    /// What happens, what is found, and after how many milliseconds at the latest.
+    type Story<'a> = (&'a [(u64, Happens)], Option<Finding>, u64);
+
     #[test]
     fn machines_are_known_by_words_length_or_tone() {
-        let stories: &[(&[(u64, Happens)], Option<Finding>, u64)] = &[
+        let stories: &[Story] = &[
             (
                 &[(300, Speaks), (2500, Guesses("Hi, you have reached Tom. Please leave a message"))],
                 MACHINE_BY_WORDS,

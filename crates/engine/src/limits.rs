@@ -77,6 +77,8 @@ pub const JOIN_WAIT: Duration = Duration::from_secs(20);
 /// Messages of one browser that are looked at. *Leave out* what is beyond: each may cost a question to the model or a line
 /// of the journal, and people at a screen do not come near it.
 pub const CLIENT_MESSAGES: u32 = 2000;
+/// Texts that wait for a browser's channel to open. *Drop oldest*.
+pub const HELD_MESSAGES: usize = 64;
 /// How long the end of a SIP call may wait for the far end's answer before the task goes away; the SIP plane goes on
 /// repeating BYE by itself.
 pub const BYE_GRACE: Duration = Duration::from_millis(200);

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 const MAX_TEXT: usize = 8192;
 /// Longest name of a voice, in characters.
 const MAX_VOICE: usize = 64;
+/// What is kept for a client that does not listen yet; later things are left out.
+const MAX_EARLY: usize = 32;
 /// What the handshake calls this protocol.
 const KEY: &str = "aliyun_aigc";
 
@@ -50,6 +52,8 @@ pub(crate) struct Screen {
     renew: Renewal,
     /// Whether the client has said that it listens; until then it is told nothing.
     ready: bool,
+    /// What it is told then.
+    early: Vec<Shown>,
     bearing: Bearing,
     /// Messages sent.
     sent: u64,
@@ -60,7 +64,8 @@ pub(crate) struct Screen {
 impl Screen {
     /// The screen of a user in a call.
     pub(crate) fn new(settings: ScreenSettings, (agent, user): (ChannelName, ChannelName), renew: Renewal) -> Self {
-        Self { settings, agent, user, renew, ready: false, bearing: Bearing::Listening, sent: 0, sentence: 0 }
+        let (early, bearing) = (Vec::new(), Bearing::Listening);
+        Self { settings, agent, user, renew, ready: false, early, bearing, sent: 0, sentence: 0 }
     }
 
     fn message(&mut self, number: u32, data: &Value) -> String {
@@ -130,6 +135,17 @@ impl Screen {
         }
     }
 
+    /// The client is there: it hears so, and what was shown to nobody until now.
+    fn greet(&mut self) -> Vec<Wish> {
+        self.ready = true;
+        let ready = json!({"key": KEY, "version": "1.0", "type": "ready_resp", "data": {"ready": true}});
+        let mut texts = vec![ready.to_string(), self.state()];
+        for shown in std::mem::take(&mut self.early) {
+            texts.extend(self.words(&shown));
+        }
+        texts.into_iter().map(Wish::Answer).collect()
+    }
+
     fn interrupt_mode(&mut self, on: bool) -> Vec<Wish> {
         let interrupt = InterruptPatch { by_voice: Some(on.into()), ..InterruptPatch::default() };
         let answer = self.message(told::INTERRUPT_MODE, &json!({ "enable": on }));
@@ -156,9 +172,7 @@ impl Parlance for Screen {
     fn wishes(&mut self, message: &str) -> Vec<Wish> {
         let Ok(message) = serde_json::from_str::<Value>(message) else { return Vec::new() };
         if message["key"] == KEY && message["type"] == "ready_req" {
-            self.ready = true;
-            let ready = json!({"key": KEY, "version": "1.0", "type": "ready_resp", "data": {"ready": true}});
-            return vec![Wish::Answer(ready.to_string()), Wish::Answer(self.state())];
+            return self.greet();
         }
         match message["type"].as_u64() {
             Some(number) if self.ready => self.wish(number, &message["data"]),
@@ -168,8 +182,10 @@ impl Parlance for Screen {
 
     fn words(&mut self, shown: &Shown) -> Vec<String> {
         if !self.ready {
-            if let Shown::Bearing(bearing) = shown {
-                self.bearing = *bearing;
+            match shown {
+                Shown::Bearing(bearing) => self.bearing = *bearing,
+                said if self.early.len() < MAX_EARLY => self.early.push(said.clone()),
+                _ => {}
             }
             return Vec::new();
         }
@@ -250,6 +266,7 @@ mod tests {
     fn nothing_is_said_or_heard_before_the_handshake() {
         let mut screen = screen(ScreenSettings::default());
         assert_eq!(screen.words(&Shown::Bearing(Bearing::Speaking)), Vec::<String>::new());
+        assert_eq!(screen.words(&Shown::AgentBegins(Pii::new(String::from("Hello.")))), Vec::<String>::new());
         assert_eq!(screen.wishes(r#"{"type":1100,"data":{}}"#), []);
         let answers = screen.wishes(READY);
         let Some([Wish::Answer(ready), Wish::Answer(state)]) = answers.first_chunk() else { panic!("{answers:?}") };
@@ -258,6 +275,9 @@ mod tests {
         let state: Value = serde_json::from_str(state).expect("JSON");
         let wanted = json!({"type": 1001, "data": {"state": 3}, "seqId": 1, "senderId": "agent", "receiverId": "ann"});
         assert_eq!(state, wanted);
+        let [_, _, Wish::Answer(greeting)] = answers.as_slice() else { panic!("{answers:?}") };
+        assert!(greeting.contains(r#""type":1002"#) && greeting.contains("Hello."), "{greeting}");
+        assert_eq!(screen.wishes(READY).len(), 2, "told once");
     }
 
     #[test]

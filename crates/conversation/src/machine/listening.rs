@@ -107,7 +107,7 @@ impl Conversation {
 
     /// Ends the callee's turn when it is over and the floor is free.
     pub(super) fn consider_turn(&mut self, now: Instant) {
-        let free = self.stage == Stage::Talking && !self.held.is_on() && !self.mouth.is_cutting();
+        let free = self.stage == Stage::Talking && !self.far_end.held.is_on() && !self.mouth.is_cutting();
         if !free || self.stance() != Stance::Quiet || self.closing.is_some() {
             return;
         }
@@ -282,6 +282,6 @@ impl Conversation {
 
     /// Whether what is heard matters: the call is answered, not on hold, not over.
     fn listens(&self) -> bool {
-        matches!(self.stage, Stage::Greeting | Stage::Talking) && !self.held.is_on() && !self.is_with_machine()
+        matches!(self.stage, Stage::Greeting | Stage::Talking) && !self.far_end.held.is_on() && !self.is_with_machine()
     }
 }

@@ -35,17 +35,17 @@ pub(super) enum Answerer {
 impl Conversation {
     /// Whether a machine has answered: then nobody is talked to and nothing is answered.
     pub(super) const fn is_with_machine(&self) -> bool {
-        matches!(self.answerer, Answerer::Announces(_) | Answerer::Left)
+        matches!(self.far_end.answerer, Answerer::Announces(_) | Answerer::Left)
     }
 
     /// Whether anything that comes in is looked at for signs of a machine.
     pub(super) const fn is_screening(&self) -> bool {
-        matches!(self.answerer, Answerer::Screened(_) | Answerer::Announces(_))
+        matches!(self.far_end.answerer, Answerer::Screened(_) | Answerer::Announces(_))
     }
 
     /// Whether tones are worth listening for: see [`Input::Tone`].
     pub fn wants_tones(&self) -> bool {
-        match &self.answerer {
+        match &self.far_end.answerer {
             Answerer::Screened(screening) => screening.wants_tones(),
             Answerer::Announces(_) => true,
             Answerer::Unasked | Answerer::Left => false,
@@ -55,14 +55,14 @@ impl Conversation {
     /// Begins to find out who answers, when the agent is to know.
     pub(super) fn begin_screening(&mut self, now: Instant) {
         if self.agent.voicemail.detect.is_on() {
-            self.answerer = Answerer::Screened(Box::new(Screening::new(now)));
+            self.far_end.answerer = Answerer::Screened(Box::new(Screening::new(now)));
         }
     }
 
     /// Looks at what comes in for signs of a machine.
     pub(super) fn screen(&mut self, now: Instant, input: &Input) {
         let agent_heard = self.greeted != Greeted::NotYet;
-        match &mut self.answerer {
+        match &mut self.far_end.answerer {
             Answerer::Unasked | Answerer::Left => {}
             Answerer::Announces(latest) => {
                 let latest = *latest;
@@ -88,7 +88,7 @@ impl Conversation {
 
     /// Time alone may tell.
     pub(super) fn screen_again(&mut self, now: Instant) {
-        if let Answerer::Screened(screening) = &mut self.answerer {
+        if let Answerer::Screened(screening) = &mut self.far_end.answerer {
             let found = screening.finding(now);
             self.found(now, found);
         }
@@ -96,7 +96,7 @@ impl Conversation {
 
     /// When to look again.
     pub(super) fn screening_due(&self) -> Option<Instant> {
-        match &self.answerer {
+        match &self.far_end.answerer {
             Answerer::Screened(screening) => screening.due(),
             Answerer::Unasked | Answerer::Announces(_) | Answerer::Left => None,
         }
@@ -126,7 +126,7 @@ impl Conversation {
         }
         self.fall_silent(now);
         let latest = now + ANNOUNCES;
-        self.answerer = Answerer::Announces(latest);
+        self.far_end.answerer = Answerer::Announces(latest);
         if sign == MachineSign::Tone {
             self.leave_message(now);
         } else {
@@ -163,11 +163,11 @@ impl Conversation {
 
     /// Says the message and hangs up.
     pub(super) fn leave_message(&mut self, now: Instant) {
-        if !matches!(self.answerer, Answerer::Announces(_)) {
+        if !matches!(self.far_end.answerer, Answerer::Announces(_)) {
             return;
         }
         self.out.timers.clear(Timer::Machine);
-        self.answerer = Answerer::Left;
+        self.far_end.answerer = Answerer::Left;
         let message = self.agent.voicemail.message.clone();
         self.say_text(&message, Memory::Keep, Switch::Off);
         self.close_call(now, HangupCause::VoicemailReached);

@@ -101,7 +101,7 @@ impl Conversation {
     }
 
     pub(super) fn greet(&mut self, now: Instant) {
-        if self.stage != Stage::Greeting || self.held.is_on() {
+        if self.stage != Stage::Greeting || self.far_end.held.is_on() {
             return;
         }
         let begun = self.idle.interaction.unwrap_or(now);
@@ -212,7 +212,7 @@ impl Conversation {
 
     /// Says one of the texts that wait for silence, when it is there.
     pub(super) fn say_what_waits(&mut self, now: Instant) {
-        let free = self.stage == Stage::Talking && !self.held.is_on() && self.closing.is_none();
+        let free = self.stage == Stage::Talking && !self.far_end.held.is_on() && self.closing.is_none();
         let silent = self.stance() == Stance::Quiet && !self.mouth.is_cutting();
         let owed = self.ears.owes_words_until().is_some_and(|until| now < until);
         if !free || !silent || owed || self.ears.is_speaking() || self.ears.has_words() {
@@ -239,7 +239,7 @@ impl Conversation {
 
     /// Gives lines to the voice as it can take them.
     pub(super) fn release_lines(&mut self, now: Instant) {
-        if self.stage == Stage::Ringing || self.held.is_on() {
+        if self.stage == Stage::Ringing || self.far_end.held.is_on() {
             return;
         }
         while let Some(line) = self.mouth.release(now) {

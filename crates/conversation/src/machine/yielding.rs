@@ -41,7 +41,7 @@ impl Conversation {
 
     /// Whether the voice alone can take the floor from the agent.
     pub(super) fn may_yield(&self) -> bool {
-        let talking = self.stage == Stage::Talking && !self.held.is_on() && self.closing.is_none();
+        let talking = self.stage == Stage::Talking && !self.far_end.held.is_on() && self.closing.is_none();
         talking && self.stance() != Stance::Quiet && self.mouth.is_interruptible() && !self.is_greeting()
     }
 
@@ -153,10 +153,10 @@ impl Conversation {
     }
 
     pub(super) fn hold(&mut self, now: Instant) {
-        if self.stage == Stage::Ringing || self.held.is_on() {
+        if self.stage == Stage::Ringing || self.far_end.held.is_on() {
             return;
         }
-        self.held = Switch::On;
+        self.far_end.held = Switch::On;
         self.drop_speculation();
         if self.stage == Stage::Talking && self.closing.is_none() && self.stance() != Stance::Quiet {
             self.give_way(now);
@@ -168,10 +168,10 @@ impl Conversation {
     }
 
     pub(super) fn unhold(&mut self, now: Instant) {
-        if !self.held.is_on() {
+        if !self.far_end.held.is_on() {
             return;
         }
-        self.held = Switch::Off;
+        self.far_end.held = Switch::Off;
         self.note_interaction(now);
         if self.stage == Stage::Greeting {
             self.greet(now);

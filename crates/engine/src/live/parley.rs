@@ -2,10 +2,11 @@
 //! with each browser that joins: nothing here knows how they are spelled. Telephones have none of this.
 
 use super::talking::Talk;
-use crate::limits::CLIENT_MESSAGES;
+use crate::limits::{CLIENT_MESSAGES, HELD_MESSAGES};
 use callwright_conversation::{Bearing, Input};
 use callwright_domain::{AgentPatch, CallEvent, HangupCause, Pii};
-use callwright_net::LegHandle;
+use callwright_net::{LegHandle, MessageError};
+use std::collections::VecDeque;
 use tracing::debug;
 
 /// What a far end is shown that can show something.
@@ -75,12 +76,14 @@ pub(super) struct Parley {
     bearing: Option<Bearing>,
     cut_by: CutBy,
     received: u32,
+    /// What waits for the channel to open: that happens a little after audio flows.
+    held: VecDeque<String>,
 }
 
 impl Parley {
     /// In these words.
     pub(super) fn new(parlance: Box<dyn Parlance>) -> Self {
-        Self { parlance, bearing: None, cut_by: CutBy::Voice, received: 0 }
+        Self { parlance, bearing: None, cut_by: CutBy::Voice, received: 0, held: VecDeque::new() }
     }
 
     /// What a message wishes; nothing once there have been too many.
@@ -92,12 +95,23 @@ impl Parley {
         self.parlance.wishes(message)
     }
 
-    /// Shows it. What the far end has no channel for is not shown: its audio goes on.
+    /// Shows it; before the channel is open, as soon as it is. What the far end has no channel for is not shown: its audio
+    /// goes on.
     pub(super) async fn show(&mut self, leg: &LegHandle, shown: &Shown) {
-        for text in self.parlance.words(shown) {
-            if let Err(error) = leg.message(text).await {
-                debug!(%error, "not shown");
-                return;
+        let texts = self.parlance.words(shown);
+        self.held.extend(texts);
+        let too_many = self.held.len().saturating_sub(HELD_MESSAGES);
+        self.held.drain(..too_many);
+        self.show_held(leg).await;
+    }
+
+    /// Shows what waits, in its order.
+    async fn show_held(&mut self, leg: &LegHandle) {
+        while let Some(text) = self.held.pop_front() {
+            match leg.message(text.clone()).await {
+                Ok(()) => {}
+                Err(MessageError::NoChannel) => return self.held.push_front(text),
+                Err(error) => return debug!(%error, "not shown"),
             }
         }
     }
@@ -146,6 +160,10 @@ impl Talk<'_> {
         let Some(parley) = self.line.way.parley() else { return };
         for wish in parley.wishes(message) {
             self.grant(wish).await;
+        }
+        // Who sends something has an open channel.
+        if let Some(parley) = self.line.way.parley() {
+            parley.show_held(&self.line.leg).await;
         }
     }
 

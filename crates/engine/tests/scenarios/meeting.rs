@@ -30,6 +30,7 @@ impl Parlance for Plain {
 
     fn words(&mut self, shown: &Shown) -> Vec<String> {
         match shown {
+            Shown::AgentBegins(text) => vec![format!("begins: {}", text.expose())],
             Shown::AgentSaid(text) => vec![format!("agent: {}", text.expose())],
             Shown::UserSaid(text) => vec![format!("user: {}", text.expose())],
             _ => Vec::new(),
@@ -102,6 +103,8 @@ async fn a_browser_joins_and_two_turns_are_heard_and_shown() {
     let sound = browser.until(|browser| (level_dbfs(&browser.heard) > -40.0).then_some(())).await;
     assert!(sound.is_some(), "the agent is heard");
     node.wait_for(call, "the greeting", said("Hello there.")).await;
+    // It began before the channel for text was open.
+    shown(&browser, "begins: Hello there.").await;
     shown(&browser, "agent: Hello there.").await;
     speak(&browser, ms(600)).await;
     node.wait_for(call, "the words", heard("table")).await;

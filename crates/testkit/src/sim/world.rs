@@ -438,13 +438,16 @@ impl State {
         match head.method() {
             "INVITE" if !head.of("to").contains(";tag=") => {
                 let ids = self.dialled.entry(head.user().to_owned()).or_default();
-                ids.insert(format!("{id} {}", head.of("from")));
+                let fresh = ids.insert(format!("{id} {}", head.of("from")));
                 let twice = ids.len() > 1;
                 if twice {
                     let what = format!("{} is dialled twice: {ids:?}", head.user());
                     self.broken(what);
                 }
-                self.up.insert(id);
+                // One that is only said again may have crossed its refusal on the way.
+                if fresh {
+                    self.up.insert(id);
+                }
                 let most = self.script.cap.min(self.script.room);
                 if self.up.len() > most as usize {
                     self.broken(format!("{} calls at once, and only {most} may be", self.up.len()));
