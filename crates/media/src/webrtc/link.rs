@@ -345,6 +345,7 @@ impl Link {
     /// Anybody's datagram as the library reads it. A panic is a datagram that cannot be read, and changes nothing.
     fn read<'a>(&self, now: Instant, source: SocketAddr, datagram: &'a [u8]) -> Option<Input<'a>> {
         let destination = self.local_for(source)?;
+        // Why a stranger's datagram cannot be read helps nobody: it is left out.
         let receive = || Receive::new(Protocol::Udp, source, destination, datagram).ok();
         let receive = catch_unwind(AssertUnwindSafe(receive)).ok().flatten()?;
         Some(Input::Receive(now, receive))

@@ -308,6 +308,7 @@ impl Writer {
     fn run(&mut self, job: Job) {
         match job {
             Job::Open { id, target, rate, mut told } => {
+                // The error is told to whoever ordered the recording; here it only means that there is no file.
                 let file = (target.create)().map_err(|error| told.stop(RecordError::Disk(error))).ok();
                 let (whole, header_due) = (file.is_some(), Instant::now() + HEADER_EVERY);
                 self.files.insert(id, Open { file, whole, path: target.path, rate, bytes: 0, header_due, told });
