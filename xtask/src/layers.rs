@@ -34,9 +34,10 @@ const TABLE: &[Layer] = &[
 
 /// Outside crates that bring a runtime, sockets or randomness: not below the line. (`jiff` is a calendar; asking it for
 /// the time is banned in `tidy`.)
-const IMPURE: &[&str] = &["tokio", "mio", "socket2", "reqwest", "hyper", "axum", "sqlx", "rand", "getrandom"];
+const IMPURE: &[&str] =
+    &["tokio", "mio", "socket2", "reqwest", "hyper", "axum", "sqlx", "rusqlite", "rand", "getrandom"];
 /// The only crate that may name a database driver.
-const SQL: &[&str] = &["sqlx"];
+const SQL: &[&str] = &["sqlx", "rusqlite"];
 /// Crates that bring our HTTP server.
 const HTTP_SERVER: &[&str] = &["axum", "hyper", "tower-http"];
 

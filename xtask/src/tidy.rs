@@ -44,6 +44,7 @@ const BANNED: &[Ban] = &[
         why: "every queue has a bound and a policy when full (engine::limits)",
     },
     Ban { text: "sqlx::", allowed: &["crates/store/"], why: "SQL lives in store alone" },
+    Ban { text: "rusqlite::", allowed: &["crates/store/"], why: "SQL lives in store alone" },
     Ban {
         text: "Store::open(",
         allowed: &["crates/store/", "crates/server/src/", "crates/testkit/"],

@@ -102,12 +102,6 @@ pub enum StoreError {
     },
 }
 
-/// Primary SQLite result codes (sqlite.org/rescode.html). Extended codes carry them in their low byte.
-const SQLITE_CORRUPT: i64 = 11;
-const SQLITE_FULL: i64 = 13;
-const SQLITE_CONSTRAINT: i64 = 19;
-const SQLITE_NOTADB: i64 = 26;
-
 impl StoreError {
     /// What may be shown to whoever made the request: no path, no message of the database.
     pub const fn public(&self) -> &'static str {
@@ -149,19 +143,12 @@ impl From<sqlx::Error> for StoreError {
         if let Some(failure) = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>()) {
             return of_postgres(failure);
         }
-        match primary_code(&error) {
-            Some(SQLITE_CONSTRAINT) => Self::Rejected { detail: error.to_string() },
-            Some(SQLITE_FULL) => Self::Full,
-            Some(SQLITE_CORRUPT | SQLITE_NOTADB) => {
-                Self::Corrupt { path: PathBuf::from(crate::sqlite::FILE_NAME), detail: error.to_string() }
-            }
-            _ => match error {
-                sqlx::Error::PoolClosed => Self::Closed,
-                sqlx::Error::Io(error) => Self::Away { detail: error.kind().to_string() },
-                sqlx::Error::PoolTimedOut => Self::Away { detail: "no connection was free in time".into() },
-                sqlx::Error::Tls(_) => Self::Away { detail: "no secure connection could be made".into() },
-                other => Self::Database { detail: other.to_string() },
-            },
+        match error {
+            sqlx::Error::PoolClosed => Self::Closed,
+            sqlx::Error::Io(error) => Self::Away { detail: error.kind().to_string() },
+            sqlx::Error::PoolTimedOut => Self::Away { detail: "no connection was free in time".into() },
+            sqlx::Error::Tls(_) => Self::Away { detail: "no secure connection could be made".into() },
+            other => Self::Database { detail: other.to_string() },
         }
     }
 }
@@ -179,9 +166,4 @@ fn of_postgres(failure: &PgDatabaseError) -> StoreError {
             _ => StoreError::Database { detail },
         },
     }
-}
-
-fn primary_code(error: &sqlx::Error) -> Option<i64> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<i64>().ok().map(|extended| extended & 0xff)
 }

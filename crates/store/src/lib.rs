@@ -14,7 +14,6 @@ mod campaigns;
 mod configuration;
 mod error;
 mod extracts;
-mod inline;
 mod keyring;
 mod moving;
 mod notes;
@@ -43,7 +42,7 @@ pub use campaigns::{
 pub use configuration::{Account, Basis, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
 pub use error::StoreError;
 pub use extracts::{ExtractOrder, ExtractOutcome, ExtractState, StoredFindings};
-pub use inline::{Disk, DiskTime};
+
 pub use keyring::{KeyFlaw, Keyring};
 pub use moving::{Moved, move_to_shared};
 pub use notes::Note;
@@ -52,6 +51,7 @@ pub use reader::{PAGE_MAX, Reader};
 pub use remote::{Addressing, Remote, RemoteSettings};
 pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
+pub use sqlite::{Disk, DiskTime};
 pub use store::shares::Share;
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
 pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

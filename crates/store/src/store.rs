@@ -10,9 +10,8 @@ use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
-use crate::inline::Disk;
 use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, journal, leases, once};
-use crate::sqlite::{self, Scratch};
+use crate::sqlite::{self, Disk, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::{
     AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Pii, Recorded,
@@ -106,8 +105,8 @@ pub struct Store {
 
 impl Store {
     /// Opens the data directory, checks the database, brings its schema up to date and begins a new epoch.
-    /// Must be called within a Tokio runtime: the one writer runs there as a task until [`Store::close`] or until
-    /// every clone is dropped.
+    /// Must be called within a Tokio runtime: a shared database's writers run there as tasks, and the embedded one's
+    /// reads on its threads for what blocks, until [`Store::close`] or until every clone is dropped.
     ///
     /// # Errors
     /// [`StoreError::InUse`], [`StoreError::Corrupt`], [`StoreError::TooNew`] and [`StoreError::Directory`] each name
@@ -130,7 +129,7 @@ impl Store {
         now: Moment,
         disk: Arc<dyn Disk>,
     ) -> Result<Opened, StoreError> {
-        let base = sqlite::open_inline(&settings.path, &settings.node, (now, disk)).await?;
+        let base = sqlite::open_simulated(&settings.path, &settings.node, (now, disk)).await?;
         Ok(Self::opened(settings, base))
     }
 

@@ -36,7 +36,7 @@ pub(crate) async fn open(
 ) -> Result<Base, StoreError> {
     let options = options(shared)?;
     crate::sqlite::make_directory(directory)?;
-    let opener = Opener::Postgres(options.clone());
+    let opener = Opener::Postgres(Box::new(options.clone()));
     let mut conn = opener.connect().await?;
     upgrade(&mut conn).await?;
     conn.batch("BEGIN").await?;
@@ -56,7 +56,7 @@ pub(crate) async fn open(
         .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
     Ok(Base {
         directory: directory.to_owned(),
-        writer: Writer::start(connections, opener, None),
+        writer: Writer::of_tasks(connections, opener),
         readers: if is_pooled(shared) { Pool::Pooler(readers) } else { Pool::Postgres(readers) },
         recordings,
         epoch,
@@ -66,7 +66,7 @@ pub(crate) async fn open(
 
 /// A connection to a database that was brought up to date.
 pub(crate) async fn open_for_moving(shared: &SharedDatabase) -> Result<Conn, StoreError> {
-    let mut conn = Opener::Postgres(options(shared)?).connect().await?;
+    let mut conn = Opener::Postgres(Box::new(options(shared)?)).connect().await?;
     upgrade(&mut conn).await?;
     Ok(conn)
 }

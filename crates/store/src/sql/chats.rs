@@ -57,7 +57,9 @@ pub(super) async fn expire(
     (until, limit): (Moment, u32),
 ) -> Result<u64, StoreError> {
     let mut delete = query("DELETE FROM chat_messages WHERE account = ");
-    delete.push_bind(account.as_str()).push(" AND id IN (SELECT id FROM chat_messages WHERE account = ");
+    delete
+        .push_bind(account.as_str())
+        .push(" AND (thread, id) IN (SELECT thread, id FROM chat_messages WHERE account = ");
     delete.push_bind(account.as_str()).push(" AND at <= ").push_bind(until.millis());
     if let Some(agent) = agent {
         delete.push(" AND agent = ").push_bind(agent.as_str());

@@ -28,14 +28,15 @@ const NUMBERS: &str = "
 const ACCOUNT: &str = "SELECT max_calls FROM accounts WHERE id = $1";
 
 /// Calls that wait for the place in the brackets before the call that asks, `m`. A call that is not there yet comes
-/// after everybody, one that holds its place before.
+/// after everybody, one that holds its place before. Written as a choice and not with OR, which SQLite would look up in
+/// the indexes of all calls.
 macro_rules! wait_before {
     ($busy:literal) => {
         concat!(
             "c.waits = '",
             $busy,
-            "' AND (c.due < COALESCE(CASE WHEN m.held = 1 THEN -1 ELSE m.due END, 9223372036854775807)
-                OR (c.due = m.due AND m.held = 0 AND c.id < m.id))"
+            "' AND CASE WHEN c.due < COALESCE(CASE WHEN m.held = 1 THEN -1 ELSE m.due END, 9223372036854775807) THEN 1
+                WHEN c.due = m.due AND m.held = 0 AND c.id < m.id THEN 1 ELSE 0 END = 1"
         )
     };
 }

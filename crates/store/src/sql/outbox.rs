@@ -25,10 +25,11 @@ const HEARING: &str = "
     WHERE calls.account = $1 AND calls.id = $2 AND w.account = calls.account AND w.status = 'enabled'
         AND w.whose IN ('', 'agent/' || calls.agent, 'call/' || COALESCE(calls.first_call, calls.id)) ORDER BY w.id";
 
+/// A plus keeps SQLite from looking for what is due among all that is due to the endpoint; it is one call's that is wanted.
 /// The count is not read: touching the row makes this wait for whoever settles it, and the other way round.
 const QUEUE_UP: &str = "
     UPDATE outbox SET followers = followers + 1
-    WHERE webhook = $1 AND call = $2 AND settled IS NULL AND due IS NOT NULL";
+    WHERE webhook = $1 AND call = $2 AND settled IS NULL AND +due IS NOT NULL";
 
 const INSERT: &str = "
     INSERT INTO outbox (account, webhook, message, call, seq, topic, at, body, queued, due, tries, tries_before,
@@ -46,14 +47,15 @@ const INSERTED_AT_ONCE: usize = 64;
 const COLUMNS: &str = " RETURNING account, webhook, message, call, seq, topic, at, body, queued, tries, tries_before";
 
 /// Chosen once and for all before anything is changed: a selection inside the condition may be made again for each row,
-/// each time passing over what is locked already, and take more than its limit.
+/// each time passing over what is locked already, and take more than its limit. Then found by its key (the plus, see
+/// [`QUEUE_UP`]): a backlog costs a claim nothing.
 const CHOOSE: &str = "
     WITH chosen AS MATERIALIZED (
-        SELECT message FROM outbox WHERE webhook = $4 AND due <= $5 ORDER BY due, message LIMIT $6";
+        SELECT account, message FROM outbox WHERE webhook = $4 AND due <= $5 ORDER BY due, message LIMIT $6";
 
 const CLAIM: &str = ")
     UPDATE outbox SET due = $1, owner = $2, epoch = $3
-    WHERE webhook = $4 AND due <= $5 AND message IN (SELECT message FROM chosen)";
+    WHERE webhook = $4 AND +due <= $5 AND (account, message) IN (SELECT account, message FROM chosen)";
 
 /// What waits for a moment that was reckoned from one which is yet to come (`$1`: now), or is held for longer than anything
 /// is (`$2`).
@@ -85,7 +87,7 @@ const NEXT: &str = "
         SELECT MIN(o.seq) FROM outbox o
         WHERE o.webhook = $1 AND o.call = $2 AND o.settled IS NULL AND o.due IS NULL)
     AND NOT EXISTS (SELECT 1 FROM outbox h
-        WHERE h.webhook = $1 AND h.call = $2 AND h.settled IS NULL AND h.due IS NOT NULL)";
+        WHERE h.webhook = $1 AND h.call = $2 AND h.settled IS NULL AND +h.due IS NOT NULL)";
 
 /// One event of a call with its place in the journal.
 pub(super) type Happened<'e> = (u64, Moment, &'e CallEvent);
@@ -384,7 +386,7 @@ pub(crate) async fn purge(conn: &mut Conn, before: Moment) -> Result<u64, StoreE
         "DELETE FROM webhooks WHERE whose LIKE 'call/%' AND created <= $1
              AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.account = webhooks.account AND o.webhook = webhooks.id)
              AND NOT EXISTS (SELECT 1 FROM calls c WHERE c.account = webhooks.account
-                 AND webhooks.whose = 'call/' || c.id AND (c.ended IS NULL OR c.ended > $1))",
+                 AND c.id = SUBSTR(webhooks.whose, 6) AND (c.ended IS NULL OR c.ended > $1))",
     )
     .bind(before.millis())
     .execute(conn)

@@ -3,12 +3,9 @@
 //! Never rewrites a statement but to send several as one ([`together`]): what is written is what is sent.
 
 use crate::StoreError;
-use crate::inline::{Reads, whole};
+use crate::sqlite::{self, Done, Line, Value, Wanted};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnectOptions, SqlitePool, SqliteRow};
-use sqlx::{
-    Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, SqliteConnection, Type,
-};
+use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, Type};
 use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
@@ -26,9 +23,8 @@ pub(crate) enum Backend {
 
 /// A connection that writes.
 pub(crate) enum Conn {
-    Sqlite(SqliteConnection),
-    /// The same, each statement carried out on the spot.
-    Inline(SqliteConnection),
+    /// Each statement is carried out on the spot.
+    Sqlite(sqlite::Connection),
     Postgres(PgConnection),
 }
 
@@ -36,26 +32,24 @@ impl Conn {
     /// Which database it leads to.
     pub(crate) const fn backend(&self) -> Backend {
         match self {
-            Self::Sqlite(_) | Self::Inline(_) => Backend::Sqlite,
+            Self::Sqlite(_) => Backend::Sqlite,
             Self::Postgres(_) => Backend::Postgres,
         }
     }
 
     /// Carries out statements without values, several at once if need be: transactions and migrations.
     pub(crate) async fn batch(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), StoreError> {
-        let statements = sqlx::raw_sql(AssertSqlSafe(sql.into()));
+        let sql = sql.into();
         match self {
-            Self::Sqlite(conn) => statements.execute(conn).await.map(drop)?,
-            Self::Inline(conn) => whole(statements.execute(conn)).map(drop)?,
-            Self::Postgres(conn) => statements.execute(conn).await.map(drop)?,
+            Self::Sqlite(conn) => conn.batch(&sql),
+            Self::Postgres(conn) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)?),
         }
-        Ok(())
     }
 
     /// Sends rows in the text form of COPY; how many they were. Only PostgreSQL knows it.
     pub(crate) async fn copy_in(&mut self, statement: &str, rows: String) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(_) | Self::Inline(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
+            Self::Sqlite(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
             Self::Postgres(conn) => {
                 let mut copy = conn.copy_in_raw(statement).await?;
                 copy.send(rows.into_bytes()).await?;
@@ -67,8 +61,7 @@ impl Conn {
     /// Takes leave of the database.
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(conn) => conn.close().await?,
-            Self::Inline(conn) => whole(conn.close())?,
+            Self::Sqlite(conn) => conn.close()?,
             Self::Postgres(conn) => conn.close().await?,
         }
         Ok(())
@@ -77,17 +70,15 @@ impl Conn {
 
 /// Where fresh connections that write come from.
 pub(crate) enum Opener {
-    Sqlite(SqliteConnectOptions),
-    Inline(SqliteConnectOptions),
-    Postgres(PgConnectOptions),
+    Sqlite(sqlite::Options),
+    Postgres(Box<PgConnectOptions>),
 }
 
 impl Opener {
     /// A fresh connection.
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
-            Self::Sqlite(options) => Conn::Sqlite(options.connect().await?),
-            Self::Inline(options) => Conn::Inline(whole(options.connect())?),
+            Self::Sqlite(options) => Conn::Sqlite(options.connect()?),
             Self::Postgres(options) => Conn::Postgres(options.connect().await?),
         })
     }
@@ -96,9 +87,7 @@ impl Opener {
 /// The connections that read.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Sqlite(SqlitePool),
-    /// One connection, each statement carried out on the spot.
-    Inline(Reads),
+    Sqlite(sqlite::Readers),
     Postgres(PgPool),
     /// PostgreSQL behind a pooler that gives out sessions a transaction at a time.
     Pooler(PgPool),
@@ -120,12 +109,6 @@ impl<'c> From<&'c Pool> for On<'c> {
     fn from(pool: &'c Pool) -> Self {
         Self::Pool(pool)
     }
-}
-
-/// A value to be bound: `i64`, text, or an `Option` of them.
-pub(crate) enum Value {
-    Integer(Option<i64>),
-    Text(Option<String>),
 }
 
 macro_rules! values {
@@ -164,17 +147,16 @@ pub(crate) fn query_of_own_names(sql: String) -> Query {
     Query { sql: Cow::Owned(sql), values: Vec::new() }
 }
 
-/// `run!(query, on, method)`: carries the query out wherever `on` leads.
+/// `run!(query, on, wanted, method)`: carries the query out wherever `on` leads. `method` is how PostgreSQL's library calls
+/// what is wanted.
 macro_rules! run {
-    ($query:expr, $on:expr, $method:ident) => {
+    ($query:expr, $on:expr, $wanted:expr, $method:ident) => {
         match $on.into() {
-            On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite($query.sqlite()?.$method(conn).await?),
-            On::Conn(Conn::Inline(conn)) => Outcome::Sqlite(whole($query.sqlite()?.$method(conn))?),
+            On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite(conn.run(&$query.sql, &$query.values, $wanted)?),
             On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
-            On::Pool(Pool::Sqlite(pool)) => Outcome::Sqlite($query.sqlite()?.$method(pool).await?),
-            On::Pool(Pool::Inline(reads)) => {
-                reads.turn().await;
-                Outcome::Sqlite(whole($query.sqlite()?.$method(&mut *reads.lock()))?)
+            On::Pool(Pool::Sqlite(readers)) => {
+                let Query { sql, values } = $query;
+                Outcome::Sqlite(readers.read(move |conn| conn.run(&sql, &values, $wanted)).await?)
             }
             On::Pool(Pool::Postgres(pool)) => {
                 let query = $query.postgres()?;
@@ -202,8 +184,8 @@ async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Resul
     }
 }
 
-enum Outcome<S, P> {
-    Sqlite(S),
+enum Outcome<P> {
+    Sqlite(Done),
     Postgres(P),
 }
 
@@ -230,34 +212,32 @@ impl Query {
 
     /// Carries it out; how many rows it touched.
     pub(crate) async fn execute<'c>(self, on: impl Into<On<'c>>) -> Result<u64, StoreError> {
-        Ok(match run!(self, on, execute) {
-            Outcome::Sqlite(done) => done.rows_affected(),
+        Ok(match run!(self, on, Wanted::Nothing, execute) {
+            Outcome::Sqlite(done) => done.changed,
             Outcome::Postgres(done) => done.rows_affected(),
         })
     }
 
     /// Every row.
     pub(crate) async fn fetch_all<'c>(self, on: impl Into<On<'c>>) -> Result<Vec<Row>, StoreError> {
-        Ok(match run!(self, on, fetch_all) {
-            Outcome::Sqlite(rows) => rows.into_iter().map(Row::Sqlite).collect(),
+        Ok(match run!(self, on, Wanted::All, fetch_all) {
+            Outcome::Sqlite(done) => done.lines.into_iter().map(Row::Sqlite).collect(),
             Outcome::Postgres(rows) => rows.into_iter().map(Row::Postgres).collect(),
         })
     }
 
     /// The first row, when there is one.
     pub(crate) async fn fetch_optional<'c>(self, on: impl Into<On<'c>>) -> Result<Option<Row>, StoreError> {
-        Ok(match run!(self, on, fetch_optional) {
-            Outcome::Sqlite(row) => row.map(Row::Sqlite),
+        Ok(match run!(self, on, Wanted::First, fetch_optional) {
+            Outcome::Sqlite(done) => done.lines.into_iter().next().map(Row::Sqlite),
             Outcome::Postgres(row) => row.map(Row::Postgres),
         })
     }
 
     /// The row of a statement that always gives one.
     pub(crate) async fn fetch_one<'c>(self, on: impl Into<On<'c>>) -> Result<Row, StoreError> {
-        Ok(match run!(self, on, fetch_one) {
-            Outcome::Sqlite(row) => Row::Sqlite(row),
-            Outcome::Postgres(row) => Row::Postgres(row),
-        })
+        let row = self.fetch_optional(on).await?;
+        row.ok_or_else(|| StoreError::Database { detail: "a statement that always gives a row gave none".into() })
     }
 
     /// This one as a part of a longer statement, its values behind `before` others.
@@ -274,18 +254,6 @@ impl Query {
         }
         sql.push_str(rest);
         sql
-    }
-
-    fn sqlite(self) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, StoreError> {
-        let mut arguments = SqliteArguments::default();
-        for value in self.values {
-            match value {
-                Value::Integer(value) => arguments.add(value),
-                Value::Text(value) => arguments.add(value),
-            }
-            .map_err(sqlx::Error::Encode)?;
-        }
-        Ok(sqlx::query_with(AssertSqlSafe(self.sql), arguments))
     }
 
     fn postgres(self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {
@@ -326,7 +294,7 @@ pub(crate) async fn together(conn: &mut Conn, mut parts: Vec<Query>) -> Result<V
 
 /// What a statement gave.
 pub(crate) enum Row {
-    Sqlite(SqliteRow),
+    Sqlite(Line),
     Postgres(PgRow),
 }
 
@@ -335,25 +303,75 @@ impl Row {
     ///
     /// A count or a sum that PostgreSQL would widen, and a literal that it would narrow, needs `CAST(.. AS BIGINT)`.
     pub(crate) fn read<'r, T: Readable<'r>>(&'r self, column: impl At) -> Result<T, StoreError> {
-        Ok(match self {
-            Self::Sqlite(row) => sqlx::Row::try_get(row, column)?,
-            Self::Postgres(row) => sqlx::Row::try_get(row, column)?,
-        })
+        match self {
+            Self::Sqlite(line) => match column.place(line).and_then(|place| line.cell(place)) {
+                Some(value) => T::of(value),
+                None => Err(StoreError::unreadable("column", "there is none of this name")),
+            },
+            Self::Postgres(row) => Ok(sqlx::Row::try_get(row, column)?),
+        }
     }
 }
 
 /// What can be read from a column of either database.
-pub(crate) trait Readable<'r>:
-    Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>
-{
+pub(crate) trait Readable<'r>: Decode<'r, Postgres> + Type<Postgres> {
+    /// From a value of the embedded database.
+    fn of(value: &'r Value) -> Result<Self, StoreError>
+    where
+        Self: Sized;
 }
 
-impl<'r, T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>> Readable<'r> for T {}
+fn unlike<T>(wanted: &'static str) -> Result<T, StoreError> {
+    Err(StoreError::unreadable("column", format_args!("it does not hold {wanted}")))
+}
+
+impl Readable<'_> for i64 {
+    fn of(value: &Value) -> Result<Self, StoreError> {
+        if let Value::Integer(Some(number)) = value { Ok(*number) } else { unlike("a number") }
+    }
+}
+
+impl<'r> Readable<'r> for &'r str {
+    fn of(value: &'r Value) -> Result<Self, StoreError> {
+        if let Value::Text(Some(text)) = value { Ok(text) } else { unlike("text") }
+    }
+}
+
+impl Readable<'_> for String {
+    fn of(value: &Value) -> Result<Self, StoreError> {
+        <&str>::of(value).map(Self::from)
+    }
+}
+
+impl<'r, T: Readable<'r>> Readable<'r> for Option<T>
+where
+    Self: Decode<'r, Postgres> + Type<Postgres>,
+{
+    fn of(value: &'r Value) -> Result<Self, StoreError> {
+        match value {
+            Value::Integer(None) | Value::Text(None) => Ok(None),
+            Value::Integer(Some(_)) | Value::Text(Some(_)) => T::of(value).map(Some),
+        }
+    }
+}
 
 /// A column's name or place.
-pub(crate) trait At: ColumnIndex<SqliteRow> + ColumnIndex<PgRow> {}
+pub(crate) trait At: ColumnIndex<PgRow> {
+    /// Its place in a row of the embedded database.
+    fn place(&self, line: &Line) -> Option<usize>;
+}
 
-impl<T: ColumnIndex<SqliteRow> + ColumnIndex<PgRow>> At for T {}
+impl At for &str {
+    fn place(&self, line: &Line) -> Option<usize> {
+        line.place(self)
+    }
+}
+
+impl At for usize {
+    fn place(&self, _line: &Line) -> Option<usize> {
+        Some(*self)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,9 @@
-//! The writers: each is a task that owns a writing connection, takes what has queued up, carries it out in a transaction,
-//! commits, and only then answers. Hides batching and recovery; never answers "done" for work that is not on disk.
+//! The writers: each owns a writing connection, takes what has queued up, carries it out in a transaction, commits, and
+//! only then answers. Hides batching and recovery; never answers "done" for work that is not on disk.
 //!
-//! The embedded database has one writer, which puts everything that waits into one transaction with a savepoint for
-//! each job (group commit: one flush of the disk for up to [`BATCH`] verbs). The shared database has several, and each
+//! The embedded database has one writer, a thread, which puts everything that waits into one transaction with a savepoint
+//! for each job (group commit: one flush of the disk for up to [`BATCH`] verbs); nothing is handed from thread to thread
+//! within a group, which cost more than the statements. The shared database has several, which are tasks, and each
 //! verb is a transaction of its own, so that no two can ever wait for each other; the server flushes for many sessions
 //! at once by itself. Only verbs that lock the same row ([`Writer::write_for`]) share a transaction there: they would
 //! have waited for each other's flush.
@@ -11,15 +12,16 @@
 //! away in the middle cannot leave a transaction half done.
 
 use super::{Backend, Conn, Opener, dialect};
-use crate::inline::Disk;
-use crate::sqlite::DirectoryLock;
+use crate::sqlite::{DirectoryLock, Disk};
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -75,26 +77,32 @@ impl Failure for AdmitError {
 }
 
 impl Writer {
-    /// Starts a task for each connection. They end, and give `lock` free, after [`Writer::close`] or when every clone is
+    /// Starts a task for each connection to a shared database. They end after [`Writer::close`] or when every clone is
     /// dropped.
-    pub(crate) fn start(connections: Vec<Conn>, opener: Opener, lock: Option<DirectoryLock>) -> Self {
-        Self::start_on(connections, opener, (lock, None))
-    }
-
-    /// The same over a disk that is simulated.
-    pub(crate) fn start_on(
-        connections: Vec<Conn>,
-        opener: Opener,
-        (mut lock, disk): (Option<DirectoryLock>, Option<Arc<dyn Disk>>),
-    ) -> Self {
+    pub(crate) fn of_tasks(connections: Vec<Conn>, opener: Opener) -> Self {
         let opener = Arc::new(opener);
         let queues = connections.into_iter().map(|conn| {
-            let (queue, orders) = mpsc::channel(QUEUE);
-            let (opener, disk) = (Arc::clone(&opener), disk.clone());
-            tokio::spawn(WriterTask { conn, opener, orders, health: Health::Good, lock: lock.take(), disk }.run());
+            let (queue, task) = WriterTask::new(conn, Arc::clone(&opener), (None, None));
+            tokio::spawn(task.run());
             queue
         });
         Self { queues: queues.collect(), turn: Arc::default() }
+    }
+
+    /// Starts a thread for the connection to the embedded database, whose statements wait for the disk on the spot. It
+    /// ends, and gives `lock` free, after [`Writer::close`] or when every clone is dropped.
+    pub(crate) fn on_a_thread(conn: Conn, opener: Opener, lock: DirectoryLock) -> io::Result<Self> {
+        let (queue, task) = WriterTask::new(conn, Arc::new(opener), (Some(lock), None));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        thread::Builder::new().name("store".into()).spawn(move || runtime.block_on(task.run()))?;
+        Ok(Self { queues: Arc::new([queue]), turn: Arc::default() })
+    }
+
+    /// The same as a task, over a disk that is simulated: nothing else of a simulated node goes on during a statement.
+    pub(crate) fn simulated(conn: Conn, opener: Opener, (lock, disk): (DirectoryLock, Arc<dyn Disk>)) -> Self {
+        let (queue, task) = WriterTask::new(conn, Arc::new(opener), (Some(lock), Some(disk)));
+        tokio::spawn(task.run());
+        Self { queues: Arc::new([queue]), turn: Arc::default() }
     }
 
     /// Queues `task` and waits until the transaction it was part of is committed or undone.
@@ -249,6 +257,15 @@ struct WriterTask {
 }
 
 impl WriterTask {
+    fn new(
+        conn: Conn,
+        opener: Arc<Opener>,
+        (lock, disk): (Option<DirectoryLock>, Option<Arc<dyn Disk>>),
+    ) -> (mpsc::Sender<Order>, Self) {
+        let (queue, orders) = mpsc::channel(QUEUE);
+        (queue, Self { conn, opener, orders, health: Health::Good, lock, disk })
+    }
+
     async fn run(mut self) {
         let mut taken = Vec::with_capacity(BATCH);
         let mut closers = Vec::new();

@@ -1,87 +1,72 @@
 //! The embedded database: files, options, opening and checking. The statements are in [`crate::sql`]. Never seen
 //! outside the crate.
 
+mod connection;
+mod disk;
 mod lock;
+mod readers;
 
+pub(crate) use connection::{Connection, Done, Line, Options, Value, Wanted};
+pub use disk::{Disk, DiskTime};
 pub(crate) use lock::DirectoryLock;
+pub(crate) use readers::Readers;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
-use crate::inline::{Disk, Reads};
 use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
 use crate::store::Base;
 use callwright_domain::Moment;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use connection::Access;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 /// The database's name within the data directory.
 pub(crate) const FILE_NAME: &str = "callwright.db";
 /// The path that stands for a store that vanishes.
 pub(crate) const IN_MEMORY: &str = ":memory:";
 const RECORDINGS: &str = "recordings";
-/// Connections that read. Reads are short; more of them would only compete for the processor.
-const READERS: u32 = 4;
-/// How long a statement waits for a lock. Nobody else writes, so only a foreign tool can hold one.
-const BUSY: Duration = Duration::from_secs(5);
-/// Longest wait for a reading connection before a read fails.
-const READ_WAIT: Duration = Duration::from_secs(5);
 
 /// Locks, checks and opens `path`, and begins a new epoch of `node`.
 pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Base, StoreError> {
     let scratch = (path == Path::new(IN_MEMORY)).then(|| Arc::new(Scratch::new()));
-    let directory = scratch.as_ref().map_or_else(|| path.to_owned(), |scratch| scratch.0.clone());
-    make_directory(&directory)?;
-    let lock = DirectoryLock::take(&directory)?;
-    let file = directory.join(FILE_NAME);
-    make_file(&file)?;
-    let durability = if scratch.is_some() { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
-    let options = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(durability);
-    let opener = Opener::Sqlite(options);
-    let prepared = prepare(&opener, node, now).await;
-    let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(READERS)
-        .acquire_timeout(READ_WAIT)
-        .connect_lazy_with(base_options(&file).read_only(true));
-    let recordings = Recordings::open(directory.join(RECORDINGS))
-        .map_err(|error| StoreError::Directory { path: directory.clone(), detail: error.to_string() })?;
-    let writer = Writer::start(vec![conn], opener, Some(lock));
+    let directory = scratch.as_ref().map_or(path, |scratch| &scratch.0);
+    let access = if scratch.is_some() { Access::WriteLoosely } else { Access::WriteDurably };
+    let prepared = prepare(directory, access, (node, now)).await?;
+    let Prepared { lock, conn, opener, epoch } = prepared;
+    let readers = Readers::new(Options::new(&directory.join(FILE_NAME), Access::Read), None);
+    let recordings = recordings(directory)?;
+    let writer = Writer::on_a_thread(conn, opener, lock)
+        .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
+    let directory = directory.to_owned();
     Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
 }
 
 /// The same without threads of the database's own, over a disk that is simulated.
-pub(crate) async fn open_inline(
+pub(crate) async fn open_simulated(
     directory: &Path,
     node: &str,
     (now, disk): (Moment, Arc<dyn Disk>),
 ) -> Result<Base, StoreError> {
-    make_directory(directory)?;
-    let lock = DirectoryLock::take(directory)?;
-    let file = directory.join(FILE_NAME);
-    make_file(&file)?;
     // A simulated crash ends the node, not the machine: what was written is there, flushed or not.
-    let wal = base_options(&file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Off);
-    let opener = Opener::Inline(wal);
-    let prepared = prepare(&opener, node, now).await;
-    let (conn, epoch) = prepared.map_err(|error| name_file(error, &file))?;
-    let Conn::Inline(reading) = Opener::Inline(base_options(&file).read_only(true)).connect().await? else {
-        return Err(StoreError::Closed);
-    };
-    let recordings = Recordings::open(directory.join(RECORDINGS))
-        .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
-    let readers = Pool::Inline(Reads::new(reading, Arc::clone(&disk)));
-    let writer = Writer::start_on(vec![conn], opener, (Some(lock), Some(disk)));
-    Ok(Base { directory: directory.to_owned(), writer, readers, recordings, epoch, scratch: None })
+    let Prepared { lock, conn, opener, epoch } = prepare(directory, Access::WriteLoosely, (node, now)).await?;
+    let readers = Readers::new(Options::new(&directory.join(FILE_NAME), Access::Read), Some(Arc::clone(&disk)));
+    let recordings = recordings(directory)?;
+    let writer = Writer::simulated(conn, opener, (lock, disk));
+    let directory = directory.to_owned();
+    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch: None })
+}
+
+fn recordings(directory: &Path) -> Result<Recordings, StoreError> {
+    Recordings::open(directory.join(RECORDINGS))
+        .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })
 }
 
 /// A checked connection to a database whose directory the caller has locked, brought up to date.
 pub(crate) async fn open_for_moving(file: &Path) -> Result<Conn, StoreError> {
-    let mut conn = Opener::Sqlite(base_options(file)).connect().await?;
+    let mut conn = Opener::Sqlite(Options::new(file, Access::Write)).connect().await?;
     check(&mut conn).await.map_err(|error| name_file(error, file))?;
     conn.batch(dialect::begin(conn.backend())).await?;
     schema::upgrade(&mut conn).await?;
@@ -130,11 +115,26 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
         .map_err(|error| StoreError::Directory { path: path.to_owned(), detail: error.to_string() })
 }
 
-fn base_options(file: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new().filename(file).foreign_keys(true).busy_timeout(BUSY)
+/// A database that is ours, whole and up to date.
+struct Prepared {
+    lock: DirectoryLock,
+    conn: Conn,
+    opener: Opener,
+    epoch: i64,
 }
 
-async fn prepare(opener: &Opener, node: &str, now: Moment) -> Result<(Conn, i64), StoreError> {
+async fn prepare(directory: &Path, access: Access, (node, now): (&str, Moment)) -> Result<Prepared, StoreError> {
+    make_directory(directory)?;
+    let lock = DirectoryLock::take(directory)?;
+    let file = directory.join(FILE_NAME);
+    make_file(&file)?;
+    let opener = Opener::Sqlite(Options::new(&file, access));
+    let begun = begin(&opener, node, now).await;
+    let (conn, epoch) = begun.map_err(|error| name_file(error, &file))?;
+    Ok(Prepared { lock, conn, opener, epoch })
+}
+
+async fn begin(opener: &Opener, node: &str, now: Moment) -> Result<(Conn, i64), StoreError> {
     let mut conn = opener.connect().await?;
     check(&mut conn).await?;
     conn.batch(dialect::begin(conn.backend())).await?;
@@ -163,5 +163,7 @@ fn name_file(error: StoreError, file: &Path) -> StoreError {
     }
 }
 
+#[cfg(test)]
+mod costs;
 #[cfg(test)]
 mod tests;

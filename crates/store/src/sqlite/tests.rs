@@ -10,14 +10,14 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-const NOW: Moment = Moment(1_700_000_000_000);
+pub(super) const NOW: Moment = Moment(1_700_000_000_000);
 const PAGE: u64 = 4096;
 
-fn account() -> AccountId {
+pub(super) fn account() -> AccountId {
     AccountId::new("acme").unwrap()
 }
 
-fn admission(id: u128, ballast: usize) -> Admission {
+pub(super) fn admission(id: u128, ballast: usize) -> Admission {
     let plan = CallPlan {
         id: CallId::from_entropy(id),
         account: account(),
@@ -49,7 +49,7 @@ async fn open(directory: &Path) -> Result<Opened, StoreError> {
     Store::open(StoreSettings::directory(directory, "a"), NOW).await
 }
 
-async fn configure(store: &Store) {
+pub(super) async fn configure(store: &Store) {
     let trunk = Trunk { id: TrunkId::new("main").unwrap(), settings: TrunkSettings::default(), enabled: Switch::On };
     store.put_trunk(account(), trunk).await.unwrap();
     let number = PhoneNumber::parse("+4930123456").unwrap();
