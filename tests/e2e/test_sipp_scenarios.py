@@ -34,7 +34,10 @@ EXPECTED = {
     "options-in-dialog.xml": ({"max_duration"}, None, True),
     "peer-bye-at-once.xml": ({"callee_hung_up"}, None, True),
     "peer-vanishes.xml": ({"media_timeout"}, None, False),
+    "refer-busy.xml": ({"max_duration"}, None, True),
     "refer-from-callee.xml": ({"max_duration"}, None, True),
+    "refer-refused.xml": ({"max_duration"}, None, True),
+    "refer-taken.xml": ({"transferred"}, None, True),
     "reinvite-bad-sdp.xml": ({"max_duration"}, None, True),
     "reinvite-codec-change.xml": ({"max_duration"}, None, True),
     "reinvite-hold-resume.xml": ({"max_duration"}, None, True),
@@ -49,9 +52,19 @@ LIMITS = {
     "session-timer-uac-refresh.xml": {"max_duration_s": 52, "ring_timeout_s": 10},
     "no-answer-at-all.xml": {"max_duration_s": 5, "ring_timeout_s": 60},
     "invite-lost-x3.xml": {"max_duration_s": 3, "ring_timeout_s": 20},
+    "refer-busy.xml": {"max_duration_s": 8, "ring_timeout_s": 10},
+    "refer-refused.xml": {"max_duration_s": 8, "ring_timeout_s": 10},
+    "refer-taken.xml": {"max_duration_s": 30, "ring_timeout_s": 10},
     "reinvite-hold-resume.xml": {"max_duration_s": 6, "ring_timeout_s": 10},
     "reinvite-codec-change.xml": {"max_duration_s": 6, "ring_timeout_s": 10},
 }
+# Calls whose callee is handed over once they stand, and the steps that their journal tells of it.
+HANDED_OVER = {
+    "refer-busy.xml": ["transferring", "transfer_ended"],
+    "refer-refused.xml": ["transferring", "transfer_ended"],
+    "refer-taken.xml": ["transferring"],
+}
+DESK = "+15550209999"
 CREDENTIALS = {"username": "alice", "password": "secret"}
 
 
@@ -84,8 +97,14 @@ class Scenarios(unittest.TestCase):
             server.number(number, trunk_id)
             overrides = {"limits": LIMITS[name]} if name in LIMITS else {}
             call = server.call(to=f"+1555020{at:04}", **{"from": number}, overrides=overrides)
+            if name in HANDED_OVER:
+                harness.wait_for("acknowledgement", lambda: "\nACK sip:" in trunk.messages(), 20)
+                server.must("POST", f"/v1/calls/{call}/transfer", {"to": DESK, "announcement": "I am connecting you."})
             view = server.ended(call, 90)
             problems = []
+            steps = [step["event"] for step in view["timeline"] if step["event"].startswith("transfer")]
+            if steps != HANDED_OVER.get(name, []):
+                problems.append(f"its transfer went {steps}")
             if view["cause"] not in causes:
                 problems.append(f"cause {view['cause']}, expected {causes}")
             if status is not None and view["sip_status"] != status:

@@ -3,7 +3,7 @@
 //! opens nothing here, and the cluster's secret opens nothing else.
 
 use crate::http::{Request, Response};
-use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Pii};
+use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Pii, Refusal, Transfer};
 use callwright_engine::limits::PEER_WAIT;
 use callwright_engine::{Calls, HangUp, OrderError, PeerError, PeerMessage, PeerOrder, Peers, Speech};
 use futures_util::future::BoxFuture;
@@ -41,6 +41,7 @@ enum WireOrder {
     SayInsistent { text: String },
     SayPatient { text: String },
     Hear { text: String },
+    Transfer(Box<Transfer>),
     Change { patch: Box<AgentPatch> },
     Message { text: String },
     Leave {},
@@ -54,6 +55,9 @@ enum WireRefusal {
     Ended(HangupCause),
     NotAnswered,
     Elsewhere,
+    NoTelephone,
+    Transferring,
+    Refused(Refusal),
     Busy,
     Storage,
 }
@@ -139,6 +143,7 @@ impl Wire {
             PeerOrder::Say { text, order: Speech::Insistent } => WireOrder::SayInsistent { text },
             PeerOrder::Say { text, order: Speech::Patient } => WireOrder::SayPatient { text },
             PeerOrder::Hear { text } => WireOrder::Hear { text },
+            PeerOrder::Transfer(transfer) => WireOrder::Transfer(Box::new(transfer)),
             PeerOrder::Change { patch } => WireOrder::Change { patch },
             PeerOrder::Message { text } => WireOrder::Message { text },
             PeerOrder::Leave => WireOrder::Leave {},
@@ -154,6 +159,7 @@ impl Wire {
             WireOrder::SayInsistent { text } => PeerOrder::Say { text, order: Speech::Insistent },
             WireOrder::SayPatient { text } => PeerOrder::Say { text, order: Speech::Patient },
             WireOrder::Hear { text } => PeerOrder::Hear { text },
+            WireOrder::Transfer(transfer) => PeerOrder::Transfer(*transfer),
             WireOrder::Change { patch } => PeerOrder::Change { patch },
             WireOrder::Message { text } => PeerOrder::Message { text },
             WireOrder::Leave {} => PeerOrder::Leave,
@@ -169,6 +175,9 @@ impl WireRefusal {
             OrderError::Ended(cause) => Self::Ended(*cause),
             OrderError::NotAnswered => Self::NotAnswered,
             OrderError::Elsewhere => Self::Elsewhere,
+            OrderError::NoTelephone => Self::NoTelephone,
+            OrderError::Transferring => Self::Transferring,
+            OrderError::Refused(refusal) => Self::Refused(*refusal),
             OrderError::Busy => Self::Busy,
             OrderError::Store(_) => Self::Storage,
         }
@@ -181,6 +190,9 @@ fn refused(refusal: WireRefusal) -> PeerError {
         WireRefusal::Ended(cause) => OrderError::Ended(cause).into(),
         WireRefusal::NotAnswered => OrderError::NotAnswered.into(),
         WireRefusal::Elsewhere => OrderError::Elsewhere.into(),
+        WireRefusal::NoTelephone => OrderError::NoTelephone.into(),
+        WireRefusal::Transferring => OrderError::Transferring.into(),
+        WireRefusal::Refused(refusal) => OrderError::Refused(refusal).into(),
         WireRefusal::Busy => OrderError::Busy.into(),
         // It may be over in a moment, as a network's trouble may.
         WireRefusal::Storage => PeerError::Unreached("its storage failed".to_owned()),

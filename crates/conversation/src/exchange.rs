@@ -2,7 +2,7 @@
 
 use crate::vocabulary::{AsrEvent, LlmEvent, Message, ToolSpec};
 use callwright_domain::agent::{HistoryLine, Switch};
-use callwright_domain::{AgentProfile, CallEvent, HangupCause};
+use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -160,6 +160,10 @@ pub enum Input {
     UserText(String),
     /// Order from outside: be silent now and listen.
     Interrupt,
+    /// Order from outside: hand the callee over. Ignored before the answer and after the end.
+    TransferTo(Transfer),
+    /// What [`Output::Transfer`] asked for did not work, in words.
+    TransferFailed(String),
     /// The call is to end: by order, or because it has ended. Fed in either way, so that the last words reach the
     /// journal; [`Output::HangUp`] with the same cause closes the outputs.
     Stop {
@@ -242,6 +246,8 @@ pub enum Output {
         /// What to do.
         action: ToolAction,
     },
+    /// Hand the callee over now. [`Input::TransferFailed`] follows, or the end of the call.
+    Transfer(TransferTarget),
     /// For the journal.
     Note(CallEvent),
     /// End the call. Nothing follows.

@@ -1,12 +1,13 @@
 //! Who speaks when: the state of one conversation, what moves it, and what it waits for. The moves themselves are in
 //! the modules below, by what they are about: `listening`, `thinking`, `speaking`, `yielding` (to an interruption),
-//! `screening` (of machines that answer), `ending`.
+//! `screening` (of machines that answer), `transferring`, `ending`.
 
 mod ending;
 mod listening;
 mod screening;
 mod speaking;
 mod thinking;
+mod transferring;
 mod yielding;
 
 use crate::barge_in::BargeIn;
@@ -128,6 +129,17 @@ struct Failures {
     voice: u32,
 }
 
+/// Who is at the other end, and whether they can be talked to.
+#[derive(Debug, Default)]
+struct FarEnd {
+    /// They cannot hear us for now.
+    held: Switch,
+    /// Who answered.
+    answerer: screening::Answerer,
+    /// They are being handed over.
+    handover: transferring::Handover,
+}
+
 /// The turn-taking of one call.
 ///
 /// Feed it with [`Self::handle`], then carry out what [`Self::poll`] gives until it gives nothing, then wait for the
@@ -154,14 +166,6 @@ pub struct Conversation {
     closing: Option<HangupCause>,
     far_end: FarEnd,
     out: Out,
-}
-
-/// What is known of the far end.
-struct FarEnd {
-    /// Whether it holds the call.
-    held: Switch,
-    /// Who answered.
-    answerer: screening::Answerer,
 }
 
 /// What leaves the machine, and what it needs for that.
@@ -216,7 +220,7 @@ impl Conversation {
             idle: Idle::default(),
             failures: Failures::default(),
             closing: None,
-            far_end: FarEnd { held: Switch::Off, answerer: screening::Answerer::Unasked },
+            far_end: FarEnd::default(),
             out: Out {
                 queue: VecDeque::new(),
                 timers: Timers::default(),
@@ -352,6 +356,8 @@ impl Conversation {
             Input::SayNext(text) => self.order_to_say_next(now, text),
             Input::UserText(text) => self.user_text(now, &text),
             Input::Interrupt => self.order_to_be_silent(now),
+            Input::TransferTo(transfer) => self.order_to_transfer(transfer),
+            Input::TransferFailed(why) => self.transfer_failed(now, &why),
             Input::Stop { cause, grace } => self.stop(now, cause, grace),
             Input::HoldStarted => self.hold(now),
             Input::HoldEnded => self.unhold(now),
@@ -397,6 +403,7 @@ impl Conversation {
             self.finish_call(now);
             return;
         }
+        self.transfer_when_silent();
         self.arrange_timers(now);
     }
 

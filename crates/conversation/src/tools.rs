@@ -4,6 +4,7 @@
 use crate::exchange::ToolAction;
 use crate::vocabulary::{ToolCall, ToolSpec};
 use callwright_domain::agent::Tool;
+use callwright_domain::{Transfer, TransferTarget};
 use serde_json::{Value, json};
 
 /// The result of a tool that did its work and has nothing to tell.
@@ -20,6 +21,8 @@ const ARGUMENTS_CAP: usize = 8 * 1024;
 pub(crate) enum Wish {
     /// Hang up once everything has been said.
     EndCall,
+    /// Hand the callee over once everything has been said.
+    Transfer(Transfer),
     /// Something for the call to do.
     Run(ToolAction),
     /// It cannot be granted; the model is told why.
@@ -31,7 +34,9 @@ pub(crate) fn specs(tools: &[Tool]) -> Vec<ToolSpec> {
     tools
         .iter()
         .map(|tool| match tool {
-            Tool::EndCall { name, description } | Tool::DoNotCall { name, description, .. } => ToolSpec {
+            Tool::EndCall { name, description }
+            | Tool::DoNotCall { name, description, .. }
+            | Tool::Transfer { name, description, .. } => ToolSpec {
                 name: name.clone(),
                 description: description.clone(),
                 parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
@@ -67,6 +72,14 @@ pub(crate) fn wish(tools: &[Tool], call: &ToolCall) -> Wish {
         Tool::EndCall { .. } => Wish::EndCall,
         // Whom it is about is never the model's to say.
         Tool::DoNotCall { .. } => Wish::Run(ToolAction::DoNotCall),
+        // Neither is whom it leads to.
+        Tool::Transfer { to, announcement, apology, .. } => match TransferTarget::parse(to) {
+            Ok(to) => {
+                let (announcement, apology) = (announcement.clone(), apology.clone());
+                Wish::Transfer(Transfer { to, announcement, apology })
+            }
+            Err(_) => Wish::Refused("it leads nowhere".to_owned()),
+        },
         Tool::SendKeys { .. } => match digits(&arguments) {
             Ok(digits) => Wish::Run(ToolAction::SendKeys { digits }),
             Err(reason) => Wish::Refused(reason),
@@ -88,7 +101,7 @@ pub(crate) fn done() -> String {
 pub(crate) fn confirmation<'a>(tools: &'a [Tool], name: &str) -> Option<&'a str> {
     match tools.iter().find(|tool| tool.name() == name)? {
         Tool::DoNotCall { confirmation, .. } => Some(confirmation),
-        Tool::EndCall { .. } | Tool::SendKeys { .. } => None,
+        Tool::EndCall { .. } | Tool::Transfer { .. } | Tool::SendKeys { .. } => None,
     }
 }
 
@@ -120,11 +133,18 @@ fn digits(arguments: &Value) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    fn transfer(name: &str, to: &str) -> Tool {
+        let (announcement, apology) = (String::new(), String::new());
+        Tool::Transfer { name: name.into(), description: String::new(), to: to.into(), announcement, apology }
+    }
+
     fn check(name: &str, arguments: &str, expected: Result<Wish, &str>) {
         let tools = [
             Tool::EndCall { name: "bye".into(), description: String::new() },
             Tool::SendKeys { name: "keys".into(), description: String::new() },
             Tool::DoNotCall { name: "never".into(), description: String::new(), confirmation: String::new() },
+            transfer("desk", "+4930123456"),
+            transfer("nowhere", "nobody"),
         ];
         let call = ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() };
         let expected = expected.unwrap_or_else(|reason| Wish::Refused(reason.to_owned()));
@@ -145,6 +165,10 @@ mod tests {
         check("keys", "{}", Err("digits must be a text of keys to press"));
         check("keys", "[1]", Err("the arguments must be a JSON object"));
         check("transfer", "{}", Err("there is no such tool"));
+        // Whatever the model or the callee says: it leads where the agent's own list says.
+        let to = TransferTarget::parse("+4930123456").expect("a number");
+        check("desk", "{\"to\":\"+19005551234\"}", Ok(Wish::Transfer(Transfer::to(to))));
+        check("nowhere", "{\"to\":\"+4930123456\"}", Err("it leads nowhere"));
         check("bye", &" ".repeat(ARGUMENTS_CAP + 1), Err("the arguments are too long"));
     }
 }

@@ -401,6 +401,21 @@ pub enum Tool {
         #[serde(default)]
         confirmation: String,
     },
+    /// Hand the callee over to somebody else; the call ends here then.
+    Transfer {
+        /// The name the model knows it by.
+        name: String,
+        /// When to use it, in words for the model.
+        description: String,
+        /// Whom to call: a telephone number, or a `sip:` address that the rules list.
+        to: String,
+        /// What is said before; empty: nothing beside what the model says.
+        #[serde(default)]
+        announcement: String,
+        /// What is said when it does not work; empty: the model hears why, and says so in its own words.
+        #[serde(default)]
+        apology: String,
+    },
     /// Press keys on the line.
     SendKeys {
         /// The name the model knows it by.
@@ -414,7 +429,10 @@ impl Tool {
     /// The name the model knows the tool by.
     pub fn name(&self) -> &str {
         match self {
-            Self::EndCall { name, .. } | Self::DoNotCall { name, .. } | Self::SendKeys { name, .. } => name,
+            Self::EndCall { name, .. }
+            | Self::DoNotCall { name, .. }
+            | Self::Transfer { name, .. }
+            | Self::SendKeys { name, .. } => name,
         }
     }
 }

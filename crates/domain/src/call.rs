@@ -163,7 +163,7 @@ pub enum CallState {
     Ringing,
     /// Answered.
     Talking,
-    /// A second leg is being brought in.
+    /// The callee is being handed over to somebody else.
     Transferring,
     /// Over.
     Ended(HangupCause),
@@ -209,6 +209,8 @@ pub enum HangupCause {
     MaxDuration,
     /// Nobody spoke.
     Idle,
+    /// The callee was handed over to somebody else.
+    Transferred,
     /// A machine answered: the call ended there, with a message or without.
     VoicemailReached,
     /// An ear, brain or voice failed and nothing could take its place.
@@ -262,7 +264,7 @@ pub enum EndOrigin {
 
 impl HangupCause {
     /// Every cause, in the order in which they are documented.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::CalleeHungUp,
         Self::AgentHungUp,
         Self::ApiHungUp,
@@ -280,6 +282,7 @@ impl HangupCause {
         Self::MediaTimeout,
         Self::MaxDuration,
         Self::Idle,
+        Self::Transferred,
         Self::VoicemailReached,
         Self::ProviderFailed,
         Self::NotJoined,
@@ -303,7 +306,7 @@ impl HangupCause {
             Self::NoAnswer | Self::Unreachable | Self::MediaRefused | Self::NotJoined | Self::VoicemailReached => {
                 EndOrigin::Unreached
             }
-            Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled => EndOrigin::Agent,
+            Self::AgentHungUp | Self::ApiHungUp | Self::Cancelled | Self::Transferred => EndOrigin::Agent,
             Self::AuthFailed
             | Self::NoResponse
             | Self::TrunkFailed
@@ -477,10 +480,18 @@ pub enum CallEvent {
         /// What, for people; never a secret.
         detail: String,
     },
-    /// A second leg is being brought in.
-    Transferring,
-    /// The second leg is gone; back to the conversation.
-    TransferEnded,
+    /// The callee is being handed over.
+    Transferring {
+        /// To whom: the number or address that is called.
+        #[serde(default)]
+        to: Pii<String>,
+    },
+    /// That did not work; back to the conversation.
+    TransferEnded {
+        /// Why, for people.
+        #[serde(default)]
+        reason: String,
+    },
     /// Audio was kept under this name.
     RecordingKept {
         /// Name within the blob store.
@@ -536,8 +547,8 @@ impl CallState {
             }
             (Self::Dialing | Self::Ringing, E::Ringing { .. }) | (Self::Queued, E::Joined { .. }) => Self::Ringing,
             (Self::Dialing | Self::Ringing, E::Answered { .. }) => Self::Talking,
-            (Self::Talking, E::Transferring) => Self::Transferring,
-            (Self::Transferring, E::TransferEnded) => Self::Talking,
+            (Self::Talking, E::Transferring { .. }) => Self::Transferring,
+            (Self::Transferring, E::TransferEnded { .. }) => Self::Talking,
             (Self::Ended(_), E::RecordingKept { .. } | E::Trouble { .. }) => self,
             (Self::Ended(_), _) => return Err(self.refuses(event)),
             (_, E::Ended { cause, .. }) => Self::Ended(*cause),
@@ -578,8 +589,8 @@ impl CallEvent {
             Self::KeyPressed { .. } => "key_pressed",
             Self::ToolRun { .. } => "tool_run",
             Self::Trouble { .. } => "trouble",
-            Self::Transferring => "transferring",
-            Self::TransferEnded => "transfer_ended",
+            Self::Transferring { .. } => "transferring",
+            Self::TransferEnded { .. } => "transfer_ended",
             Self::RecordingKept { .. } => "recording_kept",
             Self::Ended { .. } => "ended",
         }
@@ -667,8 +678,8 @@ mod tests {
             CallEvent::KeyPressed { key: '5' },
             CallEvent::ToolRun { name: "end_call".into(), arguments: text(), result: text() },
             CallEvent::Trouble { part: "ears".into(), detail: "gone".into() },
-            CallEvent::Transferring,
-            CallEvent::TransferEnded,
+            CallEvent::Transferring { to: text() },
+            CallEvent::TransferEnded { reason: "busy".into() },
             CallEvent::RecordingKept { name: "x.wav".into(), duration_ms: 1 },
             CallEvent::Ended { cause: HangupCause::Busy, status: Some(486), q850: Some(17) },
         ]

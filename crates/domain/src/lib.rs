@@ -19,6 +19,7 @@ pub mod redaction;
 pub mod retention;
 pub mod retry;
 pub mod transcript;
+pub mod transfer;
 pub mod way;
 pub mod webhook;
 
@@ -32,5 +33,6 @@ pub use pii::Pii;
 pub use policy::Refusal;
 pub use redaction::Redaction;
 pub use retention::{Absence, Retention};
+pub use transfer::{Transfer, TransferTarget};
 pub use way::{BrowserPlace, CallerLine, Telephone, Way};
 pub use webhook::{Topic, Webhook};

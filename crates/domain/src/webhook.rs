@@ -225,9 +225,9 @@ topics! {
     ToolRun = "call.tool_run",
     /// Something went wrong that the call survived.
     CallTrouble = "call.trouble",
-    /// A second leg is being brought in.
+    /// The callee is being handed over.
     TransferStarted = "call.transfer_started",
-    /// The second leg is gone.
+    /// That did not work; the agent goes on.
     TransferEnded = "call.transfer_ended",
     /// An agent and a user wrote to each other.
     ChatMessage = "chat.message",
@@ -263,8 +263,8 @@ impl Topic {
             CallEvent::KeyPressed { .. } => Self::KeyPressed,
             CallEvent::ToolRun { .. } => Self::ToolRun,
             CallEvent::Trouble { .. } | CallEvent::AttemptFailed { .. } => Self::CallTrouble,
-            CallEvent::Transferring => Self::TransferStarted,
-            CallEvent::TransferEnded => Self::TransferEnded,
+            CallEvent::Transferring { .. } => Self::TransferStarted,
+            CallEvent::TransferEnded { .. } => Self::TransferEnded,
             CallEvent::RecordingKept { .. } => Self::RecordingReady,
             CallEvent::Ended { .. } => Self::CallEnded,
         }

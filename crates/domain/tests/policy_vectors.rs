@@ -4,9 +4,11 @@
 use callwright_domain::agent::Switch;
 use callwright_domain::number::{Country, zones};
 use callwright_domain::policy::hours::{DayTime, Window};
-use callwright_domain::policy::{CalleeStanding, Case, Facts, Numbers, Refusal, Rules, Spell, counts_needed, judge};
+use callwright_domain::policy::{
+    CalleeStanding, Case, Facts, Numbers, Refusal, Rules, Spell, counts_needed, judge, judge_transfer,
+};
 
-use callwright_domain::{Moment, PhoneNumber};
+use callwright_domain::{Moment, PhoneNumber, TransferTarget};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -38,6 +40,16 @@ fn verdict(text: &str, home: &str, own: &[String]) -> Result<String, String> {
     judge(&case, &facts).map(|_| callee.dial().to_owned()).map_err(|why| why.id().to_owned())
 }
 
+/// The same for somebody whom a callee is to be handed over to.
+fn onward(text: &str, home: &str, own: &[String]) -> Result<String, String> {
+    let rules = Rules { home: Country::new(home).ok(), ..Rules::default() };
+    let target = TransferTarget::parse(text).map_err(|why| why.to_string())?.at_home(rules.home);
+    let ours = own.iter().any(|number| number == target.dial());
+    let standing = if ours { CalleeStanding::Ours } else { CalleeStanding::Free };
+    let verdict = judge_transfer(&rules, &caller_of(home), &target, standing);
+    verdict.map(|()| target.dial().to_owned()).map_err(|why| why.id().to_owned())
+}
+
 #[test]
 fn numbers() {
     let mut seen = 0;
@@ -53,6 +65,7 @@ fn numbers() {
         };
         for home in homes {
             let outcome = verdict(number, home, &own);
+            assert_eq!(onward(number, home, &own).ok(), outcome.clone().ok(), "{name} from {home}, on a transfer");
             match expect.split(' ').next() {
                 Some("allow") => assert_eq!(outcome.as_deref(), Ok(case["e164"].as_str().expect("a number")), "{name}"),
                 Some("reject" | "deny") => assert!(outcome.is_err(), "{name} from {home}: {outcome:?}"),

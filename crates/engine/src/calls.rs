@@ -7,6 +7,7 @@ use crate::journal::Fed;
 use crate::limits;
 use crate::live::Order;
 use crate::node::Node;
+use crate::onward;
 use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::retention;
 use crate::trunks::TrunkStatus;
@@ -19,7 +20,7 @@ use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, ApiKey, CallId, CallPlan, CallState, HangupCause, KeyId, Moment, Origin,
-    PhoneNumber, Pii, Refusal, Telephone, ThreadId, TrunkId, Way, Webhook,
+    PhoneNumber, Pii, Refusal, Telephone, ThreadId, Transfer, TrunkId, Way, Webhook,
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
@@ -176,6 +177,15 @@ pub enum OrderError {
     /// Another node runs it and cannot be reached.
     #[error("the node that runs the call cannot be reached")]
     Elsewhere,
+    /// It is met in a browser: there is no telephone line whose other end could be handed over.
+    #[error("the call is met in a browser: there is no telephone line to hand over")]
+    NoTelephone,
+    /// Its callee is being handed over already.
+    #[error("the callee is being handed over already")]
+    Transferring,
+    /// The rules do not let anybody be called there.
+    #[error(transparent)]
+    Refused(Refusal),
     /// Too many orders wait already.
     #[error("the call has too many orders waiting")]
     Busy,
@@ -320,6 +330,23 @@ impl Calls {
     /// [`OrderError`].
     pub async fn hear(&self, account: &AccountId, call: CallId, text: String) -> Result<(), OrderError> {
         self.order(account, call, Order::Hear { text }).await
+    }
+
+    /// Hands the callee over to somebody through the call's own trunk, once the agent has said what it is saying. The call
+    /// ends when that has worked; otherwise the agent goes on. The journal tells which.
+    ///
+    /// # Errors
+    /// [`OrderError`]; [`OrderError::Refused`] when the rules do not let anybody be called there.
+    pub async fn transfer(&self, account: &AccountId, call: CallId, transfer: Transfer) -> Result<(), OrderError> {
+        let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
+        if view.plan.telephone().is_none() {
+            return Err(OrderError::NoTelephone);
+        }
+        let order = Order::Transfer(transfer.clone());
+        self.check_order(account, call, &order).await?;
+        // Asked again when it comes to it: the rules may have changed by then. Here, whoever orders it hears of it.
+        onward::judged(&self.node, &view.plan, &transfer.to).await?;
+        self.order(account, call, order).await
     }
 
     /// Everything that happens to calls from now on, all accounts; the watcher filters.
@@ -571,8 +598,10 @@ impl Calls {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
         match (view.state, order) {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
+            (CallState::Transferring, Order::Transfer(_)) => Err(OrderError::Transferring),
             (CallState::Talking | CallState::Transferring, _) => Ok(()),
-            (CallState::Queued, Order::Leave) | (_, Order::Say { .. } | Order::Hear { .. } | Order::Message { .. }) => {
+            (CallState::Queued, Order::Leave)
+            | (_, Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Transfer(_)) => {
                 Err(OrderError::NotAnswered)
             }
             (_, Order::HangUp(_) | Order::Leave | Order::Change(_) | Order::Shutdown) => Ok(()),

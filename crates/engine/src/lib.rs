@@ -20,6 +20,7 @@ mod jumps;
 pub mod limits;
 mod live;
 mod node;
+mod onward;
 mod outbox;
 mod peers;
 mod recovery;

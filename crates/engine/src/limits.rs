@@ -117,6 +117,11 @@ pub const RESOLVE_AGAIN: Duration = Duration::from_secs(10);
 pub const UNREGISTER_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a call whose first trunk failed may wait for the pace or a channel of the next. *End*: by the first failure.
 pub const NEXT_TRUNK_WAIT: Duration = Duration::from_secs(30);
+/// How long a transfer may take before the agent goes on: the other end rings meanwhile.
+pub const TRANSFER_PATIENCE: Duration = Duration::from_secs(45);
+/// How long the database may take to say whether somebody may be handed over to a number. *End*: of the attempt, the agent
+/// goes on; the callee waits in silence meanwhile.
+pub const TRANSFER_JUDGED: Duration = Duration::from_secs(3);
 /// Written questions that agents' brains answer at once. *Refuse*: the user writes again; calls need their models too.
 pub const CHATS: usize = 64;
 /// How long a brain may take for a written answer, to its last word.

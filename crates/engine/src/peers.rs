@@ -5,7 +5,7 @@ use crate::calls::{HangUp, OrderError, Speech};
 use crate::limits::{LEASE_DOUBT, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
-use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause};
+use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Transfer};
 use callwright_store::CallOwner;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +29,8 @@ pub enum PeerOrder {
         /// The text.
         text: String,
     },
+    /// Hand the callee over.
+    Transfer(Transfer),
     /// Change its agent.
     Change {
         /// What is changed.
@@ -133,6 +135,7 @@ async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError>
         PeerOrder::Say { .. }
         | PeerOrder::Hear { .. }
         | PeerOrder::Change { .. }
+        | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
         | PeerOrder::Leave => Err(OrderError::NotAnswered),
     }
@@ -167,6 +170,7 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
         PeerOrder::Say { .. }
         | PeerOrder::Hear { .. }
         | PeerOrder::Change { .. }
+        | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
         | PeerOrder::Leave => Err(OrderError::Elsewhere),
     }
@@ -179,6 +183,7 @@ impl PeerOrder {
             Order::HangUp(how) => Some(Self::HangUp(*how)),
             Order::Say { text, order } => Some(Self::Say { text: text.clone(), order: *order }),
             Order::Hear { text } => Some(Self::Hear { text: text.clone() }),
+            Order::Transfer(transfer) => Some(Self::Transfer(transfer.clone())),
             Order::Change(patch) => Some(Self::Change { patch: patch.clone() }),
             Order::Message { text } => Some(Self::Message { text: text.clone() }),
             Order::Leave => Some(Self::Leave),
@@ -191,6 +196,7 @@ impl PeerOrder {
             Self::HangUp(how) => Order::HangUp(how),
             Self::Say { text, order } => Order::Say { text, order },
             Self::Hear { text } => Order::Hear { text },
+            Self::Transfer(transfer) => Order::Transfer(transfer),
             Self::Change { patch } => Order::Change(patch),
             Self::Message { text } => Order::Message { text },
             Self::Leave => Order::Leave,

@@ -65,8 +65,8 @@ impl CallPrinter {
             CallEvent::KeyPressed { key } => line(at, "callee", &format!("pressed {key}")),
             CallEvent::ToolRun { name, .. } => line(at, "agent", &format!("used its tool {name}")),
             CallEvent::Trouble { part, detail } => line(at, "call", &format!("trouble with {part}: {detail}")),
-            CallEvent::Transferring => line(at, "call", "transferring"),
-            CallEvent::TransferEnded => line(at, "call", "transfer ended"),
+            CallEvent::Transferring { .. } => line(at, "call", "transferring"),
+            CallEvent::TransferEnded { reason } => line(at, "call", &format!("transfer ended: {reason}")),
             CallEvent::RecordingKept { name, .. } => line(at, "call", &format!("recording kept as {name}")),
             CallEvent::Ended { cause, status, .. } => {
                 let status = status.map(|status| format!(" (SIP {status})")).unwrap_or_default();

@@ -14,6 +14,7 @@ mod event;
 mod inside;
 mod offer;
 mod outside;
+mod referring;
 mod ringing;
 mod settings;
 mod snapshot;
@@ -33,7 +34,7 @@ pub use snapshot::{DialogSnapshot, SnapshotError};
 
 use crate::dialog::DialogId;
 use crate::invite::{Answered, Body, CallKey, Calling, Confirmed, Incoming, InviteError, OutboundInvite, TrunkRef};
-use crate::message::{self, Capabilities, Message, Reason, Response};
+use crate::message::{self, Capabilities, Message, Reason, Response, SipUri};
 use crate::register::{Registered, Registration};
 use crate::transaction::{CallTimer, Fired, Heard, Tell, TransactionId, Transactions, Wake, Way, Wires};
 use call::{Acknowledgement, Call, PendingOffer};
@@ -261,6 +262,12 @@ impl UserAgent {
         self.press_key(now, call.0, digit, duration)
     }
 
+    /// Asks the peer to call `target` in our place (RFC 3515); [`Event::ReferAnswered`] follows, and when that is a success,
+    /// [`Event::ReferProgress`] as far as the peer tells. False: a transfer is under way, or the call is over.
+    pub fn refer(&mut self, now: Instant, call: &Confirmed, target: &SipUri) -> bool {
+        self.hand_over(now, call.0, target)
+    }
+
     // ---- trunks ----
 
     /// Keeps an account registered until `unregister`.
@@ -361,6 +368,11 @@ impl UserAgent {
             Purpose::Key(call) => {
                 if outcome.status() >= 200 {
                     self.on_key_outcome(now, call, outcome);
+                }
+            }
+            Purpose::Refer(call) => {
+                if outcome.status() >= 200 {
+                    self.on_refer_outcome(now, call, outcome);
                 }
             }
             Purpose::Register(key) => self.on_register_outcome(now, key, id, outcome),

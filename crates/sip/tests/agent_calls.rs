@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use callwright_sip::{
     AckTiming, Body, Calling, Confirmed, Credentials, DialogSnapshot, EndedBy, Event, HangupCause, OutboundInvite,
-    Reached, Reliability, Transport, Trunk, TrunkRef,
+    Reached, Reliability, SipUri, Transport, Trunk, TrunkRef, Uri,
 };
 use support::{
     CALLEE, CONTACT, SDP, Stage, address, answer, header, headers, inner, invite, label, millis, secs, trunk,
@@ -546,6 +546,48 @@ fn keys_are_pressed_by_info() {
     assert!(String::from_utf8_lossy(&info).ends_with("Signal=#\r\nDuration=100\r\n"));
     stage.hear(answer(&info, "200 OK", "", "", ""));
     assert!(matches!(stage.drain_events()[..], [Event::DtmfSent { status: 200, .. }]));
+}
+
+fn notify(request: &[u8], number: u32, state: &str, fragment: &str) -> Vec<u8> {
+    let more = format!("Event: refer\r\nSubscription-State: {state}\r\nContent-Type: message/sipfrag\r\n");
+    inner(request, "NOTIFY", ("TA", number), &more, fragment)
+}
+
+#[test]
+fn the_peer_is_asked_to_call_somebody_else_and_tells_how_that_goes() {
+    let target: SipUri = "sip:+4930123456@127.0.0.1".parse::<Uri>().unwrap().as_sip().unwrap().clone();
+    let (mut stage, handle, request) = talk(invite(trunk()), "");
+    assert!(stage.agent.refer(stage.now, &handle, &target));
+    assert!(!stage.agent.refer(stage.now, &handle, &target), "one at a time");
+    let refer = stage.last("REFER");
+    assert_eq!(header(&refer, "Refer-To").as_deref(), Some("<sip:+4930123456@127.0.0.1>"));
+    assert!(header(&refer, "Contact").is_some() && header(&refer, "Referred-By").is_some());
+    stage.hear(answer(&refer, "202 Accepted", "", "", ""));
+    assert!(matches!(stage.drain_events()[..], [Event::ReferAnswered { status: 202, .. }]));
+    stage.take();
+    for (number, state, fragment, expected, last) in [
+        (1, "active;expires=60", "SIP/2.0 100 Trying\r\n", 100, false),
+        (2, "active", "SIP/2.0 180 Ringing\r\n", 180, false),
+        (3, "terminated;reason=noresource", "SIP/2.0 200 OK\r\n", 200, true),
+    ] {
+        stage.hear(notify(&request, number, state, fragment));
+        assert_eq!(stage.labels(), ["200 NOTIFY"]);
+        let events = stage.drain_events();
+        let told = matches!(events[..], [Event::ReferProgress { status, last: over, .. }] if (status, over) == (expected, last));
+        assert!(told, "{fragment}: {events:?}");
+    }
+    stage.hear(notify(&request, 4, "terminated", "SIP/2.0 200 OK\r\n"));
+    assert_eq!(stage.labels(), ["481 NOTIFY"], "it is over");
+    assert!(stage.drain_events().is_empty());
+    // Refused: another may follow, and no notification is expected.
+    assert!(stage.agent.refer(stage.now, &handle, &target));
+    let refer = stage.last("REFER");
+    stage.hear(answer(&refer, "603 Decline", "", "", ""));
+    assert!(matches!(stage.drain_events()[..], [Event::ReferAnswered { status: 603, .. }]));
+    stage.take();
+    stage.hear(notify(&request, 5, "active", "SIP/2.0 100 Trying\r\n"));
+    assert_eq!(stage.labels(), ["481 NOTIFY"]);
+    assert!(stage.agent.refer(stage.now, &handle, &target));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::callbacks::{Blocked, Callback};
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
-use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment};
+use callwright_domain::number::class::{self, Class};
+use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment, TransferTarget};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -137,6 +138,21 @@ pub(crate) fn settle_voice(context: &Context, agent: &mut AgentProfile) {
 pub(crate) fn timestamp(moment: Moment) -> String {
     let timestamp = jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default();
     timestamp.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()
+}
+
+/// Whom a callee may be handed over to, of a text: a telephone number that may be called at all, or a `sip:` address. The
+/// account's rules are asked when it comes to it.
+///
+/// # Errors
+/// The rule that it breaks.
+pub(crate) fn transfer_target(text: &str) -> Result<TransferTarget, String> {
+    let target = TransferTarget::parse(text).map_err(|why| why.to_string())?;
+    match target.number().map(|number| class::of(&number, None)) {
+        Some(Class::Emergency | Class::Premium | Class::Satellite) => {
+            Err(String::from("must not be an emergency, premium-rate or satellite number"))
+        }
+        Some(Class::Short | Class::Local | Class::Unassigned | Class::Subscriber(_)) | None => Ok(target),
+    }
 }
 
 #[cfg(test)]

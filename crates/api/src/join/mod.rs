@@ -117,7 +117,14 @@ async fn leave(request: &Request, context: &Context) -> Result<Response, Refused
             Err(Refused::new(StatusCode::CONFLICT, "not_joined", "nobody has joined this call"))
         }
         Err(OrderError::UnknownCall) => Err(JoinError::NoCall.into()),
-        Err(OrderError::Busy | OrderError::Elsewhere | OrderError::Store(_)) => Err(JoinError::Unavailable.into()),
+        Err(
+            OrderError::Busy
+            | OrderError::Elsewhere
+            | OrderError::NoTelephone
+            | OrderError::Transferring
+            | OrderError::Refused(_)
+            | OrderError::Store(_),
+        ) => Err(JoinError::Unavailable.into()),
     }
 }
 

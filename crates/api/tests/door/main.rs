@@ -21,3 +21,4 @@ mod tenants;
 mod tencent;
 mod tencent_rules;
 mod tencent_tasks;
+mod transfers;

@@ -44,6 +44,7 @@ impl Route {
             ("PUT", Some("numbers"), _) => json!({"trunk": "loop"}),
             ("PUT", Some("trunks"), _) => json!({"host": "sip.example"}),
             ("POST", Some("calls"), Some("say" | "hear")) => json!({"text": "x"}),
+            ("POST", Some("calls"), Some("transfer")) => json!({"to": "+15550124"}),
             ("POST", Some("campaigns"), Some("callees")) => json!({"callees": [{"to": "+15550123"}]}),
             ("PUT", Some("webhooks"), _) => json!({"url": "https://8.8.8.8/hook"}),
             ("PUT", Some("consents"), _) => json!({"scope": "service", "source": "form"}),

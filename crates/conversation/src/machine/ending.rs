@@ -31,7 +31,7 @@ impl Conversation {
     pub(super) fn idle_deadlines(&mut self, now: Instant, quiet: bool) -> (Option<Instant>, Option<Instant>) {
         let settings = &self.agent.idle;
         let waiting = self.interruption.is_some() || self.closing.is_some() || self.is_with_machine();
-        let waiting = waiting || self.mouth.is_cutting();
+        let waiting = waiting || self.mouth.is_cutting() || self.is_transferring();
         if !quiet || waiting || self.ears.has_words() {
             self.idle.since = None;
             return (None, None);

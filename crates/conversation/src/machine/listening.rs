@@ -198,7 +198,7 @@ impl Conversation {
 
     /// Answers a text as if it had been heard, unless the agent is saying something that must be heard first.
     fn put_in_the_callees_mouth(&mut self, now: Instant, text: &str) {
-        let nobody = self.closing.is_some() || self.is_with_machine();
+        let nobody = self.closing.is_some() || self.is_with_machine() || self.is_transferring();
         if self.stage != Stage::Talking || nobody || text.is_empty() {
             return;
         }
@@ -282,6 +282,7 @@ impl Conversation {
 
     /// Whether what is heard matters: the call is answered, not on hold, not over.
     fn listens(&self) -> bool {
-        matches!(self.stage, Stage::Greeting | Stage::Talking) && !self.far_end.held.is_on() && !self.is_with_machine()
+        let somebody = !self.far_end.held.is_on() && !self.is_with_machine() && !self.is_transferring();
+        matches!(self.stage, Stage::Greeting | Stage::Talking) && somebody
     }
 }

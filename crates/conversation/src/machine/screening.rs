@@ -20,9 +20,10 @@ const ANNOUNCES: Duration = Duration::from_secs(45);
 const MESSAGE: Duration = Duration::from_secs(90);
 
 /// Who is at the other end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) enum Answerer {
     /// Nobody asks.
+    #[default]
     Unasked,
     /// It is being found out, or has been found out to be a person.
     Screened(Box<Screening>),

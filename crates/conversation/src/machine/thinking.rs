@@ -329,6 +329,14 @@ impl Conversation {
                     self.tool_result(entry, index, &tools::done());
                     self.close_call(now, HangupCause::AgentHungUp);
                 }
+                Wish::Transfer(transfer) => {
+                    self.tool_result(entry, index, &tools::done());
+                    if let Some(runs) = &mut self.runs {
+                        // What follows is the other's to say, or the failure's.
+                        runs.told = Switch::On;
+                    }
+                    self.want_transfer(transfer);
+                }
                 Wish::Run(action) => {
                     let id = self.out.name_run();
                     if let Some(runs) = &mut self.runs {

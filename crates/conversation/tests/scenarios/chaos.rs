@@ -137,6 +137,7 @@ fn drain(conversation: &mut Conversation, names: &mut Names) -> bool {
                 names.phrase = phrase.id.number();
             }
             Output::RunTool { id, .. } => names.run = Some(id),
+            Output::Transfer(_) => {}
             Output::HangUp(_) => over = true,
             Output::CancelAsk(_) | Output::Flush | Output::Backchannel(_) | Output::Note(_) => {}
         }

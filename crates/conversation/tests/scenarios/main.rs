@@ -14,3 +14,4 @@ mod script;
 mod silence;
 mod thinking;
 mod tools;
+mod transferring;

@@ -5,7 +5,7 @@ use callwright_conversation::{
     AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Setup, ToolAction, ToolRunId, VoiceProgress,
 };
 use callwright_domain::agent::{Greeting, Switch, Tool};
-use callwright_domain::{AgentProfile, CallEvent, HangupCause};
+use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -188,6 +188,7 @@ impl Player {
                 format!("says{firmly}: {}", phrase.text)
             }
             Output::Flush => "flushes".to_owned(),
+            Output::Transfer(to) => format!("transfers to {}", to.dial()),
             Output::Backchannel(text) => format!("murmurs: {text}"),
             Output::RunTool { id, action: ToolAction::SendKeys { digits } } => {
                 self.last_run = Some(id);
@@ -255,6 +256,8 @@ impl Player {
             "model fails" => Input::ModelFailed(ask),
             "tool result" => Input::ToolFinished { id: self.last_run.expect("a tool was run"), result: text },
             "tone" => Input::Tone,
+            "transfer" => Input::TransferTo(Transfer::to(TransferTarget::parse(&text).expect("a target"))),
+            "transfer fails" => Input::TransferFailed(text),
             "key" => Input::Key(rest.chars().next().expect("a key")),
             "order" => Input::Say { text, interruptible: Switch::On },
             "firm order" => Input::Say { text, interruptible: Switch::Off },

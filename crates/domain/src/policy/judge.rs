@@ -180,7 +180,7 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
 }
 
 /// Whether the number may be rung at all.
-fn callable(case: &Case<'_>, numbers: Numbers<'_>, facts: &Facts) -> Result<(), Refusal> {
+pub(super) fn callable(case: &Case<'_>, numbers: Numbers<'_>, facts: &Facts) -> Result<(), Refusal> {
     let Numbers { callee, caller } = numbers;
     destination(case, callee)?;
     match facts.callee {

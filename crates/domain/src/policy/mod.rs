@@ -4,10 +4,12 @@
 mod counts;
 pub mod hours;
 mod judge;
+mod onward;
 pub mod rules;
 
 pub use counts::{Count, Spell, Whom};
 pub use judge::{Case, Class, Evidence, Numbers, Placement, Stage, Verdict, counts_needed, judge};
+pub use onward::judge_transfer;
 pub use rules::{RuleFlaw, Rules, RulesPatch};
 
 use serde::{Deserialize, Serialize};

@@ -9,6 +9,7 @@ use crate::agent::Switch;
 use crate::number::{Country, zones};
 use crate::redaction::Redaction;
 use crate::retention::{FEWEST_RECORD_DAYS, LONGEST_DAYS, Retention};
+use crate::transfer::is_address_entry;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +36,20 @@ pub struct Destinations {
     pub prefixes: Vec<String>,
     /// Short numbers of a private exchange. Emergency numbers stay forbidden.
     pub extensions: Switch,
+    /// Where callees may be handed over to beside telephone numbers: hosts of `sip:` addresses (`pbx.example`), or single
+    /// addresses there (`desk@pbx.example`). Nobody is called there otherwise.
+    pub addresses: Vec<String>,
 }
 
 impl Default for Destinations {
     fn default() -> Self {
-        Self { status: Switch::On, countries: Vec::new(), prefixes: Vec::new(), extensions: Switch::Off }
+        Self {
+            status: Switch::On,
+            countries: Vec::new(),
+            prefixes: Vec::new(),
+            extensions: Switch::Off,
+            addresses: Vec::new(),
+        }
     }
 }
 
@@ -317,6 +327,9 @@ fn check_destinations(rule: &Destinations) -> Result<(), RuleFlaw> {
     let prefixes = "must be a list of at most 1000 beginnings of numbers, such as +4420";
     let fits = rule.prefixes.len() <= MOST_ENTRIES && rule.prefixes.iter().all(|prefix| is_prefix(prefix));
     ensure(fits, "destinations.prefixes", prefixes)?;
+    let addresses = "must be a list of at most 1000 hosts, or names at hosts, such as desk@pbx.example";
+    let known = rule.addresses.len() <= MOST_ENTRIES && rule.addresses.iter().all(|entry| is_address_entry(entry));
+    ensure(known, "destinations.addresses", addresses)?;
     ensure(rule.countries.len() <= MOST_ENTRIES, "destinations.countries", "must be a list of at most 1000 countries")
 }
 

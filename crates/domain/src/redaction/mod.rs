@@ -73,6 +73,10 @@ impl Redaction {
                 let key = if self.except.contains(&Personal::Keys) { key } else { MASKED_KEY };
                 CallEvent::KeyPressed { key }
             }
+            CallEvent::Transferring { to } => {
+                let named = if to.expose().starts_with("sip:") { to } else { self.words(&to) };
+                CallEvent::Transferring { to: named }
+            }
             other => other,
         }
     }

@@ -77,7 +77,9 @@ pub(super) enum Signalling {
 
 /// A dialog and its session.
 pub(super) struct Dialog {
-    sip: SipCall,
+    pub(super) sip: SipCall,
+    /// The trunk's own domain, for the addresses of others there.
+    pub(super) domain: String,
     negotiation: Negotiation,
 }
 
@@ -253,7 +255,7 @@ impl LiveCall {
             voice.synthesiser.warm(&voice.request(String::new()));
         }
         let line = Line {
-            way: Signalling::Sip(Box::new(Dialog { sip, negotiation })),
+            way: Signalling::Sip(Box::new(Dialog { sip, domain: trunk.domain.clone(), negotiation })),
             leg,
             reports,
             conversation: Some(conversation),
@@ -576,7 +578,9 @@ pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
         Some(Order::HangUp(_)) => Some(asked(false)),
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
         Some(Order::Leave) => Some(HangupCause::CalleeHungUp),
-        Some(Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Change(_)) => None,
+        Some(
+            Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Transfer(_) | Order::Change(_),
+        ) => None,
     }
 }
 

@@ -17,6 +17,7 @@ mod parley;
 mod talking;
 mod taping;
 mod thread;
+mod transfer;
 mod voice;
 
 pub(crate) use dialing::{date_of, leg_settings};
@@ -31,7 +32,7 @@ use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
-use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause};
+use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause, Transfer};
 use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
 use dialing::{Approach, Dialed};
 use ears::EarsReport;
@@ -58,6 +59,8 @@ pub(crate) enum Order {
         /// The text.
         text: String,
     },
+    /// Hand the callee over.
+    Transfer(Transfer),
     /// Change its agent.
     Change(Box<AgentPatch>),
     /// Show a browser this text.

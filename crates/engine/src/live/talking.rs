@@ -8,6 +8,7 @@ use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
 use super::greeting::Greeting;
 use super::parley::{CutBy, Shown};
+use super::transfer::Transfer;
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
@@ -53,6 +54,8 @@ pub(super) struct Talk<'a> {
     spoken: Spoken,
     /// Listens for an answering machine's tone, while that is of use.
     beeps: Option<BeepDetector>,
+    /// The callee is being handed over.
+    pub(super) transfer: Option<Transfer>,
     /// The longest the conversation may last.
     until: Instant,
     /// Set once the end is decided.
@@ -100,6 +103,7 @@ impl LiveCall {
             greeting,
             spoken: Spoken::Sounded,
             beeps: None,
+            transfer: None,
             until,
             ending: None,
             far_end: FarEnd::Connected,
@@ -175,7 +179,8 @@ impl Talk<'_> {
 
     /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
     async fn next(&mut self) -> Stimulus {
-        let wake = self.conversation.timeout().map_or(self.until, |timeout| timeout.min(self.until));
+        let transfer = self.transfer.as_ref().map(Transfer::until);
+        let wake = self.conversation.timeout().into_iter().chain(transfer).fold(self.until, Instant::min);
         tokio::select! {
             biased;
             order = self.call.orders.recv() => Stimulus::Order(order),
@@ -199,6 +204,8 @@ impl Talk<'_> {
             Stimulus::Clock => {
                 if instant() >= self.until {
                     self.end(Ending::of(HangupCause::MaxDuration));
+                } else if self.transfer.as_ref().is_some_and(|transfer| transfer.until() <= instant()) {
+                    self.transfer_failed("nobody answered in time").await;
                 } else {
                     self.tell(Input::Clock).await;
                 }
@@ -245,8 +252,11 @@ impl Talk<'_> {
         match event {
             Some(SipEvent::Ended(ending)) => {
                 self.far_end = FarEnd::Gone;
-                self.end(Ending::of_sip(&ending));
+                let taken = self.transfer.as_ref().is_some_and(Transfer::is_taken_by_goodbye);
+                self.end(if taken { Ending::of(HangupCause::Transferred) } else { Ending::of_sip(&ending) });
             }
+            Some(SipEvent::ReferAnswered { status }) => self.transfer_answered(status).await,
+            Some(SipEvent::ReferProgress { status, last }) => self.transfer_gets_on(status, last).await,
             None => {
                 self.far_end = FarEnd::Gone;
                 self.end(Ending::of(HangupCause::TrunkFailed));
@@ -310,6 +320,7 @@ impl Talk<'_> {
             }
             Some(Order::Message { text }) => self.show(Shown::Message(Pii::new(text))).await,
             Some(Order::Leave) => self.leave(),
+            Some(Order::Transfer(transfer)) => self.tell(Input::TransferTo(transfer)).await,
             Some(Order::Change(patch)) => self.change(*patch).await,
             Some(Order::Hear { text }) => self.tell_cutting(Input::UserText(text), CutBy::Text).await,
             Some(Order::Shutdown) | None => {
@@ -353,6 +364,7 @@ impl Talk<'_> {
             Output::Flush => self.flush().await,
             Output::Backchannel(text) => self.voice.murmur(text),
             Output::RunTool { id, action } => self.run_tool(id, action).await,
+            Output::Transfer(to) => self.transfer(to).await,
             Output::Note(event) => {
                 self.show_event(&event).await;
                 self.call.note(event).await;
@@ -413,7 +425,7 @@ impl Talk<'_> {
     }
 
     /// The first end stands.
-    fn end(&mut self, ending: Ending) {
+    pub(super) fn end(&mut self, ending: Ending) {
         self.ending.get_or_insert(ending);
     }
 

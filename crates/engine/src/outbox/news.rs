@@ -59,7 +59,7 @@ fn before_the_end(mut view: CallView, recorded: &Recorded) -> CallView {
         (CallEvent::Created, _) => CallState::Queued,
         (CallEvent::Dialing { .. }, _) => CallState::Dialing,
         (CallEvent::Ringing { .. } | CallEvent::Joined { .. }, _) => CallState::Ringing,
-        (CallEvent::Transferring, _) => CallState::Transferring,
+        (CallEvent::Transferring { .. }, _) => CallState::Transferring,
         (_, timeline) if timeline.answered.is_some() => CallState::Talking,
         (_, timeline) if timeline.ringing.is_some() => CallState::Ringing,
         (_, timeline) if timeline.dialing.is_some() => CallState::Dialing,

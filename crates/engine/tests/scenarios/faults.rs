@@ -427,7 +427,7 @@ impl Call {
                 Output::Say(phrase) => self.phrases.push_back(phrase),
                 Output::Flush => self.flush(),
                 Output::HangUp(cause) => self.lived.ended = Some((self.at(Instant::now()), cause)),
-                Output::RunTool { .. } => panic!("a tool with broken arguments was run"),
+                Output::RunTool { .. } | Output::Transfer(_) => panic!("a tool with broken arguments was run"),
                 Output::Backchannel(_) | Output::Note(_) => {}
             }
         }

@@ -14,6 +14,7 @@ mod privacy;
 mod restart;
 mod talking;
 mod threads;
+mod transfers;
 mod trunks;
 mod voicemail;
 

@@ -2,7 +2,9 @@
 //! Dropping it ends the call, whatever state it is in.
 
 use super::handle::{CallOrder, Order, SipGone};
-use callwright_sip::{Body, CallKey, DialogSnapshot, Ending, Failure, OfferKey, Progress, Reason, normal_clearing};
+use callwright_sip::{
+    Body, CallKey, DialogSnapshot, Ending, Failure, OfferKey, Progress, Reason, SipUri, normal_clearing,
+};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -66,6 +68,18 @@ pub enum CallEvent {
     },
     /// The peer asked us to dial somebody and was refused.
     ReferRefused,
+    /// The peer's answer to [`SipCall::refer`].
+    ReferAnswered {
+        /// The final status; 408 when nobody answered.
+        status: u16,
+    },
+    /// How the transfer gets on.
+    ReferProgress {
+        /// The status that the peer got; 100 when it does not say.
+        status: u16,
+        /// Whether nothing follows.
+        last: bool,
+    },
 }
 
 impl CallEvent {
@@ -206,6 +220,15 @@ impl SipCall {
     /// [`SipGone`].
     pub async fn send_dtmf(&self, digit: char, duration: Duration) -> Result<bool, SipGone> {
         self.ask(|answer| CallOrder::Dtmf(digit, duration, answer)).await
+    }
+
+    /// Asks the peer to call `target` in our place; [`CallEvent::ReferAnswered`] follows. False: a transfer is under way, or
+    /// the call is not up.
+    ///
+    /// # Errors
+    /// [`SipGone`].
+    pub async fn refer(&self, target: SipUri) -> Result<bool, SipGone> {
+        self.ask(|answer| CallOrder::Refer(Box::new(target), answer)).await
     }
 
     /// What must be written down to end this call after a restart; `None`: there is nothing to end.

@@ -116,6 +116,10 @@ impl Desk {
                 Some(Held::Confirmed(call)) => agent.send_dtmf(now, call, digit, duration),
                 _ => false,
             })),
+            CallOrder::Refer(target, answer) => drop(answer.send(match self.held(key) {
+                Some(Held::Confirmed(call)) => agent.refer(now, call, &target),
+                _ => false,
+            })),
             CallOrder::Snapshot(answer) => drop(answer.send(match self.held(key) {
                 Some(Held::Confirmed(call)) => agent.snapshot(call),
                 Some(Held::Calling(call)) => agent.snapshot_calling(call),

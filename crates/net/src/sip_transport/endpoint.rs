@@ -355,6 +355,8 @@ impl SipEndpoint {
             Event::OfferRefused { call, status } => (call, CallEvent::OfferRefused { status }),
             Event::Dtmf { call, digit, duration } => (call, CallEvent::Dtmf { digit, duration }),
             Event::DtmfSent { call, status } => (call, CallEvent::DtmfSent { status }),
+            Event::ReferAnswered { call, status } => (call, CallEvent::ReferAnswered { status }),
+            Event::ReferProgress { call, status, last } => (call, CallEvent::ReferProgress { status, last }),
             Event::ReferRefused { call } => (call, CallEvent::ReferRefused),
             other => return self.report_other(other),
         };

@@ -5,7 +5,7 @@ use super::registration::SipRegistration;
 use super::{Meter, SipStats};
 use callwright_sip::{
     Body, Counts, DialogSnapshot, Inbound, Invitation, InviteError, OfferKey, OutboundInvite, Reason, Registration,
-    RegistrationKey, TrunkRef,
+    RegistrationKey, SipUri, TrunkRef,
 };
 use std::collections::HashSet;
 use std::fmt;
@@ -61,6 +61,7 @@ pub(super) enum CallOrder {
     AcceptOffer(OfferKey, Body),
     RejectOffer(OfferKey, u16),
     Dtmf(char, Duration, oneshot::Sender<bool>),
+    Refer(Box<SipUri>, oneshot::Sender<bool>),
     Snapshot(oneshot::Sender<Option<DialogSnapshot>>),
     /// Nobody holds the call any more.
     Abandon,

@@ -150,6 +150,15 @@ pub(crate) struct Talk {
     pub(crate) updates: Updates,
     /// The INVITE of ours whose answer waits to be acknowledged.
     pub(crate) unsent_ack: Option<TransactionId>,
+    pub(crate) referral: Referral,
+}
+
+/// Whether the peer was asked to call somebody else in our place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Referral {
+    No,
+    /// It was, and tells how that goes.
+    UnderWay,
 }
 
 /// Whether both sides know that the call stands.

@@ -106,7 +106,12 @@ impl UserAgent {
             },
             // A CANCEL and a PRACK have the number of another request; a ping that is challenged is answered.
             Purpose::Cancel | Purpose::Prack | Purpose::Ping(_) => false,
-            Purpose::Reinvite(_) | Purpose::Refresh(_) | Purpose::Key(_) | Purpose::Bye | Purpose::Register(_) => true,
+            Purpose::Reinvite(_)
+            | Purpose::Refresh(_)
+            | Purpose::Key(_)
+            | Purpose::Refer(_)
+            | Purpose::Bye
+            | Purpose::Register(_) => true,
         };
         wanted
             && errand.trunk.owns(came.destination.ip())
@@ -126,7 +131,7 @@ impl UserAgent {
                     }
                 }
             }
-            Purpose::Reinvite(key) | Purpose::Refresh(key) | Purpose::Key(key) => {
+            Purpose::Reinvite(key) | Purpose::Refresh(key) | Purpose::Key(key) | Purpose::Refer(key) => {
                 if let Some(Call::Talking(talk)) = self.calls.get_mut(&key) {
                     talk.dialog.used_cseq(number);
                 }

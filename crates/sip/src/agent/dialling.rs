@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use super::call::{Acknowledgement, Asked, Call, Dialing, Early, Ours, Sending, Stage, Talk, Updates, Withdrawal};
+use super::call::{
+    Acknowledgement, Asked, Call, Dialing, Early, Ours, Referral, Sending, Stage, Talk, Updates, Withdrawal,
+};
 use super::compose::{session_description, way_to, with_body};
 use super::errand::{Errand, Outcome, Purpose};
 use super::{Event, Progress, UserAgent};
@@ -276,6 +278,7 @@ impl UserAgent {
             local_body: dialing.offer,
             updates: updates(&response.headers),
             unsent_ack,
+            referral: Referral::No,
         };
         self.calls.insert(key, Call::Talking(Box::new(talk)));
         self.agree(now, key, Agreement::from_answer(&response.headers));

@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Refresh(CallKey),
     /// An INFO with a key press.
     Key(CallKey),
+    /// A REFER: the peer is to call somebody else in our place.
+    Refer(CallKey),
     /// A BYE: the call is over whatever comes back.
     Bye,
     /// A REGISTER.

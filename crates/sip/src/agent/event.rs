@@ -231,6 +231,22 @@ pub enum Event {
         /// Which call.
         call: CallKey,
     },
+    /// Our REFER was answered.
+    ReferAnswered {
+        /// Which call.
+        call: CallKey,
+        /// The final status; 408 when nobody answered.
+        status: u16,
+    },
+    /// How the call that our REFER asked for gets on.
+    ReferProgress {
+        /// Which call.
+        call: CallKey,
+        /// The status that the peer got; 100 when it does not say.
+        status: u16,
+        /// Whether nothing follows.
+        last: bool,
+    },
     /// The account is registered.
     Registered {
         /// Which.
@@ -283,6 +299,8 @@ impl Event {
             | Self::OfferRefused { call, .. }
             | Self::Dtmf { call, .. }
             | Self::DtmfSent { call, .. }
+            | Self::ReferAnswered { call, .. }
+            | Self::ReferProgress { call, .. }
             | Self::ReferRefused { call } => Some(*call),
             Self::Registered { .. }
             | Self::RegistrationFailed { .. }

@@ -78,8 +78,7 @@ impl UserAgent {
                 self.respond_plain(now, id, StatusCode::FORBIDDEN);
                 self.events.push_back(Event::ReferRefused { call: key });
             }
-            // We subscribe to nothing, so no notification has a subscription (RFC 6665 section 4.1.3).
-            Method::Notify => self.respond_plain(now, id, StatusCode::NO_SUCH_TRANSACTION),
+            Method::Notify => self.on_notify(now, key, id, request),
             Method::Ack | Method::Cancel => {} // Dealt with before.
             Method::Register | Method::Subscribe | Method::Message | Method::Publish => {
                 self.respond_plain(now, id, StatusCode::METHOD_NOT_ALLOWED);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::call::{Call, Holds, Ours, Queued, Ringing, Stage, Talk, Unpracked};
+use super::call::{Call, Holds, Ours, Queued, Referral, Ringing, Stage, Talk, Unpracked};
 use super::compose::{answer_with_body, session_description};
 use super::dialling::{failure, updates};
 use super::{Event, Invitation, UserAgent};
@@ -227,6 +227,7 @@ impl UserAgent {
             local_body: Some(body),
             updates: updates(&ringing.request.headers),
             unsent_ack: None,
+            referral: Referral::No,
         };
         self.calls.insert(key, Call::Talking(Box::new(talk)));
     }

@@ -107,7 +107,7 @@ impl UserAgent {
     // ---- requests of ours inside the call ----
 
     /// A request inside the call, with Via, number and routes; `None`: the call is over.
-    fn inner_request(&mut self, key: CallKey, method: Method) -> Option<(Request, Way)> {
+    pub(super) fn inner_request(&mut self, key: CallKey, method: Method) -> Option<(Request, Way)> {
         let transport = self.talk(key)?.trunk.transport;
         let via = self.via(transport)?;
         let talk = self.talk(key)?;
@@ -117,7 +117,13 @@ impl UserAgent {
         Some((request, way))
     }
 
-    fn send_inner(&mut self, now: Instant, key: CallKey, purpose: Purpose, (mut request, way): (Request, Way)) {
+    pub(super) fn send_inner(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        purpose: Purpose,
+        (mut request, way): (Request, Way),
+    ) {
         let Some(trunk) = self.talk(key).map(|talk| talk.trunk.clone()) else {
             return;
         };
@@ -161,7 +167,7 @@ impl UserAgent {
     }
 
     /// 481 to a request inside the call ends it (RFC 3261 section 12.2.1.2). 408 does not: one lost request is no proof.
-    fn end_if_lost(&mut self, now: Instant, key: CallKey, status: u16) {
+    pub(super) fn end_if_lost(&mut self, now: Instant, key: CallKey, status: u16) {
         if status == 481 {
             self.lost(now, key, HangupCause::CallLost);
         }

@@ -9,7 +9,7 @@ use crate::calls::Key;
 use crate::privacy::Suppress;
 use crate::{Erasure, ErasureOrder, StoreError, Tally};
 use callwright_domain::agent::Greeting;
-use callwright_domain::{Absence, AccountId, CallEvent, CallPlan, Moment, PhoneNumber, Way};
+use callwright_domain::{Absence, AccountId, CallEvent, CallPlan, Moment, PhoneNumber, Pii, Way};
 use sha2::{Digest, Sha256};
 
 const COLUMNS: &str =
@@ -179,7 +179,8 @@ fn strip(plan: &mut CallPlan) {
 async fn forget_signalling(conn: &mut Conn, key: &Key) -> Result<(), StoreError> {
     let rows = query(
         r#"SELECT seq, event FROM events WHERE account = $1 AND call = $2 AND (event LIKE '{"event":"dialing",%'
-            OR event LIKE '{"event":"answered",%' OR event LIKE '{"event":"trouble",%') ORDER BY seq"#,
+            OR event LIKE '{"event":"answered",%' OR event LIKE '{"event":"trouble",%'
+            OR event LIKE '{"event":"transferring",%') ORDER BY seq"#,
     )
     .bind(key.0.as_str())
     .bind(key.1.to_string())
@@ -191,6 +192,7 @@ async fn forget_signalling(conn: &mut Conn, key: &Key) -> Result<(), StoreError>
             CallEvent::Dialing { intent } => intent.dialog.clear(),
             CallEvent::Answered { dialog, .. } => dialog.clear(),
             CallEvent::Trouble { detail, .. } => Absence::Erased.word().clone_into(detail),
+            CallEvent::Transferring { to } => *to = Pii::default(),
             _ => {}
         }
         query("UPDATE events SET event = $4 WHERE account = $1 AND call = $2 AND seq = $3")

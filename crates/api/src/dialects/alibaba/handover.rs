@@ -1,16 +1,18 @@
-//! What brings somebody or something else into a running call: a message to a browser's data channel; and a human agent or
-//! another telephone, whose requests are checked like any others and then refused by name, because this server cannot do it.
+//! What brings somebody or something else into a running call: a message to a browser's data channel; another telephone that
+//! takes the callee over; and a human agent, whose request is checked like any other and then refused by name.
 
 use super::{Call, VendorError, instance, invalid, missing, number};
 use crate::fault::Fault;
 use crate::http::Context;
-use callwright_domain::AccountId;
+use callwright_domain::{AccountId, PhoneNumber, Transfer, TransferTarget};
 use callwright_store::CallView;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 /// Longest id of a channel's user.
 const MAX_USER: usize = 64;
+/// Longest text said before a transfer, in characters.
+const MAX_PROMPT: usize = 1024;
 /// Longest message to a client, in characters.
 const MAX_MESSAGE: usize = 8192;
 
@@ -32,12 +34,30 @@ pub(super) async fn takeover(call: &Call<'_>, account: &AccountId, context: &Con
 /// `ForwardAIAgentCall`.
 pub(super) async fn forward(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let called = call.parameter("CalledNumber").ok_or_else(|| missing("CalledNumber"))?;
-    number("CalledNumber", &called)?;
-    if let Some(caller) = call.parameter("CallerNumber") {
-        number("CallerNumber", &caller)?;
+    let called = number("CalledNumber", &called)?;
+    let caller = call.parameter("CallerNumber").map(|caller| number("CallerNumber", &caller)).transpose()?;
+    let (announcement, apology) = (prompt(call, "TransferPrompt")?, prompt(call, "ErrorPrompt")?);
+    let view = running(call, account, context).await?;
+    if caller.is_some_and(|caller| view.plan.caller().is_some_and(|shown| !is_same(&caller, shown))) {
+        return Err(unsupported("the trunk places the other call, and shows the number of this one"));
     }
-    running(call, account, context).await?;
-    Err(unsupported("calls are not transferred to another telephone on this server"))
+    let transfer = Transfer { to: TransferTarget::Number(called), announcement, apology };
+    context.calls.transfer(account, view.plan.id, transfer).await?;
+    Ok(json!({}))
+}
+
+/// What is said at a transfer; empty: nothing of its own.
+fn prompt(call: &Call<'_>, name: &str) -> Result<String, VendorError> {
+    let text = call.parameter(name).unwrap_or_default();
+    match text.chars().count() > MAX_PROMPT {
+        true => Err(invalid(name, &format!("must be at most {MAX_PROMPT} characters")).into()),
+        false => Ok(text.trim().to_owned()),
+    }
+}
+
+/// Whether a number is one of the account's, as it may be written at home.
+fn is_same(given: &PhoneNumber, shown: &PhoneNumber) -> bool {
+    given == shown || given.at_home(shown.country()) == *shown
 }
 
 /// `SendAIAgentDataChannelMessage`.

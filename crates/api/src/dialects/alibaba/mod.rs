@@ -463,7 +463,13 @@ impl From<OrderError> for VendorError {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::UnknownCall => Fault::NotFound { what: "instance" }.into(),
-            OrderError::Ended(_) | OrderError::NotAnswered => {
+            OrderError::NoTelephone => {
+                let message =
+                    "The operation is not supported: the instance is met in a browser, and there is no telephone line.";
+                Self::new(StatusCode::BAD_REQUEST, "UnsupportedOperation", message)
+            }
+            OrderError::Refused(refusal) => refusal.into(),
+            OrderError::Ended(_) | OrderError::NotAnswered | OrderError::Transferring => {
                 let message = "The instance is not in a state that allows this.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message)
             }

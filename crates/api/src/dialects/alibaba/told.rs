@@ -199,8 +199,8 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         | CallEvent::MachineDetected { .. }
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
-        | CallEvent::Transferring
-        | CallEvent::TransferEnded => Vec::new(),
+        | CallEvent::Transferring { .. }
+        | CallEvent::TransferEnded { .. } => Vec::new(),
     }
 }
 
@@ -312,6 +312,7 @@ const fn failed(cause: HangupCause) -> bool {
         | HangupCause::Unreachable
         | HangupCause::MaxDuration
         | HangupCause::NotJoined
+        | HangupCause::Transferred
         | HangupCause::VoicemailReached
         | HangupCause::Idle => false,
         HangupCause::MediaRefused

@@ -115,8 +115,11 @@ pub(super) fn call_info(view: &CallView) -> Value {
     Value::Object(info)
 }
 
-/// Who ended it: 0 the agent's side, 1 the user's.
+/// Who ended it: 0 the agent's side, 1 the user's, 2 nobody: the callee was handed over.
 const fn hangup_role(cause: HangupCause) -> u8 {
+    if matches!(cause, HangupCause::Transferred) {
+        return 2;
+    }
     match cause.origin() {
         EndOrigin::Callee | EndOrigin::Unreached => 1,
         EndOrigin::Agent

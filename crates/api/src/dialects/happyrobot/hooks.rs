@@ -29,8 +29,8 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::KeyPressed { .. }
         | CallEvent::ToolRun { .. }
         | CallEvent::Trouble { .. }
-        | CallEvent::Transferring
-        | CallEvent::TransferEnded
+        | CallEvent::Transferring { .. }
+        | CallEvent::TransferEnded { .. }
         | CallEvent::RecordingKept { .. } => return None,
     };
     let endpoint = &telling.webhook.endpoint;

@@ -61,6 +61,7 @@ pub(super) const fn end(cause: HangupCause) -> &'static str {
         EndOrigin::Callee => "Busy",
         EndOrigin::Unreached if matches!(cause, HangupCause::NoAnswer) => "No answer",
         EndOrigin::Agent if matches!(cause, HangupCause::Cancelled) => "Canceled",
+        EndOrigin::Agent if matches!(cause, HangupCause::Transferred) => "Transferred",
         EndOrigin::Agent | EndOrigin::Limit => "Completed",
         EndOrigin::Unreached | EndOrigin::Line | EndOrigin::Service | EndOrigin::Rule | EndOrigin::Server => "Failed",
     }
@@ -224,6 +225,15 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
                 line("assistant", "", json!({"tool_calls": [used]}));
                 line("tool", result.expose(), json!({"name": name, "tool_call_id": id("tool-call")}));
             }
+            CallEvent::Transferring { to } => {
+                // Whoever picks up there is known by the number alone.
+                let phone = json!({"number": to.expose(), "extension": Value::Null});
+                let contact = json!({"type": "Terminal", "name": "", "email": Value::Null, "phone": phone});
+                line("system", "The call is being transferred.", json!({"transfer_contact": contact}));
+            }
+            CallEvent::TransferEnded { reason } => {
+                line("system", &format!("The call was not transferred: {reason}."), Value::Null);
+            }
             CallEvent::Created
             | CallEvent::Dialing { .. }
             | CallEvent::AttemptFailed { .. }
@@ -237,8 +247,6 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::Interrupted
             | CallEvent::KeyPressed { .. }
             | CallEvent::Trouble { .. }
-            | CallEvent::Transferring
-            | CallEvent::TransferEnded
             | CallEvent::RecordingKept { .. }
             | CallEvent::Ended { .. } => {}
         }

@@ -1,9 +1,9 @@
 //! Operations on calls: start, list, show, end, speak, recording, live events.
 
 use super::decode::{Object, invalid, moment, number, query};
-use super::refusals::{not_ordered, not_started};
+use super::refusals::{not_ordered, not_started, refused};
 use super::{Asked, json_response, profile, webhooks};
-use crate::dialects::{judge_services, timestamp};
+use crate::dialects::{judge_services, timestamp, transfer_target};
 use crate::fault::Fault;
 use crate::feed::{self, Feed, Start};
 use crate::http::{Context, Request, Response};
@@ -15,9 +15,9 @@ use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
     AccountId, AgentId, AgentPatch, AgentProfile, BrowserPlace, CallId, CallState, Moment, Origin, Pii, Recorded,
-    Refusal, ThreadId, Webhook,
+    Refusal, ThreadId, Transfer, Webhook,
 };
-use callwright_engine::{Calls, HangUp, Repeat, Speech, StartCall};
+use callwright_engine::{Calls, HangUp, OrderError, Repeat, Speech, StartCall};
 use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
@@ -238,6 +238,20 @@ pub(super) async fn hear(asked: &Asked<'_>) -> Result<Response, Fault> {
     body.end()?;
     asked.context.calls.hear(&asked.account, id, text).await.map_err(|error| not_ordered(&error))?;
     accepted(asked).await
+}
+
+pub(super) async fn transfer(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let id = call_id(asked)?;
+    let mut body = Object::of(asked.request)?;
+    let to = transfer_target(&body.needed_text("to", 256)?).map_err(|rule| invalid("to", &rule))?;
+    let announcement = body.text("announcement", 1024)?.unwrap_or_default();
+    let apology = body.text("apology", 1024)?.unwrap_or_default();
+    body.end()?;
+    match asked.context.calls.transfer(&asked.account, id, Transfer { to, announcement, apology }).await {
+        Ok(()) => accepted(asked).await,
+        Err(OrderError::Refused(refusal)) => Ok(refused(asked.request, refusal)),
+        Err(error) => Err(not_ordered(&error)),
+    }
 }
 
 pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {

@@ -54,6 +54,7 @@ enum Operation {
     HangUp,
     Say,
     Hear,
+    Transfer,
     Recording,
     CallEvents,
     AllEvents,
@@ -128,6 +129,7 @@ static ROUTES: &[Route] = &[
     route(Method::POST, &["v1", "calls", "*", "hangup"], Operation::HangUp, Some(Scope::CallsWrite)),
     route(Method::POST, &["v1", "calls", "*", "say"], Operation::Say, Some(Scope::CallsWrite)),
     route(Method::POST, &["v1", "calls", "*", "hear"], Operation::Hear, Some(Scope::CallsWrite)),
+    route(Method::POST, &["v1", "calls", "*", "transfer"], Operation::Transfer, Some(Scope::CallsWrite)),
     route(Method::GET, &["v1", "calls", "*", "recording"], Operation::Recording, Some(Scope::CallsRead)),
     route(
         Method::POST,
@@ -319,6 +321,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::HangUp => calls::hang_up(&asked).await,
         Operation::Say => calls::say(&asked).await,
         Operation::Hear => calls::hear(&asked).await,
+        Operation::Transfer => calls::transfer(&asked).await,
         Operation::Recording => calls::recording(&asked).await,
         Operation::CallEvents => calls::events(&asked).await,
         Operation::AllEvents => Ok(calls::all_events(&asked)),
@@ -384,6 +387,7 @@ fn open(operation: Operation, context: &Context) -> Result<Response, Fault> {
         | Operation::HangUp
         | Operation::Say
         | Operation::Hear
+        | Operation::Transfer
         | Operation::Recording
         | Operation::CallEvents
         | Operation::AllEvents
@@ -460,7 +464,9 @@ fn methods(path: &[&str]) -> &'static str {
     match path {
         ["v1", "calls" | "keys" | "webhooks"] => "GET, POST",
         ["v1", "ids"] => "GET, PUT",
-        ["v1", "calls", "*", "hangup" | "say" | "hear"] | ["v1", "calls", "*", "recording", "link"] => "POST",
+        ["v1", "calls", "*", "hangup" | "say" | "hear" | "transfer"] | ["v1", "calls", "*", "recording", "link"] => {
+            "POST"
+        }
         ["v1", "webhooks", "*", "rotate" | "test" | "replay"] => "POST",
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
         ["v1", "rules"] | ["v1", "agents", "*", "rules"] => "GET, PUT",

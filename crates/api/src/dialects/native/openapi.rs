@@ -33,6 +33,7 @@ const fn about(operation: Operation) -> Words {
         Operation::ShowCall => words("showCall", "Show a call", None, "200", Some("Call")),
         Operation::HangUp => words("hangUp", "End a call", Some("HangUp"), "202", Some("Ordered")),
         Operation::Say => words("say", "Speak into a call, past the model", Some("Say"), "202", Some("Ordered")),
+        Operation::Transfer => words("transfer", "Hand the callee over", Some("Transfer"), "202", Some("Ordered")),
         Operation::Hear => words("hear", "Give the model a text as the callee's", Some("Hear"), "202", Some("Ordered")),
         Operation::Recording => words("recording", "Fetch the recording (Range is supported)", None, "200", None),
         Operation::CallEvents => words("callEvents", "Follow a call as server-sent events", None, "200", None),
@@ -69,13 +70,9 @@ const fn about(operation: Operation) -> Words {
             words("changeWebhook", "Change a webhook; its secrets stay", Some("Webhook"), "200", Some("Webhook"))
         }
         Operation::DeleteWebhook => words("deleteWebhook", "Delete a webhook", None, "204", None),
-        Operation::RotateSecret => words(
-            "rotateWebhookSecret",
-            "Give a webhook a new secret; the previous one signs beside it",
-            Some("RotateSecret"),
-            "200",
-            Some("Webhook"),
-        ),
+        Operation::RotateSecret => {
+            words("rotateWebhookSecret", "Give a webhook another secret", Some("RotateSecret"), "200", Some("Webhook"))
+        }
         Operation::TestWebhook => words("testWebhook", "Tell a webhook a test now", None, "200", Some("WebhookTest")),
         Operation::ListDeliveries => {
             words("listDeliveries", "List what a webhook was told, newest first", None, "200", Some("DeliveryPage"))
@@ -268,11 +265,17 @@ fn schemas() -> Value {
         "ReplayFailed": object(&["since"], json!({"since": time})),
         "Replayed": object(&["replayed"], json!({"replayed": whole})),
     });
-    let others = rules::schemas().into_iter().chain(privacy::schemas());
+    let others = rules::schemas().into_iter().chain(privacy::schemas()).chain([(String::from("Transfer"), transfer())]);
     for (name, schema) in campaigns::schemas(&agent, &json!({"enum": causes()})).into_iter().chain(others) {
         all[name] = schema;
     }
     all
+}
+
+/// An order to hand the callee over.
+fn transfer() -> Value {
+    let text = json!({"type": "string"});
+    object(&["to"], json!({"to": text, "announcement": text, "apology": text}))
 }
 
 /// Where a trunk stands: only ever shown.

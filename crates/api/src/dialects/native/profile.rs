@@ -1,6 +1,7 @@
 //! What an agent's values may be, where their types allow more. The same rules hold for a stored agent and for the
 //! overrides of one call.
 
+use crate::dialects::transfer_target;
 use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, OnVoicemail, Tool, WeightedText};
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -112,6 +113,11 @@ fn tools(agent: &AgentProfile) -> Result<(), Flaw> {
     for tool in &agent.tools {
         match tool {
             Tool::DoNotCall { confirmation, .. } => text("tools.confirmation", confirmation)?,
+            Tool::Transfer { to, announcement, apology, .. } => {
+                text("tools.announcement", announcement)?;
+                text("tools.apology", apology)?;
+                transfer_target(to).map_err(|rule| ("tools.to", rule))?;
+            }
             Tool::EndCall { .. } | Tool::SendKeys { .. } => {}
         }
         let name = tool.name();
@@ -178,7 +184,16 @@ mod tests {
         check(&AgentProfile::default()).expect("the default is acceptable");
         type Change = fn(&mut AgentProfile);
         let word = |weight| WeightedText { text: String::from("hm"), weight };
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 18] = [
+            ("tools.to", |agent| {
+                agent.tools = vec![Tool::Transfer {
+                    name: String::from("desk"),
+                    description: String::new(),
+                    to: String::from("not a number"),
+                    announcement: String::new(),
+                    apology: String::new(),
+                }];
+            }),
             ("voicemail.message", |agent| agent.voicemail.on_detect = OnVoicemail::LeaveMessage),
             ("extract", |agent| agent.extract.facts = vec![callwright_domain::extract::Fact::default()]),
             ("voice.rate", |agent| agent.voice.rate = 0.49),

@@ -102,7 +102,7 @@ const fn again_in(refusal: Refusal) -> Option<&'static str> {
 }
 
 /// The answer that a refusal gets.
-fn refused(request: &Request, refusal: Refusal) -> Response {
+pub(super) fn refused(request: &Request, refusal: Refusal) -> Response {
     let mut answer = worded(request, status_of(refusal), refusal.id(), &refusal.to_string(), None);
     if let Some(seconds) = again_in(refusal) {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
@@ -152,6 +152,14 @@ pub(super) fn not_ordered(error: &OrderError) -> Fault {
         OrderError::UnknownCall => Fault::NotFound { what: "call" },
         OrderError::Ended(_) => Fault::Conflict { rule: "the call has ended", code: "call_ended" },
         OrderError::NotAnswered => Fault::Conflict { rule: "the call is not answered yet", code: "not_answered" },
+        OrderError::NoTelephone => Fault::Conflict {
+            rule: "the call is met in a browser: there is no telephone line to hand over",
+            code: "no_telephone",
+        },
+        OrderError::Transferring => {
+            Fault::Conflict { rule: "the callee is being handed over already", code: "transferring" }
+        }
+        OrderError::Refused(refusal) => Fault::Conflict { rule: "the rules do not allow it", code: refusal.id() },
         OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached"),
         OrderError::Busy => Fault::Busy,
         OrderError::Store(error) => Fault::Storage(error.public()),

@@ -376,6 +376,8 @@ const fn reason(cause: HangupCause) -> (u16, &'static str) {
         HangupCause::MaxDuration => (229, "maxCallDurationReached"),
         HangupCause::Idle => (230, "userInactivity"),
         HangupCause::VoicemailReached => MAILBOX,
+        // The vendor has no word for it: the conversation with the agent went well.
+        HangupCause::Transferred => (1, "ok"),
         HangupCause::ProviderFailed => (226, "llmasrError"),
         HangupCause::MediaFailed | HangupCause::MediaTimeout | HangupCause::MediaRefused => (211, "clientError"),
         HangupCause::Busy
@@ -420,6 +422,7 @@ fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'st
         | HangupCause::MediaTimeout => (208, "operatorError"),
         HangupCause::CalleeBlocked | HangupCause::NoConsent => (108, "restrictedCallee"),
         HangupCause::VoicemailReached => MAILBOX,
+        HangupCause::Transferred => (1, "ok"),
         HangupCause::OverLimit | HangupCause::NoPlace => (109, "tooManyRequest"),
         HangupCause::DestinationRefused => (110, "restrictedArea"),
         HangupCause::OutsideHours => (111, "restrictedTime"),

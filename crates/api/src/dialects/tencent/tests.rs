@@ -506,7 +506,7 @@ fn every_fault_refusal_and_cause_has_a_word_of_this_vendors() {
     ] {
         assert_eq!(VendorError::from(refusal).code, code);
     }
-    assert_eq!(HangupCause::ALL.len(), 31, "a new cause needs its EndStatus, its reason and its side");
+    assert_eq!(HangupCause::ALL.len(), 32, "a new cause needs its EndStatus, its reason and its side");
 }
 
 #[test]

@@ -169,7 +169,9 @@ impl From<OrderError> for VendorError {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::UnknownCall | OrderError::Ended(_) => Self::unknown_session(),
-            OrderError::NotAnswered => Self::new(
+            OrderError::NoTelephone => Self::unsupported("a session that is met in a browser"),
+            OrderError::Refused(refusal) => refusal.into(),
+            OrderError::NotAnswered | OrderError::Transferring => Self::new(
                 "FailedOperation.SessionNotInControlState",
                 "The session is not in a state in which it can be controlled.",
             ),

@@ -40,7 +40,8 @@ async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &s
         CallEvent::Said { text: words.clone(), interrupted: false },
         CallEvent::KeyPressed { key: '7' },
         CallEvent::ToolRun { name: "note".into(), arguments: words.clone(), result: words.clone() },
-        CallEvent::Trouble { part: "brain".into(), detail: words.into_exposed() },
+        CallEvent::Trouble { part: "brain".into(), detail: words.clone().into_exposed() },
+        CallEvent::Transferring { to: words },
     ];
     store.append(call(id), events.into_iter().map(|event| (ended, event)).collect()).await.unwrap();
     store.finish(call(id), ended, Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
@@ -68,7 +69,8 @@ async fn names(reader: &Reader, owner: &AccountId, id: u128) -> Vec<&'static str
     reader.journal(owner, call(id), 0, 100).await.unwrap().iter().map(|one| one.event.name()).collect()
 }
 
-const WITHOUT_WORDS: [&str; 6] = ["created", "dialing", "answered", "trouble", "ended", "recording_kept"];
+const WITHOUT_WORDS: [&str; 7] =
+    ["created", "dialing", "answered", "trouble", "transferring", "ended", "recording_kept"];
 
 pub(crate) async fn what_outlives_its_rules_goes_and_nothing_else(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));

@@ -1,0 +1,142 @@
+//! Handing callees over, on every door that can: the vectors of numbers get the verdict that a call to them gets, and what
+//! cannot be handed over is named.
+
+use crate::alibaba_notify::ask;
+use crate::support::{Server, server_over};
+use callwright_api::{Limits, Rates};
+use callwright_domain::{CallEvent, CallId};
+use callwright_testkit::{AGENT, Callee, Line, NodeBuilder, Plan};
+use serde_json::{Value, json};
+use std::pin::Pin;
+
+/// Nothing, or the words of the refusal.
+type Verdict<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
+/// Asks a door to hand a callee over to a number.
+type Ask = for<'a> fn(&'a Server, &'a str, &'a str) -> Verdict<'a>;
+
+/// How each door is asked.
+const DOORS: &[(&str, Ask)] = &[("native", by_native), ("alibaba", by_alibaba)];
+
+fn by_native<'a>(server: &'a Server, call: &'a str, number: &'a str) -> Verdict<'a> {
+    Box::pin(async move {
+        let answer = server.native("POST", &format!("/v1/calls/{call}/transfer"), &json!({ "to": number })).await;
+        match answer.status {
+            202 => Ok(()),
+            _ => Err(answer.json()["error"]["code"].as_str().expect("a code").to_owned()),
+        }
+    })
+}
+
+fn by_alibaba<'a>(server: &'a Server, call: &'a str, number: &'a str) -> Verdict<'a> {
+    Box::pin(async move {
+        let parameters = [("InstanceId", call), ("CalledNumber", number)];
+        let answer = ask(server, "ForwardAIAgentCall", &parameters).await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.code()) }
+    })
+}
+
+/// A call that stands, to a telephone that refuses to be referred to anybody.
+struct Standing {
+    server: Server,
+    call: String,
+    callee: Callee,
+    _line: Line,
+}
+
+impl Standing {
+    async fn new() -> Self {
+        let mut callee = Callee::start(Plan::answer()).await;
+        let server = server_over(NodeBuilder::to(&callee), Limits::default(), Rates::default()).await;
+        let started = server.native("POST", "/v1/calls", &json!({"agent": AGENT, "to": "+15550123"})).await;
+        let call = started.json()["id"].as_str().expect("an id").to_owned();
+        let line = callee.line().await;
+        let standing = Self { server, call, callee, _line: line };
+        standing.waits("the greeting", |event| matches!(event, CallEvent::Said { .. })).await;
+        standing
+    }
+
+    async fn waits(&self, what: &str, wanted: impl Fn(&CallEvent) -> bool) {
+        let call: CallId = self.call.parse().expect("ours");
+        self.server.node.wait_for(call, what, wanted).await;
+    }
+
+    async fn rules(&self, rules: &Value) {
+        let answer = self.server.native("PUT", "/v1/rules", rules).await;
+        assert_eq!(answer.status, 200, "{}", answer.json());
+    }
+}
+
+#[tokio::test]
+async fn every_door_gives_the_verdict_of_a_call_on_whom_a_callee_is_handed_over_to() {
+    let standing = Standing::new().await;
+    let mut allowed = Vec::new();
+    let mut seen = 0;
+    for case in include_str!("../fixtures/dial_policy.jsonl").lines() {
+        seen += 1;
+        let case: Value = serde_json::from_str(case).expect("a line of JSON");
+        let (name, number) = (case["name"].as_str().expect("a name"), case["number"].as_str().expect("a number"));
+        let words = case["expect"].as_str().and_then(|expect| expect.split(' ').next());
+        if matches!(words, Some("allow" | "normalise")) {
+            allowed.push(case);
+            continue;
+        }
+        for own in case["own_numbers"].as_array().into_iter().flatten() {
+            let path = format!("/v1/numbers/{}", own.as_str().expect("a number"));
+            assert_eq!(standing.server.native("PUT", &path, &json!({"trunk": "loop"})).await.status, 200);
+        }
+        for home in ["CN", "DE", "IN"] {
+            standing.rules(&json!({ "home": home })).await;
+            for (door, ask) in DOORS {
+                let outcome = ask(&standing.server, &standing.call, number).await;
+                assert!(outcome.is_err(), "{name} from {home} on {door}: {outcome:?}");
+                assert_ne!(outcome, Err(String::from("not_answered")), "{name}");
+            }
+        }
+    }
+    assert_eq!((seen, allowed.len()), (32, 4));
+    assert_eq!(standing.callee.calls(), 1);
+    for case in allowed {
+        let standing = Standing::new().await;
+        let home = case["home"].as_str().unwrap_or("US");
+        standing.rules(&json!({ "home": home })).await;
+        let outcome = by_native(&standing.server, &standing.call, case["number"].as_str().expect("a number")).await;
+        assert_eq!(outcome, Ok(()), "{}", case["name"]);
+        let tells = |event: &CallEvent| matches!(event, CallEvent::Transferring { .. });
+        standing.waits("the transfer", tells).await;
+        standing.waits("its end", |event| matches!(event, CallEvent::TransferEnded { .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_handed_over_is_named() {
+    let standing = Standing::new().await;
+    let path = format!("/v1/calls/{}/transfer", standing.call);
+    let long = "x".repeat(1025);
+    for (body, field) in [
+        (json!({}), "to"),
+        (json!({"to": ""}), "to"),
+        (json!({"to": "desk"}), "to"),
+        (json!({"to": "sip:desk@pbx.example;transport=tcp"}), "to"),
+        (json!({"to": "+15550124", "announcement": long}), "announcement"),
+        (json!({"to": "+15550124", "apology": long}), "apology"),
+        (json!({"to": "+15550124", "by": "me"}), "by"),
+    ] {
+        let answer = standing.server.native("POST", &path, &body).await;
+        assert_eq!((answer.status, &answer.json()["error"]["field"]), (400, &json!(field)), "{body:.60}");
+    }
+    let unlisted = standing.server.native("POST", &path, &json!({"to": "sip:desk@pbx.example"})).await;
+    assert_eq!((unlisted.status, unlisted.json()["error"]["code"].clone()), (403, json!("destination_not_allowed")));
+    for entries in [json!(["sip:desk@pbx.example"]), json!(["pbx.example:5060"]), json!("pbx.example")] {
+        let rules = json!({"destinations": {"addresses": entries}});
+        assert_eq!(standing.server.native("PUT", "/v1/rules", &rules).await.status, 400, "{rules}");
+    }
+    standing.rules(&json!({"destinations": {"addresses": ["desk@pbx.example"]}})).await;
+    assert_eq!(standing.server.native("POST", &path, &json!({"to": "sip:desk@pbx.example"})).await.status, 202);
+    standing.waits("its end", |event| matches!(event, CallEvent::TransferEnded { .. })).await;
+    let other = standing.server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await;
+    let met = other.json()["id"].as_str().unwrap_or_else(|| panic!("{}", other.json())).to_owned();
+    let refused =
+        standing.server.native("POST", &format!("/v1/calls/{met}/transfer"), &json!({"to": "+15550124"})).await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].clone()), (409, json!("no_telephone")));
+}

@@ -1,0 +1,121 @@
+//! Handing the callee over to somebody else.
+
+use crate::script::{agent_with, check};
+use callwright_domain::AgentProfile;
+use callwright_domain::agent::Tool;
+
+fn with_desk(announcement: &str, apology: &str) -> AgentProfile {
+    agent_with(|agent| {
+        agent.tools.push(Tool::Transfer {
+            name: "to_the_desk".into(),
+            description: "A person is wanted.".into(),
+            to: "+4930123456".into(),
+            announcement: announcement.into(),
+            apology: apology.into(),
+        });
+    })
+}
+
+#[test]
+fn it_is_said_first_and_done_then() {
+    check(
+        with_desk("I am connecting you.", ""),
+        r#"
+      0  answered
+    500  final, and over: A person, please.
+    500      → asks 1: callee "A person, please."
+    500      → notes heard "A person, please."
+    900  model: Of course.
+    900  model calls: to_the_desk {}
+    900  model ends
+    900      → notes tool to_the_desk gave {"ok":true}
+    900      → says: Of course.
+    900      → says firmly: I am connecting you.
+   1500      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   1500      → notes said "Of course."
+   2500      → notes said "I am connecting you."
+   2500      → transfers to +4930123456
+   6000  callee hangs up
+   6000      → hangs up: CalleeHungUp
+"#,
+    );
+}
+
+#[test]
+fn when_it_does_not_work_the_agent_says_so_and_listens() {
+    check(
+        with_desk("", ""),
+        r#"
+      0  answered
+    500  final, and over: A person, please.
+    500      → asks 1: callee "A person, please."
+    500      → notes heard "A person, please."
+    900  model calls: to_the_desk {"to":"+19005550123"}
+    900  model ends
+    900      → notes tool to_the_desk gave {"ok":true}
+    900      → transfers to +4930123456
+   2000  voice
+   2500  no voice
+   2600  final: Hello?
+   3000  transfer fails: the number is busy
+   3000      → asks 2: callee "A person, please.", agent "" [to_the_desk], tool "{\"ok\":true}", callee "(The call could not be transferred: the number is busy. Say so, and go on.)"
+   3100  model, all: I am sorry, it is busy.
+   3100      → says: I am sorry,
+   3100      → says: it is busy.
+   4300      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+   4300      → notes said "I am sorry, it is busy."
+   6000  final, and over: Never mind.
+   6000      → asks 3: callee "A person, please.", agent "" [to_the_desk], tool "{\"ok\":true}", callee "(The call could not be transferred: the number is busy. Say so, and go on.)", agent "I am sorry, it is busy.", callee "Never mind."
+   6000      → notes heard "Never mind."
+   6100  model, all: Bye.
+   6100      → says: Bye.
+   6400      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+   6400      → notes said "Bye."
+   8000  until now
+"#,
+    );
+}
+
+#[test]
+fn an_order_waits_for_the_sentence() {
+    check(
+        with_desk("", ""),
+        r#"
+      0  answered
+    500  final, and over: What is open?
+    500      → asks 1: callee "What is open?"
+    500      → notes heard "What is open?"
+    600  model, all: We are open from nine to five.
+    600      → says: We are open from nine to five.
+    900  transfer: +4930123456
+   2200      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+   2200      → notes said "We are open from nine to five."
+   2200      → transfers to +4930123456
+   4000  until now
+"#,
+    );
+}
+
+#[test]
+fn words_that_are_written_for_it_are_said_when_it_does_not_work() {
+    check(
+        with_desk("", "Nobody is free just now."),
+        r#"
+      0  answered
+    500  final, and over: A person, please.
+    500      → asks 1: callee "A person, please."
+    500      → notes heard "A person, please."
+    900  model calls: to_the_desk {}
+    900  model ends
+    900      → notes tool to_the_desk gave {"ok":true}
+    900      → transfers to +4930123456
+   3000  transfer fails: the number is busy
+   3000      → says: Nobody is free just now.
+   4300      → notes said "Nobody is free just now."
+   6000  final, and over: Then tomorrow.
+   6000      → asks 2: callee "A person, please.", agent "" [to_the_desk], tool "{\"ok\":true}", callee "(The call could not be transferred: the number is busy.)", agent "Nobody is free just now.", callee "Then tomorrow."
+   6000      → notes heard "Then tomorrow."
+   7000  until now
+"#,
+    );
+}

@@ -1,0 +1,99 @@
+//! The callee is handed over to another telephone.
+
+use crate::said;
+use callwright_domain::agent::Tool;
+use callwright_domain::policy::RulesPatch;
+use callwright_domain::policy::rules::Destinations;
+use callwright_domain::{CallEvent, HangupCause, Moment, Refusal, Transfer, TransferTarget};
+use callwright_engine::OrderError;
+use callwright_store::Denial;
+use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Reply, ScriptedBrain};
+
+fn to(text: &str) -> Transfer {
+    Transfer::to(TransferTarget::parse(text).expect("a target"))
+}
+
+fn desk(number: &str) -> Tool {
+    Tool::Transfer {
+        name: "desk".into(),
+        description: "A person is wanted.".into(),
+        to: number.into(),
+        announcement: "I am connecting you.".into(),
+        apology: String::new(),
+    }
+}
+
+/// Why the transfers of a call did not work, in their order.
+async fn reasons(node: &Node, call: callwright_domain::CallId) -> Vec<String> {
+    let journal = node.calls().reader().journal(&node.account(), call, 0, 1000).await.expect("readable");
+    let ended = journal.into_iter().filter_map(|recorded| match recorded.event {
+        CallEvent::TransferEnded { reason } => Some(reason),
+        _ => None,
+    });
+    ended.collect()
+}
+
+/// The callee of these tests is a user agent that refuses to be referred.
+#[tokio::test]
+async fn a_transfer_that_is_refused_is_told_and_the_agent_goes_on() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new()
+        .on("person", [Reply::say("One moment.").tool("desk", "{}")])
+        .on("could not be transferred", [Reply::say("Nobody is there.")]);
+    let node = NodeBuilder::to(&callee).brain(&brain).agent(|agent| agent.tools.push(desk("+15550199"))).start().await;
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    node.calls().hear(&node.account(), call, "a person, please".into()).await.expect("taken");
+    node.wait_for(call, "the announcement", said("I am connecting you.")).await;
+    node.wait_for(call, "the failure", said("Nobody is there.")).await;
+    let with_words = Transfer { apology: "It is closed.".into(), ..to("+15550198") };
+    node.calls().transfer(&node.account(), call, with_words).await.expect("taken");
+    node.wait_for(call, "the other failure", said("It is closed.")).await;
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
+    let names = node.event_names(call).await;
+    let steps: Vec<_> = names.iter().filter(|name| name.starts_with("transfer")).collect();
+    assert_eq!(steps, [&"transferring", &"transfer_ended", &"transferring", &"transfer_ended"]);
+    assert_eq!(reasons(&node, call).await, ["the line refused it with status 403"; 2]);
+}
+
+/// The rules are asked about every target: of an order at once, of the agent's own tool when it comes to it.
+#[tokio::test]
+async fn nobody_is_called_whom_the_rules_do_not_let_be_called() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new()
+        .on("person", [Reply::say("One moment.").tool("desk", r#"{"to":"+15550199"}"#)])
+        .on("do-not-call", [Reply::say("Nobody is there.")]);
+    let node = NodeBuilder::to(&callee).brain(&brain).agent(|agent| agent.tools.push(desk("+15550177"))).start().await;
+    let account = node.account();
+    let calls = node.calls();
+    let denied =
+        Denial { number: callwright_domain::PhoneNumber::parse("+15550177").expect("a number"), reason: String::new() };
+    calls.configure().deny(&account, vec![denied], Moment(0)).await.expect("written");
+    let destinations = Destinations { addresses: vec![String::from("pbx.example")], ..Destinations::default() };
+    let rules = RulesPatch { destinations: Some(destinations), ..RulesPatch::default() };
+    calls.configure().put_rules(&account, None, &rules, Moment(0)).await.expect("written");
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    for (target, refusal) in [
+        ("+15550177", Refusal::CalleeBlocked),
+        ("sip:+15550177@pbx.example", Refusal::CalleeBlocked),
+        ("+19005551234", Refusal::PremiumNumber),
+        ("911", Refusal::EmergencyNumber),
+        ("+4930123456", Refusal::DestinationNotAllowed),
+        (callwright_testkit::CALLER, Refusal::OwnNumber),
+        ("sip:desk@127.0.0.1:9", Refusal::DestinationNotAllowed),
+        ("sip:+19005551234@pbx.example", Refusal::PremiumNumber),
+    ] {
+        let outcome = calls.transfer(&account, call, to(target)).await;
+        assert!(matches!(outcome, Err(OrderError::Refused(why)) if why == refusal), "{target}: {outcome:?}");
+    }
+    calls.hear(&account, call, "a person, please".into()).await.expect("taken");
+    node.wait_for(call, "the failure", said("Nobody is there.")).await;
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
+    assert_eq!(reasons(&node, call).await, ["the rules do not allow it: the callee is on a do-not-call list"]);
+    assert_eq!(callee.calls(), 1);
+}
