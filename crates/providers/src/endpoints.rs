@@ -7,7 +7,7 @@ use crate::llm::azure;
 use crate::llm::dify::Dify;
 use crate::llm::minimax;
 use crate::llm::openai::{OpenAiLlm, OpenAiLlmConfig};
-use crate::tts::Tts;
+use crate::tts::{self, Tts};
 use crate::{ErrorKind, ProviderError};
 use callwright_domain::agent::Endpoint;
 use reqwest::ClientBuilder;
@@ -59,6 +59,7 @@ impl Resolve for Guarded {
 pub(crate) struct Endpoints {
     outside: Outside,
     brains: Mutex<VecDeque<Kept<dyn Llm>>>,
+    voices: Mutex<VecDeque<Kept<dyn Tts>>>,
 }
 
 /// A service with the model it was asked for, and its client.
@@ -70,21 +71,12 @@ struct Kept<T: ?Sized> {
 
 impl Endpoints {
     pub(crate) const fn new(outside: Outside) -> Self {
-        Self { outside, brains: Mutex::new(VecDeque::new()) }
+        Self { outside, brains: Mutex::new(VecDeque::new()), voices: Mutex::new(VecDeque::new()) }
     }
 
     /// The language model behind `endpoint`.
     pub(crate) fn brain(&self, endpoint: &Endpoint, model: &str) -> Result<Arc<dyn Llm>, ProviderError> {
-        let mut brains = self.brains.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = brains.iter().find(|kept| kept.endpoint == *endpoint && kept.model == model) {
-            return Ok(Arc::clone(&kept.client));
-        }
-        let client = self.make_brain(endpoint, model)?;
-        if brains.len() >= KEPT {
-            brains.pop_front();
-        }
-        brains.push_back(Kept { endpoint: endpoint.clone(), model: model.to_owned(), client: Arc::clone(&client) });
-        Ok(client)
+        kept(&self.brains, (endpoint, model), || self.make_brain(endpoint, model))
     }
 
     fn make_brain(&self, endpoint: &Endpoint, model: &str) -> Result<Arc<dyn Llm>, ProviderError> {
@@ -105,8 +97,33 @@ impl Endpoints {
 
     /// The synthesiser behind `endpoint`.
     pub(crate) fn voice(&self, endpoint: &Endpoint) -> Result<Arc<dyn Tts>, ProviderError> {
-        Err(unknown(endpoint))
+        kept(&self.voices, (endpoint, ""), || match endpoint.kind.as_str() {
+            "tencent" => tts::tencent::voice(endpoint, &self.outside),
+            "minimax" => tts::minimax::voice(endpoint, &self.outside),
+            "volcengine" => tts::volcengine::voice(endpoint, &self.outside),
+            "azure" => tts::azure::voice(endpoint, &self.outside),
+            "custom" => tts::custom::voice(endpoint, &self.outside),
+            _ => Err(unknown(endpoint)),
+        })
     }
+}
+
+/// The client of a service, made when it is not among those that are kept.
+fn kept<T: ?Sized>(
+    all: &Mutex<VecDeque<Kept<T>>>,
+    (endpoint, model): (&Endpoint, &str),
+    make: impl FnOnce() -> Result<Arc<T>, ProviderError>,
+) -> Result<Arc<T>, ProviderError> {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = all.iter().find(|kept| kept.endpoint == *endpoint && kept.model == model) {
+        return Ok(Arc::clone(&kept.client));
+    }
+    let client = make()?;
+    if all.len() >= KEPT {
+        all.pop_front();
+    }
+    all.push_back(Kept { endpoint: endpoint.clone(), model: model.to_owned(), client: Arc::clone(&client) });
+    Ok(client)
 }
 
 fn unknown(endpoint: &Endpoint) -> ProviderError {

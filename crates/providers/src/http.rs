@@ -6,7 +6,7 @@ use crate::endpoints::Outside;
 use crate::{ErrorKind, ProviderError};
 use callwright_domain::pii::Pii;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +40,8 @@ pub(crate) struct HttpVendor {
     name: String,
     client: Client,
     waits: Waits,
-    key: Pii<String>,
+    /// What no error may show.
+    hidden: Vec<Pii<String>>,
 }
 
 impl HttpVendor {
@@ -87,7 +88,15 @@ impl HttpVendor {
             .default_headers(fixed);
         let client =
             outside.over(client).build().map_err(|error| bad(format!("no HTTP client: {}", error.without_url())))?;
-        Ok(Self { name: name.to_owned(), client, waits, key: key.clone() })
+        let vendor = Self { name: name.to_owned(), client, waits, hidden: Vec::new() };
+        Ok(vendor.hiding([key].into_iter().chain(headers.values()).cloned()))
+    }
+
+    /// The same with more that no error may show.
+    #[must_use]
+    pub(crate) fn hiding(mut self, secrets: impl IntoIterator<Item = Pii<String>>) -> Self {
+        self.hidden.extend(secrets.into_iter().filter(|secret| !secret.expose().is_empty()));
+        self
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -106,15 +115,31 @@ impl HttpVendor {
     /// Posts JSON and returns the successful answer, its body unread. A failure that came quickly and may pass is
     /// tried once more; a slow one is left to the fallback, because the caller is waiting.
     pub(crate) async fn post(&self, url: &Url, body: &Value, deadline: Instant) -> Result<Response, ProviderError> {
+        self.ask(|client| client.post(url.clone()).json(body), deadline).await
+    }
+
+    /// The same for a request of any shape.
+    pub(crate) async fn ask(
+        &self,
+        request: impl Fn(&Client) -> RequestBuilder + Send + Sync,
+        deadline: Instant,
+    ) -> Result<Response, ProviderError> {
         let started = Instant::now();
-        match self.post_once(url, body, deadline).await {
+        match self.ask_once(request(&self.client), deadline).await {
             Err(error) if may_pass(error.kind) && started.elapsed() < QUICK => {
                 tracing::debug!(vendor = %self.name, %error, "trying once more");
                 sleep(RETRY_PAUSE).await;
-                self.post_once(url, body, deadline).await
+                self.ask_once(request(&self.client), deadline).await
             }
             other => other,
         }
+    }
+
+    /// What an answer says that should have been something else.
+    pub(crate) async fn complaint(&self, response: Response) -> ProviderError {
+        let said = self.excerpt_of(response).await;
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        self.error(ErrorKind::Protocol, format!("an answer of another kind{said}"))
     }
 
     /// Opens a connection and leaves it in the pool. The answer does not matter.
@@ -142,11 +167,12 @@ impl HttpVendor {
 
     /// Text from outside, fit for an error: the key and long runs of digits masked, one line, at most 200 characters.
     pub(crate) fn mask(&self, text: &str) -> String {
-        masked(text, &self.key)
+        let hide = |text: String, secret: &Pii<String>| text.replace(secret.expose().as_str(), "***");
+        masked(&self.hidden.iter().fold(text.to_owned(), hide), &Pii::default())
     }
 
-    async fn post_once(&self, url: &Url, body: &Value, deadline: Instant) -> Result<Response, ProviderError> {
-        let sent = timeout_at(deadline, self.client.post(url.clone()).json(body).send()).await;
+    async fn ask_once(&self, request: RequestBuilder, deadline: Instant) -> Result<Response, ProviderError> {
+        let sent = timeout_at(deadline, request.send()).await;
         let response = sent
             .map_err(|_| self.error(ErrorKind::Timeout, "no answer in time"))?
             .map_err(|error| self.transport(error))?;
@@ -239,11 +265,14 @@ pub(crate) fn masked(text: &str, key: &Pii<String>) -> String {
     out.trim_end().to_owned()
 }
 
-/// The message in the usual shapes of an error: `{"error": {"message": ..}}`, `{"error": ".."}`, `{"message": ".."}`.
+/// The message in the usual shapes of an error: `{"error": {"message": ..}}`, `{"error": ".."}`, `{"message": ".."}`, also
+/// in a wrapper and with capitals.
 pub(crate) fn error_message(value: &Value) -> Option<String> {
-    let error = value.get("error").unwrap_or(value);
-    let message = error.as_str().or_else(|| error.get("message")?.as_str());
-    message.or_else(|| error.get("code")?.as_str()).map(str::to_owned)
+    let member = |value: &'_ Value, names: [&str; 2]| names.iter().find_map(|name| value.get(name)).cloned();
+    let value = value.get("Response").unwrap_or(value);
+    let error = member(value, ["error", "Error"]).unwrap_or_else(|| value.clone());
+    let text = |names| member(&error, names)?.as_str().map(str::to_owned);
+    error.as_str().map(str::to_owned).or_else(|| text(["message", "Message"])).or_else(|| text(["code", "Code"]))
 }
 
 /// Whether the media type of `response` begins with one of `kinds`.

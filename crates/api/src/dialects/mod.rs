@@ -101,8 +101,9 @@ pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
 /// Whether the services that come with an agent are where requesters may send us; else the member and the rule. Names are
 /// judged again when they are connected to.
 pub(crate) fn judge_services(context: &Context, agent: &AgentProfile) -> Result<(), (&'static str, Blocked)> {
-    let services = [("brain.endpoint", &agent.brain.endpoint), ("voice.endpoint", &agent.voice.endpoint)];
-    for (member, endpoint) in services {
+    // A synthesiser without an address is at its vendor's.
+    let spoken = agent.voice.endpoint.as_ref().filter(|endpoint| !endpoint.url.is_empty());
+    for (member, endpoint) in [("brain.endpoint", agent.brain.endpoint.as_ref()), ("voice.endpoint", spoken)] {
         if let Some(endpoint) = endpoint {
             context.guard.judge(&endpoint.url).map_err(|why| (member, why))?;
         }

@@ -337,3 +337,39 @@ async fn every_parameter_of_a_request_reaches_the_call() {
         assert_eq!(agent.pointer(place), Some(&wanted), "{name}");
     }
 }
+
+#[tokio::test]
+async fn a_voice_of_ones_own_reaches_its_call_and_its_key_shows_nowhere() {
+    let server = server().await;
+    numbered(&server).await;
+    let asked = |url: &str| {
+        let voice = json!({"TTSType": "minimax", "Model": "speech-02", "APIUrl": url, "APIKey": "hunter2hunter2",
+            "VoiceType": "female-1", "Speed": 1.5});
+        request(
+            "CreateAICall",
+            json!({"Callee": CALLEE, "LLMType": "openai", "APIKey": "k",
+            "APIUrl": "https://llm.example.test/v1", "CustomTTSConfig": voice.to_string()}),
+        )
+    };
+    for inside in ["https://127.0.0.1/v1", "https://169.254.169.254/v1", "http://tts.example.test/v1"] {
+        let error = asked(inside).send(&server).await.json()["Response"]["Error"].clone();
+        assert_eq!(error["Code"], "InvalidParameterValue", "{error}");
+        assert!(error["Message"].as_str().is_some_and(|text| text.contains("CustomTTSConfig.APIUrl")), "{error}");
+    }
+    let mut both = asked("https://tts.example.test/v1");
+    both.body["VoiceType"] = json!("ZhiQi");
+    assert_eq!(both.code(&server).await, "InvalidParameterValue");
+    let started = asked("https://tts.example.test/v1").ok(&server).await;
+    let id = started["SessionId"].as_str().expect("an id").to_owned();
+    let call = id.parse().expect("an id");
+    let view = server.node.calls().reader().call(&server.node.account(), call).await.expect("read").expect("there");
+    let voice = &view.plan.agent.voice;
+    let own = voice.endpoint.as_ref().expect("its own");
+    assert_eq!((own.kind.as_str(), own.url.as_str()), ("minimax", "https://tts.example.test/v1"));
+    assert_eq!((voice.voice.as_str(), voice.model.as_str(), voice.rate), ("female-1", "speech-02", 1.5));
+    for path in [String::from("/v1/calls"), format!("/v1/calls/{id}")] {
+        let answer = server.native_as("admin", "GET", &path, b"").await;
+        let shown = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.status == 200 && !shown.contains("hunter2"), "{path}: {shown}");
+    }
+}

@@ -17,6 +17,7 @@ mod threads;
 mod transfers;
 mod trunks;
 mod voicemail;
+mod voices;
 
 use callwright_domain::CallEvent;
 use std::time::Duration;

@@ -1,6 +1,13 @@
 //! Voice: from phrases to sound.
 
+pub(crate) mod azure;
+pub(crate) mod custom;
+mod hosted;
+pub(crate) mod minimax;
 pub mod openai;
+mod sound;
+pub(crate) mod tencent;
+pub(crate) mod volcengine;
 
 use crate::{ProviderError, Running};
 use callwright_conversation::vocabulary::TtsEvent;
@@ -85,5 +92,31 @@ pub trait Tts: Send + Sync {
     /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
     fn rests(&self) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! What the tests of synthesisers share.
+
+    use super::TtsStream;
+    use crate::ErrorKind;
+
+    /// All the sound of a phrase, or how it failed.
+    pub(crate) async fn spoken(stream: TtsStream) -> Result<Vec<i16>, ErrorKind> {
+        stream.whole().await.map_err(|error| {
+            assert!(!error.to_string().contains("key"), "a secret shows: {error}");
+            error.kind
+        })
+    }
+
+    /// A sound that is easily told from silence.
+    pub(crate) fn tone(samples: usize) -> Vec<i16> {
+        (0..samples).map(|n| ((n as f64 * 0.1).sin() * 8000.0) as i16).collect()
+    }
+
+    /// Samples as they are sent.
+    pub(crate) fn bytes(samples: &[i16]) -> Vec<u8> {
+        samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
     }
 }

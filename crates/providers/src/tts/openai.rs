@@ -1,11 +1,12 @@
 //! Synthesisers behind OpenAI's speech endpoint (platform.openai.com, "Create speech"), which many servers of open
 //! voices imitate. Takes raw samples only: a coded sound would have to be decoded, and a file's header would be heard.
 
+use super::hosted::{EVENTS, Listener};
+use super::sound::Form;
 use crate::http::{self, HttpVendor, Waits};
-use crate::resample::{RATES, Resampler};
+use crate::resample::RATES;
 use crate::tts::{Tts, TtsRequest, TtsStream};
 use crate::{ErrorKind, ProviderError, Running};
-use callwright_conversation::vocabulary::TtsEvent;
 use callwright_domain::pii::Pii;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// One configured synthesiser of this kind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,15 +90,10 @@ impl Tts for OpenAiTts {
 
     fn speak(&self, request: TtsRequest) -> TtsStream {
         let (sender, events) = mpsc::channel(EVENTS);
-        let speaking = Speaking {
-            vendor: Arc::clone(&self.vendor),
-            sound: Sound::new(self.config.rate, request.rate),
-            wanted: request.rate,
-            events: sender.clone(),
-        };
-        let (url, body) = (self.url.clone(), body(&self.config, request));
+        let listener = Listener { vendor: Arc::clone(&self.vendor), wanted: request.rate, events: sender.clone() };
+        let (url, form, body) = (self.url.clone(), Form::raw(self.config.rate), body(&self.config, request));
         let running = Running::spawn(async move {
-            if let Err(error) = speaking.run(&url, &body).await {
+            if let Err(error) = speak(&listener, &url, &body, form).await {
                 // Nobody listening: the phrase was cancelled.
                 drop(sender.send(Err(error)).await);
             }
@@ -142,123 +138,14 @@ fn body(config: &OpenAiTtsConfig, request: TtsRequest) -> Value {
     Value::Object(body)
 }
 
-struct Speaking {
-    vendor: Arc<HttpVendor>,
-    sound: Option<Sound>,
-    wanted: u32,
-    events: mpsc::Sender<Result<TtsEvent, ProviderError>>,
-}
-
-impl Speaking {
-    async fn run(self, url: &Url, body: &Value) -> Result<(), ProviderError> {
-        let error = |kind, detail: &str| self.vendor.error(kind, detail);
-        let mut sound = self.sound.clone().ok_or_else(|| {
-            self.vendor.error(ErrorKind::Rejected, format!("cannot speak at {} samples a second", self.wanted))
-        })?;
-        let waits = self.vendor.waits();
-        let mut limit = Instant::now() + waits.first;
-        let mut late = "no sound in time";
-        let mut response = self.vendor.post(url, body, limit).await?;
-        if http::is_kind(&response, NOT_RAW) {
-            return Err(error(ErrorKind::Protocol, "something else than raw sound"));
-        }
-        loop {
-            let piece = timeout_at(limit, response.chunk()).await.map_err(|_| error(ErrorKind::Timeout, late))?;
-            let Some(bytes) = piece.map_err(|error| self.vendor.transport(error))? else { break };
-            // In portions: the first sound must not wait for the conversion of all that came with it, and what the
-            // listener has no room for yet need not be converted.
-            for portion in bytes.chunks(sound.portion()) {
-                let samples = sound.push(portion).map_err(|why| error(ErrorKind::Protocol, why))?;
-                if !self.deliver(&samples).await {
-                    return Ok(());
-                }
-                // Whoever plays the portion goes first, and so do other calls.
-                tokio::task::yield_now().await;
-            }
-            if !bytes.is_empty() {
-                late = "stopped in the middle";
-                limit = Instant::now() + waits.stall;
-            }
-        }
-        let samples = sound.finish().map_err(|why| error(ErrorKind::Protocol, why))?;
-        if self.deliver(&samples).await {
-            // Nobody listening: the phrase was cancelled.
-            drop(self.events.send(Ok(TtsEvent::Done)).await);
-        }
-        Ok(())
+async fn speak(listener: &Listener, url: &Url, body: &Value, form: Form) -> Result<(), ProviderError> {
+    let sound = listener.reader(form)?;
+    let first = Instant::now() + listener.vendor.waits().first;
+    let response = listener.vendor.post(url, body, first).await?;
+    if http::is_kind(&response, NOT_RAW) {
+        return Err(listener.vendor.error(ErrorKind::Protocol, "something else than raw sound"));
     }
-
-    /// Hands out samples in pieces of at most a tenth of a second, waiting while the listener is busy; false when
-    /// nobody listens.
-    async fn deliver(&self, samples: &[i16]) -> bool {
-        let piece = (self.wanted as usize / 10).max(1);
-        for piece in samples.chunks(piece) {
-            if self.events.send(Ok(TtsEvent::Audio(piece.to_vec()))).await.is_err() {
-                return false;
-            }
-        }
-        true
-    }
-}
-
-/// Turns the bytes of a body into samples at the wanted rate.
-#[derive(Debug, Clone)]
-struct Sound {
-    resampler: Resampler,
-    rate: u32,
-    /// Half a sample, when a piece of the body ended within one.
-    half: Option<u8>,
-    head: Vec<u8>,
-    heard: u64,
-    loudest: u16,
-}
-
-impl Sound {
-    fn new(from: u32, to: u32) -> Option<Self> {
-        let resampler = Resampler::new(from, to)?;
-        Some(Self { resampler, rate: from, half: None, head: Vec::new(), heard: 0, loudest: 0 })
-    }
-
-    /// Bytes that make a piece of sound worth handing out: a tenth of a second.
-    const fn portion(&self) -> usize {
-        let samples = self.rate as usize / 10;
-        if samples == 0 { 2 } else { 2 * samples }
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<i16>, &'static str> {
-        if self.head.len() < 4 {
-            self.head.extend(bytes.iter().take(4 - self.head.len()));
-            if self.head == b"RIFF" {
-                return Err("a WAV file instead of raw sound");
-            }
-        }
-        let mut samples = Vec::with_capacity(bytes.len() / 2 + 1);
-        let mut rest = bytes;
-        if let (Some(low), Some((high, later))) = (self.half, rest.split_first()) {
-            samples.push(i16::from_le_bytes([low, *high]));
-            self.half = None;
-            rest = later;
-        }
-        let (pairs, odd) = rest.as_chunks::<2>();
-        samples.extend(pairs.iter().map(|pair| i16::from_le_bytes(*pair)));
-        self.half = odd.first().copied().or(self.half);
-        self.heard += samples.len() as u64;
-        if self.heard > u64::from(self.rate) * LONGEST_PHRASE_S {
-            return Err("a phrase without end");
-        }
-        self.loudest = samples.iter().map(|sample| sample.unsigned_abs()).fold(self.loudest, u16::max);
-        Ok(self.resampler.push(&samples))
-    }
-
-    fn finish(self) -> Result<Vec<i16>, &'static str> {
-        if self.heard == 0 {
-            return Err("no sound at all");
-        }
-        if self.loudest == 0 {
-            return Err("nothing but silence");
-        }
-        Ok(self.resampler.finish())
-    }
+    listener.body(response, sound, first).await
 }
 
 /// Media types that are not raw samples. Everything else is believed: servers call raw sound by many names.
@@ -279,10 +166,6 @@ const NOT_RAW: &[&str] = &[
     "audio/flac",
     "audio/webm",
 ];
-/// Two seconds of sound in whole pieces: a faster synthesiser waits.
-const EVENTS: usize = 20;
-/// In seconds. A phrase is a sentence or two.
-const LONGEST_PHRASE_S: u64 = 120;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 
 use super::extracts;
 use super::fields::Fields;
+use super::voices;
 use super::words::VendorError;
 use callwright_domain::Pii;
 use callwright_domain::agent::{
@@ -212,16 +213,17 @@ fn brain(fields: &Fields<'_>, agent: &mut AgentProfile) -> Read<()> {
 
 fn voice(fields: &Fields<'_>) -> Read<VoiceSettings> {
     let mut voice = VoiceSettings::default();
-    if fields.text("CustomTTSConfig", MAX_TEXT)?.is_some_and(|text| !text.trim().is_empty()) {
-        return Err(VendorError::unsupported("the parameter CustomTTSConfig"));
-    }
+    let own = voices::wanted(fields)?;
     if let Some(name) = fields.label("VoiceType", 64)?.filter(|name| !name.is_empty()) {
+        if own.is_some() {
+            return Err(fields.bad("VoiceType", "must not be given beside CustomTTSConfig"));
+        }
         let known = VOICES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
         let (name, language) = known.ok_or_else(|| fields.bad("VoiceType", "is none of the built-in voices"))?;
         (*name).clone_into(&mut voice.vendor);
         (*language).clone_into(&mut voice.language);
     }
-    Ok(voice)
+    Ok(own.unwrap_or(voice))
 }
 
 fn opening(fields: &Fields<'_>, agent: &mut AgentProfile) -> Read<()> {

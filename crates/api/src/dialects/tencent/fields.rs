@@ -20,6 +20,11 @@ impl<'a> Fields<'a> {
         Self { path: String::new(), members }
     }
 
+    /// The members of an object that came as the text of the member `name`.
+    pub(super) fn within<'b>(&self, name: &str, members: &'b Map<String, Value>) -> Fields<'b> {
+        Fields { path: self.path(name) + ".", members }
+    }
+
     fn inner(path: String, value: &'a Value) -> Read<Self> {
         match value {
             Value::Object(members) => Ok(Self { path: path + ".", members }),

@@ -19,6 +19,7 @@ mod reads;
 mod records;
 mod start;
 mod tasks;
+mod voices;
 mod wire;
 mod words;
 

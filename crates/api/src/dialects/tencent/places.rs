@@ -21,6 +21,7 @@ const SOURCES: [&str; 4] = [
 const DESCRIBED: &str = "every_parameter_makes_a_difference_and_wrong_ones_are_named";
 /// Shown by the call that a request over HTTP makes.
 const REACHES: &str = "every_parameter_of_a_request_reaches_the_call";
+const VOICE: &str = "a_voice_of_ones_own_reaches_its_call_and_its_key_shows_nowhere";
 const PLACE: &str = "a_place_is_waited_for_as_long_as_the_request_says";
 
 /// Parameters of both operations.
@@ -37,13 +38,14 @@ fn common() -> Vec<(&'static str, Place)> {
 }
 
 /// Parameters of an agent that are refused, and those that nothing switches on.
-const REFUSED: [&str; 4] = ["CustomTTSConfig", "CustomSTTConfig", "TransferFunctionEnable", "TransferToAgentEnable"];
+const REFUSED: [&str; 3] = ["CustomSTTConfig", "TransferFunctionEnable", "TransferToAgentEnable"];
 const IGNORED: [&str; 3] = ["TransferItems", "TransferToAgentItems", "VoicemailAction"];
 
 fn described() -> Vec<(&'static str, Place)> {
     let place = |name: &&'static str| match *name {
         name if REFUSED.contains(&name) => (name, Refused(DESCRIBED)),
         name if IGNORED.contains(&name) => (name, Ignored),
+        "CustomTTSConfig" => ("CustomTTSConfig", Effect(VOICE)),
         name => (name, Effect(REACHES)),
     };
     agent::PARAMETERS.iter().map(place).collect()

@@ -53,7 +53,7 @@ pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorErr
         agent::lay_inputs(&mut profile.brain.params, inputs);
     }
     judge_services(asked.context, &profile).map_err(|(member, why)| {
-        let name = if member.starts_with("voice") { "CustomTTSConfig" } else { "APIUrl" };
+        let name = if member.starts_with("voice") { "CustomTTSConfig.APIUrl" } else { "APIUrl" };
         asked.fields.bad(name, &why.to_string())
     })?;
     settle_voice(asked.context, &mut profile);

@@ -281,6 +281,11 @@ fn effects() -> Vec<(&'static str, Value, Vec<Value>)> {
         ("TopP", json!(0.8), vec![json!(1.5), json!([])]),
         ("LLMExtraBody", json!("{\"seed\":1}"), vec![json!("{"), json!("[1]"), json!({})]),
         ("VoiceType", json!("ZhiQi"), vec![json!("Nobody"), json!(1)]),
+        (
+            "CustomTTSConfig",
+            json!("{\"TTSType\":\"custom\",\"APIKey\":\"k\",\"APIUrl\":\"https://tts.example.test/say\"}"),
+            vec![json!("{\"TTSType\":\"azure\"}"), json!("{"), json!({}), json!("{\"TTSType\":\"x\"}")],
+        ),
         ("WelcomeMessage", json!("Hello"), vec![json!(1)]),
         ("WelcomeType", json!(1), vec![json!(2), json!("x")]),
         ("WelcomeMessagePriority", json!(2), vec![json!(1), json!(3)]),
@@ -350,7 +355,6 @@ fn commons() -> Vec<(&'static str, Value, Vec<Value>)> {
 /// Refused by their name when they ask for something.
 fn refused() -> Vec<(&'static str, Value)> {
     vec![
-        ("CustomTTSConfig", json!("{\"TTSType\":\"azure\"}")),
         ("CustomSTTConfig", json!("{\"STTType\":\"x\"}")),
         ("TransferFunctionEnable", json!(true)),
         ("TransferToAgentEnable", json!(true)),

@@ -1,5 +1,7 @@
 use super::*;
 use crate::stub::{Piece, Stub, chunked, last_chunk, reply};
+use crate::tts::tests::{bytes, tone};
+use callwright_conversation::vocabulary::TtsEvent;
 
 fn request(rate: u32) -> TtsRequest {
     TtsRequest::new("Hello.", rate)
@@ -36,14 +38,6 @@ async fn listen(stream: TtsStream) -> (Vec<i16>, usize, Result<(), ErrorKind>) {
 async fn spoken(replies: impl IntoIterator<Item = Vec<Piece>>, rate: u32) -> (Vec<i16>, usize, Result<(), ErrorKind>) {
     let stub = Stub::start(replies).await;
     listen(voice(stub.port).speak(request(rate))).await
-}
-
-fn tone(samples: usize) -> Vec<i16> {
-    (0..samples).map(|n| ((n as f64 * 0.1).sin() * 8000.0) as i16).collect()
-}
-
-fn bytes(samples: &[i16]) -> Vec<u8> {
-    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
 }
 
 #[tokio::test]
@@ -120,12 +114,4 @@ async fn failures() {
     assert_eq!(end, Ok(()));
     let (_, _, end) = spoken([reply("200 OK", "", &sound)], 9000).await;
     assert_eq!(end, Err(ErrorKind::Rejected));
-}
-
-#[test]
-fn a_phrase_has_an_end() {
-    let mut sound = Sound::new(8000, 8000).expect("known rates");
-    let second = [1; 16_000];
-    let most = (0..200).take_while(|_| sound.push(&second).is_ok()).count();
-    assert_eq!(most as u64, LONGEST_PHRASE_S);
 }
