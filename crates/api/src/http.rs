@@ -10,7 +10,7 @@ mod gate;
 mod scan;
 
 use crate::callbacks::{Egress, Guard, SystemLookup};
-use crate::dialects;
+use crate::doors::{Doors, Entrance, Guest};
 use crate::fault::Fault;
 use crate::join;
 use crate::peers::{self, Cluster};
@@ -31,6 +31,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rand::RngCore;
 use scan::Flaw;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
@@ -167,6 +168,8 @@ pub(crate) struct Context {
     pub(crate) guard: Guard,
     /// Origins of pages, other than the server's own, that browsers may join from; `*`: any.
     pub(crate) origins: Arc<[String]>,
+    /// Which dialect is behind which door.
+    doors: Doors,
 }
 
 /// The HTTP API of a server.
@@ -174,6 +177,8 @@ pub(crate) struct Context {
 pub struct Api {
     context: Context,
     limits: Limits,
+    /// Places for connections, of all listeners together.
+    places: Arc<Semaphore>,
 }
 
 impl Api {
@@ -189,8 +194,9 @@ impl Api {
         let guard = Guard::new(Egress::default(), SystemLookup);
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
         let origins = Arc::default();
-        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard, origins };
-        Self { context, limits }
+        let doors = Doors::default();
+        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard, origins, doors };
+        Self { context, limits, places: Arc::new(Semaphore::new(limits.connections)) }
     }
 
     /// The same with another judge of URLs: the one that callbacks are sent behind.
@@ -210,7 +216,24 @@ impl Api {
     /// The same with other limits of its connections.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
+        self.places = Arc::new(Semaphore::new(limits.connections));
         self.limits = limits;
+        self
+    }
+
+    /// The same for a listener behind which this dialect alone is served; `None` when there is no such dialect. Connections
+    /// are counted together.
+    #[must_use]
+    pub fn only(&self, dialect: &str) -> Option<Self> {
+        let mut own = self.clone();
+        own.context.doors = self.context.doors.of_dialect(dialect)?;
+        Some(own)
+    }
+
+    /// The same with host names, in lower case and without ports, under each of which one dialect alone is served.
+    #[must_use]
+    pub fn hosts(mut self, hosts: &BTreeMap<String, String>) -> Self {
+        self.context.doors = self.context.doors.with_hosts(hosts);
         self
     }
 
@@ -230,7 +253,6 @@ impl Api {
 
     /// Serves until `stop`; then answers what has begun and returns.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let places = Arc::new(Semaphore::new(self.limits.connections));
         let connections = TaskTracker::new();
         let mut crowd = Crowd::new();
         loop {
@@ -245,7 +267,7 @@ impl Api {
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
                 crowd.turn_away(stream, &connections);
                 continue;
             };
@@ -362,7 +384,7 @@ async fn answer(
         }
         fault => fault,
     };
-    let dialect = dialects::of(&whole);
+    let Entrance { dialect, guest } = context.doors.entrance(&whole, parts.uri.host());
     let request_id = HeaderValue::from_str(&whole.uuid()).ok();
     let mut response = match fault {
         Some(fault) => {
@@ -373,6 +395,7 @@ async fn answer(
             }
             response
         }
+        None if guest == Guest::Stranger => dialect.refuse(&whole, Fault::UnknownOperation),
         None if whole.path == peers::PATH => peers::answer(context.cluster.as_ref(), &context.calls, &whole).await,
         None if join::claims(&whole) => join::answer(&whole, &context).await,
         None => tracing::Instrument::instrument(dialect.serve(whole, &context), span.clone()).await,

@@ -5,6 +5,7 @@
 
 mod callbacks;
 mod dialects;
+mod doors;
 mod fault;
 mod feed;
 mod http;

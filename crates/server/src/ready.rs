@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -10,6 +11,8 @@ use std::path::Path;
 pub(crate) struct Addresses {
     /// The HTTP API.
     pub(crate) http: SocketAddr,
+    /// Its doors of single dialects.
+    pub(crate) dialects: BTreeMap<String, SocketAddr>,
     /// SIP over UDP.
     pub(crate) sip_udp: SocketAddr,
     /// SIP over TCP.

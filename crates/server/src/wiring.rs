@@ -1,7 +1,7 @@
 //! Makes a running server out of a configuration: opens the store, binds the sockets, hands everything to the engine
 //! and the engine to the API. Decides nothing about calls.
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::descriptors;
 use crate::ready::Addresses;
 use crate::seeding;
@@ -18,6 +18,7 @@ use callwright_providers::tts::Tts;
 use callwright_providers::{Outside, ProviderError};
 use callwright_store::{Opened, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -108,12 +109,11 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         failpoints: Failpoints::default(),
     })
     .await?;
-    let listener = TcpListener::bind(settings.http.listen).await.with_context(|| {
-        let address = settings.http.listen;
-        format!("`http.listen`: {address} cannot be used; another program may have it, choose another port")
-    })?;
+    let listener = bind("http.listen", settings.http.listen).await?;
+    let (doors, door_addresses) = doors(settings).await?;
     let addresses = Addresses {
         http: listener.local_addr()?,
+        dialects: door_addresses,
         sip_udp: sip.udp(),
         sip_tcp: sip.tcp(),
         webrtc: media.browser_addresses().first().copied(),
@@ -124,10 +124,36 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let api = Api::new(engine.calls(), now, move || metrics.render());
     let api = api.limits(Limits { connections: room.connections, ..Limits::default() });
     let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
-    let api = api.origins(settings.http.origins.clone());
+    let api = api.origins(settings.http.origins.clone()).hosts(&config::hosts(&settings.dialects));
+    for (dialect, listener) in doors {
+        let own = api.only(dialect).with_context(|| format!("`dialects.{dialect}`: there is no such dialect"))?;
+        tasks.spawn(own.serve(listener, stop.clone()));
+    }
     tasks.spawn(api.serve(listener, stop.clone()));
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })
+}
+
+/// A listener at an address that the configuration names under `key`.
+async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("`{key}`: {address} cannot be used; another program may have it, choose another port"))
+}
+
+/// Listeners of a single dialect each, by the dialects' names.
+type Doors<'a> = Vec<(&'a str, TcpListener)>;
+
+/// The listeners of single dialects, and where they are.
+async fn doors(settings: &Settings) -> anyhow::Result<(Doors<'_>, BTreeMap<String, SocketAddr>)> {
+    let (mut doors, mut addresses) = (Vec::new(), BTreeMap::new());
+    for (dialect, door) in &settings.dialects {
+        let Some(listen) = door.listen else { continue };
+        let listener = bind(&format!("dialects.{dialect}.listen"), listen).await?;
+        addresses.insert(dialect.clone(), listener.local_addr()?);
+        doors.push((dialect.as_str(), listener));
+    }
+    Ok((doors, addresses))
 }
 
 impl Running {

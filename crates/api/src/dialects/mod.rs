@@ -24,6 +24,10 @@ pub trait Dialect: Sync {
     fn name(&self) -> &'static str;
     /// Whether a request is meant for it. Several vendors share `POST /`.
     fn claims(&self, request: &Request) -> bool;
+    /// Whether calls of it are met in browsers, so that these may come through its own doors.
+    fn meets_browsers(&self) -> bool {
+        false
+    }
     /// Answers a request.
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "dialects live in this crate alone")]

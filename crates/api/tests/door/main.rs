@@ -5,6 +5,7 @@ mod alibaba;
 mod alibaba_chat;
 mod alibaba_notify;
 mod browsers;
+mod doors;
 mod extracts;
 mod feed;
 mod fuzz;

@@ -157,6 +157,25 @@ impl Server {
         ours
     }
 
+    /// Sends bytes to a listener of this dialect's own, reads to the end of the connection.
+    pub(crate) async fn raw_at(&self, dialect: &str, request: &[u8]) -> Answer {
+        let own = self.api.only(dialect).expect("a dialect");
+        let (mut ours, theirs) = duplex(WIRE);
+        tokio::spawn(own.serve_stream(theirs, self.address, self.stop.clone()));
+        ours.write_all(request).await.expect("it reads");
+        answer_of(&read_all(&mut ours).await)
+    }
+
+    /// The same server, with names that are each a dialect's own, on a connection within the process.
+    pub(crate) async fn raw_under(&self, hosts: &[(&str, &str)], request: &[u8]) -> Answer {
+        let hosts = hosts.iter().map(|(host, dialect)| ((*host).to_owned(), (*dialect).to_owned())).collect();
+        let named = self.api.clone().hosts(&hosts);
+        let (mut ours, theirs) = duplex(WIRE);
+        tokio::spawn(named.serve_stream(theirs, self.address, self.stop.clone()));
+        ours.write_all(request).await.expect("it reads");
+        answer_of(&read_all(&mut ours).await)
+    }
+
     /// Lets every connection end.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
@@ -252,6 +271,10 @@ impl Signed {
     }
 
     pub(crate) async fn send(&self, server: &Server) -> Answer {
+        server.raw(&self.bytes()).await
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         let Self { method, action, query, nonce, date, .. } = self;
         let hash = hex::encode(Sha256::digest(self.hashed_body.as_ref().unwrap_or(&self.body)));
         let signed = "host;x-acs-action;x-acs-content-sha256;x-acs-date;x-acs-signature-nonce;x-acs-version";
@@ -275,7 +298,7 @@ impl Signed {
             self.content_type,
             self.key.0,
         );
-        server.raw(&[head.as_bytes(), &self.body].concat()).await
+        [head.as_bytes(), &self.body].concat()
     }
 }
 

@@ -1,11 +1,13 @@
 //! The only reader of configuration files and the environment: one TOML file, `CALLWRIGHT__SECTION__KEY` over it, and
 //! `${NAME}` or `${file:PATH}` inside any text. Unknown keys are errors; every complaint names file, key and remedy.
 
+mod doors;
 mod expand;
 mod recordings;
 mod settings;
 mod webrtc;
 
+pub(crate) use doors::hosts;
 pub(crate) use settings::{LogFormat, Settings, main_account};
 
 use anyhow::{Context, Result, bail};
@@ -110,6 +112,16 @@ mod tests {
             ("[recordings]\nkey = \"a\"", &["recordings", "key", "seal_with"]),
             ("[webrtc]\nannounce = [\"192.0.2.7\"]", &["webrtc.announce", "webrtc.listen"]),
             ("[webrtc]\nlisten = \"[::]:0\"\nannounce = [\"0.0.0.0\"]", &["webrtc.announce", "0.0.0.0"]),
+            ("[dialects.acme]\nlisten = \"127.0.0.1:0\"", &["dialects.acme", "alibaba, tencent, happyrobot, native"]),
+            ("[dialects.tencent]\n", &["dialects.tencent", "listen", "hosts"]),
+            ("[dialects.tencent]\nport = 1", &["dialects.tencent.port", "listen"]),
+            ("[dialects.tencent]\nlisten = \"127.0.0.1:8080\"", &["dialects.tencent.listen", "http.listen"]),
+            ("[dialects.tencent]\nhosts = [\"https://a.test\"]", &["dialects.tencent.hosts", "https://a.test", "port"]),
+            ("[dialects.tencent]\nhosts = [\"a.test:80\"]", &["dialects.tencent.hosts", "a.test:80"]),
+            (
+                "[dialects.tencent]\nhosts = [\"a.test\"]\n[dialects.alibaba]\nhosts = [\"A.test\"]",
+                &["dialects.tencent.hosts", "alibaba", "a.test"],
+            ),
             ("[webrtc]\nlisten = \"3478\"", &["webrtc.listen", "socket address"]),
         ] {
             let said = complaint(text);

@@ -1,5 +1,6 @@
 //! What can be set, with its defaults. Validated as a whole by [`Settings::complaints`]; nothing is read here.
 
+use super::doors::{self, Door};
 use super::recordings::Recordings;
 use super::webrtc::Webrtc;
 use anyhow::Result;
@@ -27,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) store: Database,
     /// The HTTP API.
     pub(crate) http: Http,
+    /// Doors of single dialects, by their names.
+    pub(crate) dialects: BTreeMap<String, Door>,
     /// Recordings.
     pub(crate) recordings: Recordings,
     /// Callbacks.
@@ -483,6 +486,7 @@ impl Settings {
             }
         }
         self.webrtc.complaints(&mut found);
+        doors::complaints(&self.dialects, self.http.listen, &mut found);
         for origin in &self.http.origins {
             let host = ["http://", "https://"].iter().find_map(|scheme| origin.strip_prefix(scheme));
             if origin != "*" && host.is_none_or(|host| host.is_empty() || host.contains('/')) {

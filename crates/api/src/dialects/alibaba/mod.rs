@@ -62,6 +62,10 @@ impl Dialect for Alibaba {
         (root && wire::bears_signs(request)) || request.path == chat::DOOR
     }
 
+    fn meets_browsers(&self) -> bool {
+        true
+    }
+
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             if request.path == chat::DOOR {

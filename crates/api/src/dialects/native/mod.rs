@@ -262,6 +262,10 @@ impl Dialect for Native {
         true
     }
 
+    fn meets_browsers(&self) -> bool {
+        true
+    }
+
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             match answer(&request, context).await {
