@@ -58,6 +58,17 @@ enum Voice {
     SilentSince(Instant),
 }
 
+/// Whether the callee says when the turn is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It does not: silence tells.
+    None,
+    /// It will.
+    Open,
+    /// It has, at this moment.
+    Ended(Instant),
+}
+
 /// The listener.
 #[derive(Debug)]
 pub(crate) struct Endpointing {
@@ -76,6 +87,7 @@ pub(crate) struct Endpointing {
     /// Whether a voice was noticed since the last utterance was taken.
     spoke: bool,
     taken_at: Option<Instant>,
+    mark: Mark,
 }
 
 impl Endpointing {
@@ -92,12 +104,18 @@ impl Endpointing {
             taken: None,
             spoke: false,
             taken_at: None,
+            mark: Mark::None,
         }
     }
 
     /// Goes by other settings from now on.
     pub(crate) fn adopt(&mut self, fresh: Self) {
         self.settings = fresh.settings;
+    }
+
+    /// Goes by the callee's own marks for the utterance at hand.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        self.mark = mark;
     }
 
     pub(crate) fn speech_started(&mut self) {
@@ -158,7 +176,7 @@ impl Endpointing {
     pub(crate) fn likely(&self) -> Option<&str> {
         let doubtful = self.settings.mode == TurnMode::Semantic && self.opinion == EndOfTurn::No;
         let settled = !self.finals.is_empty() && self.partial.is_empty() && !self.owed && !doubtful;
-        (settled && !self.is_speaking()).then_some(self.finals.as_str())
+        (settled && !self.is_speaking() && self.mark == Mark::None).then_some(self.finals.as_str())
     }
 
     /// Whether the callee has finished.
@@ -166,10 +184,17 @@ impl Endpointing {
         if !self.has_words() {
             return Verdict::Nothing;
         }
+        let all_there = !self.owed && self.partial.is_empty();
+        match self.mark {
+            Mark::None => {}
+            Mark::Open => return Verdict::Wait(now + NOISE),
+            Mark::Ended(at) if all_there || at + FINAL_PATIENCE <= now => return Verdict::Over,
+            Mark::Ended(at) => return Verdict::Wait(at + FINAL_PATIENCE),
+        }
         let due = match self.silent() {
             _ if self.over => return Verdict::Over,
             None => self.last_words.unwrap_or(now) + NOISE,
-            Some(since) if self.owed || !self.partial.is_empty() => since + self.required().max(FINAL_PATIENCE),
+            Some(since) if !all_there => since + self.required().max(FINAL_PATIENCE),
             Some(since) => since + self.required(),
         };
         if due <= now { Verdict::Over } else { Verdict::Wait(due) }
@@ -190,6 +215,7 @@ impl Endpointing {
         self.finals.clear();
         self.owed = false;
         self.over = false;
+        self.mark = Mark::None;
         self.spoke = self.is_speaking();
         self.opinion = EndOfTurn::Unknown;
         Utterance { text, silent, ruled }

@@ -164,6 +164,10 @@ pub enum Input {
     TransferTo(Transfer),
     /// What [`Output::Transfer`] asked for did not work, in words.
     TransferFailed(String),
+    /// From now on the far end says when a turn begins and ends, as with a key that is held down while one talks; or no more.
+    TurnsMarked(Switch),
+    /// It says so. Ignored while turns are not marked.
+    Press(Press),
     /// The call is to end: by order, or because it has ended. Fed in either way, so that the last words reach the
     /// journal; [`Output::HangUp`] with the same cause closes the outputs.
     Stop {
@@ -189,6 +193,17 @@ pub struct Ask {
     pub messages: Vec<Message>,
     /// What the model may do.
     pub tools: Vec<ToolSpec>,
+}
+
+/// What a far end does that marks its turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Press {
+    /// It talks from now on, over the agent where that may be interrupted.
+    Begun,
+    /// It has finished; the agent answers.
+    Finished,
+    /// What it has said since it began is not meant.
+    Cancelled,
 }
 
 /// A piece of speech. Phrases are spoken in the order in which they are put out.

@@ -37,7 +37,7 @@ mod words;
 pub mod written;
 
 pub use exchange::{
-    Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Setup, ToolAction, ToolRunId,
+    Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Press, Setup, ToolAction, ToolRunId,
     VoiceProgress,
 };
 pub use machine::Conversation;

@@ -1,9 +1,10 @@
 //! Who speaks when: the state of one conversation, what moves it, and what it waits for. The moves themselves are in
 //! the modules below, by what they are about: `listening`, `thinking`, `speaking`, `yielding` (to an interruption),
-//! `screening` (of machines that answer), `transferring`, `ending`.
+//! `marking` (of turns by the far end), `screening` (of machines that answer), `transferring`, `ending`.
 
 mod ending;
 mod listening;
+mod marking;
 mod screening;
 mod speaking;
 mod thinking;
@@ -138,6 +139,8 @@ struct FarEnd {
     answerer: screening::Answerer,
     /// They are being handed over.
     handover: transferring::Handover,
+    /// Whether they say when their turns begin and end.
+    marks: marking::Marks,
 }
 
 /// The turn-taking of one call.
@@ -358,6 +361,8 @@ impl Conversation {
             Input::Interrupt => self.order_to_be_silent(now),
             Input::TransferTo(transfer) => self.order_to_transfer(transfer),
             Input::TransferFailed(why) => self.transfer_failed(now, &why),
+            Input::TurnsMarked(on) => self.mark_turns(on),
+            Input::Press(press) => self.press(now, press),
             Input::Stop { cause, grace } => self.stop(now, cause, grace),
             Input::HoldStarted => self.hold(now),
             Input::HoldEnded => self.unhold(now),

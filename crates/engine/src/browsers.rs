@@ -140,7 +140,11 @@ impl Calls {
         let plan = self.plan_to_meet(request, now).await?;
         let patience = Patience::AnyPlace;
         let admission = Admission { plan, idempotency, response: String::new(), endpoint: None, patience };
-        Ok(self.admit(admission, now).await?)
+        self.admit(admission, now).await.map_err(|error| match error {
+            // Ids of calls are random: what was taken is the channel, by somebody who asked in the same moment.
+            StartError::Store(StoreError::Taken { .. }) => MeetError::ChannelTaken,
+            error => error.into(),
+        })
     }
 
     async fn is_met(&self, account: &AccountId, channel: &ChannelName) -> Result<bool, StoreError> {

@@ -124,12 +124,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let api = Api::new(engine.calls(), now, move || metrics.render());
     let api = api.limits(Limits { connections: room.connections, ..Limits::default() });
     let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
-    let api = api.origins(settings.http.origins.clone()).hosts(&config::hosts(&settings.dialects));
-    for (dialect, listener) in doors {
-        let own = api.only(dialect).with_context(|| format!("`dialects.{dialect}`: there is no such dialect"))?;
-        tasks.spawn(own.serve(listener, stop.clone()));
-    }
-    tasks.spawn(api.serve(listener, stop.clone()));
+    serve(api, settings, (listener, doors), (&tasks, &stop))?;
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
     Ok(Running { addresses, media, models, engine, store, stop, tasks })
 }
@@ -143,6 +138,22 @@ async fn bind(key: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Listeners of a single dialect each, by the dialects' names.
 type Doors<'a> = Vec<(&'a str, TcpListener)>;
+
+/// Serves behind all doors.
+fn serve(
+    api: Api,
+    settings: &Settings,
+    (listener, doors): (TcpListener, Doors<'_>),
+    (tasks, stop): (&TaskTracker, &CancellationToken),
+) -> anyhow::Result<()> {
+    let api = api.origins(settings.http.origins.clone()).hosts(&config::hosts(&settings.dialects));
+    for (dialect, listener) in doors {
+        let own = api.only(dialect).with_context(|| format!("`dialects.{dialect}`: there is no such dialect"))?;
+        tasks.spawn(own.serve(listener, stop.clone()));
+    }
+    tasks.spawn(api.serve(listener, stop.clone()));
+    Ok(())
+}
 
 /// The listeners of single dialects, and where they are.
 async fn doors(settings: &Settings) -> anyhow::Result<(Doors<'_>, BTreeMap<String, SocketAddr>)> {

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
 use callwright_domain::number::class::{self, Class};
-use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment, TransferTarget};
+use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment, Topic, TransferTarget};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -37,6 +37,18 @@ pub trait Dialect: Sync {
     /// Renders an event for an endpoint of this dialect; none: it has no word for the event. At most
     /// [`crate::callbacks::MOST_PER_EVENT`], sent in this order, all of them again when one is not heard.
     fn callbacks(&self, telling: &Telling) -> Vec<Callback>;
+    /// What an endpoint keeps that is told in this dialect's words and made through the native API; none: such endpoints are
+    /// made in another way.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn endpoint<'a>(
+        &'a self,
+        _request: &'a Request,
+        _context: &'a Context,
+        _account: &'a AccountId,
+    ) -> BoxFuture<'a, Result<Option<EndpointShape>, Fault>> {
+        Box::pin(async { Ok(None) })
+    }
     /// The agent that a file of this vendor's shape describes; none: the dialect has no such files.
     fn agent(&self, _file: &Value) -> Option<Result<AgentProfile, Fault>> {
         None
@@ -61,6 +73,16 @@ pub trait Dialect: Sync {
     fn id_rule(&self, _kind: AliasKind, _outer: &str) -> Result<(), &'static str> {
         Err("this dialect uses our own ids")
     }
+}
+
+/// How endpoints of a dialect are told.
+pub(crate) struct EndpointShape {
+    /// What the dialect wants to know when it renders.
+    pub(crate) memo: String,
+    /// Topics that it has words for; empty: all.
+    pub(crate) topics: &'static [Topic],
+    /// Tries of an event unless the endpoint says otherwise.
+    pub(crate) tries: u32,
 }
 
 macro_rules! dialects {

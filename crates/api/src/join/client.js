@@ -80,6 +80,26 @@ export class CallwrightCall extends EventTarget {
     this.send(1101, {});
   }
 
+  // Whether the user says when a turn begins and ends (press, release, cancel) instead of silence.
+  pushToTalk(enable) {
+    this.send(1105, { enable });
+  }
+
+  // The user begins to talk, over the agent.
+  press() {
+    this.send(1106, {});
+  }
+
+  // The user has finished; the agent answers.
+  release() {
+    this.send(1107, {});
+  }
+
+  // What was said since press() is not meant.
+  cancel() {
+    this.send(1108, {});
+  }
+
   // Puts a text to the agent as if it had been spoken.
   say(text) {
     this.send(1111, { text, enableInterrupt: 1 });

@@ -2,9 +2,9 @@
 //! The numbers and members are Alibaba's, so that code written for its messages reads ours; `docs/browser.md` lists what is
 //! sent and heard. Messages of other numbers, and what cannot be read, are let go: a client that is newer loses nothing else.
 
-use callwright_domain::agent::{InterruptPatch, TurnPatch, VoicePatch};
+use callwright_domain::agent::{InterruptPatch, Switch, TurnPatch, VoicePatch};
 use callwright_domain::{AgentPatch, ChannelName, HangupCause, Pii};
-use callwright_engine::{Bearing, CutBy, Parlance, Shown, Wish};
+use callwright_engine::{Bearing, CutBy, Parlance, Press, Shown, Wish};
 use serde_json::{Value, json};
 
 /// Longest text that a client may put to the agent or the server, in characters.
@@ -39,6 +39,8 @@ pub(crate) struct ScreenSettings {
     pub(crate) whole_replies: bool,
     /// Voices that the client may switch to.
     pub(crate) voices: Vec<String>,
+    /// Whether the user says by the client when a turn begins and ends.
+    pub(crate) push_to_talk: Switch,
 }
 
 /// Makes a new token for the user of the call.
@@ -116,8 +118,10 @@ impl Screen {
             1102 => enable.map_or_else(Vec::new, |on| self.interrupt_mode(on)),
             1103 => data["voiceId"].as_str().map_or_else(Vec::new, |voice| self.voice(voice)),
             1104 => self.token(),
-            // Turns are never marked by the client here: it is told that it stays so.
-            1105 => vec![Wish::Answer(self.message(told::PUSH_TO_TALK, &json!({"enable": false})))],
+            1105 => enable.map_or_else(Vec::new, |on| self.push_to_talk(on)),
+            1106 => vec![Wish::Press(Press::Begun)],
+            1107 => vec![Wish::Press(Press::Finished)],
+            1108 => vec![Wish::Press(Press::Cancelled)],
             1111 => text(&data["text"]).map(Wish::Hear).into_iter().collect(),
             1112 => text(&data["message"]).map(Wish::Tell).into_iter().collect(),
             1118 => {
@@ -143,7 +147,15 @@ impl Screen {
         for shown in std::mem::take(&mut self.early) {
             texts.extend(self.words(&shown));
         }
-        texts.into_iter().map(Wish::Answer).collect()
+        let marks = self.settings.push_to_talk.is_on().then_some(Wish::MarkTurns(Switch::On));
+        texts.into_iter().map(Wish::Answer).chain(marks).collect()
+    }
+
+    fn push_to_talk(&mut self, on: bool) -> Vec<Wish> {
+        // Whoever says the handshake again gets what was last wished.
+        self.settings.push_to_talk = on.into();
+        let answer = self.message(told::PUSH_TO_TALK, &json!({ "enable": on }));
+        vec![Wish::MarkTurns(on.into()), Wish::Answer(answer)]
     }
 
     fn interrupt_mode(&mut self, on: bool) -> Vec<Wish> {
@@ -248,7 +260,11 @@ mod tests {
     }
 
     fn ready() -> Screen {
-        let mut screen = screen(ScreenSettings { whole_replies: true, voices: vec![String::from("Ava")] });
+        let mut screen = screen(ScreenSettings {
+            whole_replies: true,
+            voices: vec![String::from("Ava")],
+            push_to_talk: Switch::Off,
+        });
         screen.wishes(READY);
         screen
     }
@@ -311,6 +327,15 @@ mod tests {
         let mut wish = |number: u64, data: Value| screen.wishes(&json!({"type": number, "data": data}).to_string());
         assert_eq!(wish(1100, json!({})), [Wish::Leave]);
         assert_eq!(wish(1101, Value::Null), [Wish::Interrupt]);
+        for (number, press) in [(1106, Press::Begun), (1107, Press::Finished), (1108, Press::Cancelled)] {
+            assert_eq!(wish(number, Value::Null), [Wish::Press(press)]);
+        }
+        let marked = wish(1105, json!({"enable": true}));
+        assert!(
+            matches!(marked.as_slice(), [Wish::MarkTurns(Switch::On), Wish::Answer(text)] if text.contains("1007")),
+            "{marked:?}"
+        );
+        assert!(wish(1105, json!({"enable": "yes"})).is_empty());
         assert_eq!(wish(1111, json!({"text": "hi"})), [Wish::Hear(Pii::new("hi".into()))]);
         assert_eq!(wish(1112, json!({"message": "{}"})), [Wish::Tell(Pii::new("{}".into()))]);
         let changed = |wishes: Vec<Wish>| match wishes.into_iter().next() {

@@ -272,7 +272,7 @@ async fn alibabas_generate_refuses_by_name() {
         ("Expire", "-1", "InvalidParameter.Expire"),
         ("UserId", "a b", "InvalidParameter.UserId"),
         ("AgentConfig", "7", "InvalidParameter.AgentConfig"),
-        ("AgentConfig", r#"{"EnablePushToTalk":true}"#, "InvalidParameter.AgentConfig"),
+        ("AgentConfig", r#"{"EnablePushToTalk":"yes"}"#, "InvalidParameter.AgentConfig"),
         ("AgentConfig", r#"{"UserOnlineTimeout":0}"#, "InvalidParameter.AgentConfig"),
         ("TemplateConfig", r#"{"VoiceChat":{"AvatarId":"a"}}"#, "InvalidParameter.TemplateConfig"),
         ("ChatSyncConfig", r#"{"IMAIAgentId":"nobody","ReceiverId":"ann"}"#, "InvalidParameter.ChatSyncConfig"),

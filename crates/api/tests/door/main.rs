@@ -20,6 +20,7 @@ mod reading;
 mod support;
 mod tenants;
 mod tencent;
+mod tencent_push;
 mod tencent_rules;
 mod tencent_tasks;
 mod transfers;

@@ -36,7 +36,7 @@ pub(super) enum Aside {
 
 impl Conversation {
     pub(super) fn speech_started(&mut self, now: Instant, speech: Duration) {
-        if !self.listens() {
+        if !self.listens(now) {
             return;
         }
         self.ears.speech_started();
@@ -45,7 +45,7 @@ impl Conversation {
     }
 
     pub(super) fn speech_stopped(&mut self, now: Instant, silence: Duration) {
-        if !self.listens() || !self.ears.is_speaking() {
+        if !self.listens(now) || !self.ears.is_speaking() {
             return;
         }
         let since = now.checked_sub(silence).unwrap_or(now);
@@ -59,7 +59,7 @@ impl Conversation {
     }
 
     pub(super) fn heard(&mut self, now: Instant, event: &AsrEvent) {
-        if !self.listens() {
+        if !self.listens(now) {
             return;
         }
         let late = self.ears.is_late(now);
@@ -120,6 +120,7 @@ impl Conversation {
         }
         if self.ears.verdict(now) == Verdict::Over {
             let mut utterance = self.ears.take(now);
+            self.far_end.marks = self.far_end.marks.over();
             if words::any(&utterance.text) {
                 self.out.note(heard_event(&utterance.text));
             }
@@ -280,9 +281,9 @@ impl Conversation {
             || self.ears.last_words().is_some_and(|at| now.saturating_duration_since(at) <= AT_THE_END)
     }
 
-    /// Whether what is heard matters: the call is answered, not on hold, not over.
-    fn listens(&self) -> bool {
+    /// Whether what is heard matters: the call is answered, not on hold, not over, and not between two turns.
+    fn listens(&self, now: Instant) -> bool {
         let somebody = !self.far_end.held.is_on() && !self.is_with_machine() && !self.is_transferring();
-        matches!(self.stage, Stage::Greeting | Stage::Talking) && somebody
+        matches!(self.stage, Stage::Greeting | Stage::Talking) && somebody && self.far_end.marks.hear(now)
     }
 }

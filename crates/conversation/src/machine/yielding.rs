@@ -164,6 +164,7 @@ impl Conversation {
         // Music on hold is not the callee.
         self.out.timers.clear(Timer::NoWords);
         self.ears.reset();
+        self.far_end.marks = self.far_end.marks.over();
         self.barge_in.speech_stopped();
     }
 

@@ -8,6 +8,7 @@ mod barge_in;
 mod chaos;
 mod ending;
 mod listening;
+mod marking;
 mod opening;
 mod screening;
 mod script;

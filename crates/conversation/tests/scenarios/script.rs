@@ -2,7 +2,8 @@
 
 use callwright_conversation::vocabulary::{AsrEvent, EndOfTurn, LlmEvent, Message, ToolCall};
 use callwright_conversation::{
-    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Setup, ToolAction, ToolRunId, VoiceProgress,
+    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Press, Setup, ToolAction, ToolRunId,
+    VoiceProgress,
 };
 use callwright_domain::agent::{Greeting, Switch, Tool};
 use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
@@ -49,14 +50,25 @@ pub(crate) fn setup(agent: AgentProfile) -> Setup {
     Setup { agent, variables: BTreeMap::new(), thread: Vec::new(), today: "Monday".to_owned(), seed: 7 }
 }
 
-/// Plays the script's inputs and compares the whole text with what came out.
-#[track_caller]
-pub(crate) fn check(agent: AgentProfile, script: &str) {
+/// Plays the script's inputs and gives the whole text: inputs, and what came out.
+pub(crate) fn played(agent: AgentProfile, script: &str) -> String {
+    Player::new(agent).play(&lines_of(script))
+}
+
+/// A script's lines, each with one blank after its moment.
+fn lines_of(script: &str) -> String {
     let mut told = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (at, what) = line.split_once(' ').unwrap_or_else(|| panic!("no time in {line:?}"));
         writeln!(told, "{at} {}", what.trim()).expect("text");
     }
+    told
+}
+
+/// Plays the script's inputs and compares the whole text with what came out.
+#[track_caller]
+pub(crate) fn check(agent: AgentProfile, script: &str) {
+    let told = lines_of(script);
     let played = Player::new(agent).play(&told);
     let line = std::panic::Location::caller();
     assert!(told == played, "\n@@ {}:{}\n{played}@@ end\n\nexpected:\n{told}", line.file(), line.line());
@@ -268,6 +280,11 @@ impl Player {
             "stop gracefully" => Input::Stop { cause: HangupCause::MaxDuration, grace: Grace::FinishUtterance },
             "callee hangs up" => Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now },
             "hold" => Input::HoldStarted,
+            "turns are marked" => Input::TurnsMarked(Switch::On),
+            "turns are not marked" => Input::TurnsMarked(Switch::Off),
+            "pressed" => Input::Press(Press::Begun),
+            "released" => Input::Press(Press::Finished),
+            "cancelled" => Input::Press(Press::Cancelled),
             "unhold" => Input::HoldEnded,
             "voice fails" => {
                 self.failing = rest.parse().expect("how often");

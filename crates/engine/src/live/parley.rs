@@ -3,9 +3,11 @@
 
 use super::talking::Talk;
 use crate::limits::{CLIENT_MESSAGES, HELD_MESSAGES};
-use callwright_conversation::{Bearing, Input};
+use callwright_conversation::{Bearing, Input, Press};
+use callwright_domain::agent::Switch;
 use callwright_domain::{AgentPatch, CallEvent, HangupCause, Pii};
 use callwright_net::{LegHandle, MessageError};
+use callwright_providers::asr::AsrInput;
 use std::collections::VecDeque;
 use tracing::debug;
 
@@ -60,6 +62,10 @@ pub enum Wish {
     Change(Box<AgentPatch>),
     /// That the one who asked for the call be told this.
     Tell(Pii<String>),
+    /// To say by itself when it talks, or no more.
+    MarkTurns(Switch),
+    /// That it begins to talk, has finished, or meant nothing.
+    Press(Press),
 }
 
 /// The words in which a call and a browser speak of the call. Values only: it never sends anything.
@@ -179,6 +185,14 @@ impl Talk<'_> {
             Wish::Hear(text) => self.tell_cutting(Input::UserText(text.expose().clone()), CutBy::Text).await,
             Wish::Change(patch) => self.change(*patch).await,
             Wish::Tell(text) => self.call.note(CallEvent::MessageReceived { text }).await,
+            Wish::MarkTurns(on) => self.tell(Input::TurnsMarked(on)).await,
+            Wish::Press(press) => {
+                if press == Press::Finished {
+                    // The recogniser is not to wait for a silence.
+                    self.ears.hear(AsrInput::SpeechStopped);
+                }
+                self.tell_cutting(Input::Press(press), CutBy::Client).await;
+            }
         }
     }
 

@@ -227,6 +227,7 @@ pub(super) fn screen(plan: &CallPlan) -> ScreenSettings {
     ScreenSettings {
         whole_replies: config["LlmConfig"]["LlmCompleteReply"] == json!(true),
         voices: voices.filter_map(|voice| voice.as_str().map(str::to_owned)).collect(),
+        push_to_talk: (config["EnablePushToTalk"] == json!(true)).into(),
     }
 }
 
@@ -262,7 +263,7 @@ mod tests {
     #[test]
     fn what_a_browser_cannot_have_here_is_refused_by_name() {
         for (config, member) in [
-            (json!({"EnablePushToTalk": true}), "AgentConfig.EnablePushToTalk"),
+            (json!({"EnablePushToTalk": "yes"}), "AgentConfig.EnablePushToTalk"),
             (json!({"VoiceprintConfig": {"UseVoiceprint": true}}), "AgentConfig.VoiceprintConfig.UseVoiceprint"),
             (json!({"AvatarConfig": {"AvatarId": "a"}}), "AgentConfig.AvatarConfig.AvatarId"),
             (json!({"PreConnectAudioUrl": "https://x"}), "AgentConfig.PreConnectAudioUrl"),

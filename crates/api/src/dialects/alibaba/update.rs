@@ -1,5 +1,6 @@
 //! UpdateAIAgentInstance: what is changed in an instance that is being dialled or talks.
 
+use super::section::Section;
 use super::wire::Call;
 use super::{VendorError, instance, invalid, outbound, user_data, view};
 use crate::dialects::Dialect;
@@ -40,6 +41,7 @@ pub(super) async fn update(call: &Call<'_>, account: &AccountId, context: &Conte
     let mut patch = AgentPatch::default();
     for (name, config) in [("TemplateConfig", &template), ("AgentConfig", &given)] {
         if let Some(config) = config {
+            settled(name, config)?;
             patch = decode(name, config)?.over(patch);
         }
     }
@@ -94,18 +96,26 @@ pub(super) fn of_template(template: Value) -> Result<Value, Fault> {
 
 /// The patch of a configuration, with what it has beyond an outbound call's.
 pub(super) fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
-    let section = super::section::Section::of(name, config)?;
+    let section = Section::of(name, config)?;
     let mut patch = outbound::decode_at(&section)?;
     let volume = section.whole("Volume", 0, 400)?;
     patch.voice.volume = volume.map(|percent| u32::try_from(percent).unwrap_or(100));
     let voiceprint = section.child("VoiceprintConfig")?;
-    for (section, name) in [(&section, "EnablePushToTalk"), (&voiceprint, "UseVoiceprint")] {
-        if section.flag(name)? == Some(true) {
-            return Err(section.fault(name, "calls here cannot have it"));
-        }
+    if voiceprint.flag("UseVoiceprint")? == Some(true) {
+        return Err(voiceprint.fault("UseVoiceprint", "calls here cannot have it"));
     }
+    section.flag("EnablePushToTalk")?;
     section.flag("GracefulShutdown")?;
     Ok(patch)
+}
+
+/// What can be said only when an instance is made.
+fn settled(name: &str, config: &Value) -> Result<(), Fault> {
+    let section = Section::of(name, config)?;
+    match section.flag("EnablePushToTalk")? {
+        Some(true) => Err(section.fault("EnablePushToTalk", "a browser's page switches it by message 1105")),
+        Some(false) | None => Ok(()),
+    }
 }
 
 /// Lays a configuration over another, as the vendor does: objects member by member, lists whole, nothing by nothing.
@@ -163,7 +173,7 @@ mod tests {
     #[test]
     fn what_a_telephone_cannot_have_is_refused_by_name() {
         for (config, member) in [
-            (json!({"EnablePushToTalk": true}), "AgentConfig.EnablePushToTalk"),
+            (json!({"EnablePushToTalk": "yes"}), "AgentConfig.EnablePushToTalk"),
             (json!({"VoiceprintConfig": {"UseVoiceprint": true}}), "AgentConfig.VoiceprintConfig.UseVoiceprint"),
             (json!({"Volume": 401}), "AgentConfig.Volume"),
             (json!({"GracefulShutdown": "yes"}), "AgentConfig.GracefulShutdown"),
@@ -172,6 +182,7 @@ mod tests {
             let Err(Fault::Invalid { field, .. }) = decode("AgentConfig", &config) else { panic!("{config}") };
             assert_eq!(field, member);
         }
+        assert!(settled("AgentConfig", &json!({"EnablePushToTalk": true})).is_err());
         assert!(decode("AgentConfig", &json!({"EnablePushToTalk": false, "WakeUpQuery": "x"})).is_ok());
     }
 }

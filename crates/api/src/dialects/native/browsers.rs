@@ -9,7 +9,10 @@ use crate::dialects::{judge_services, timestamp};
 use crate::fault::Fault;
 use crate::http::{Request, Response};
 use crate::join;
-use callwright_domain::{AgentId, AgentPatch, AgentProfile, CallId, ChannelName, Moment, Origin, Pii, ThreadId};
+use callwright_domain::agent::Switch;
+use callwright_domain::{
+    AgentId, AgentPatch, AgentProfile, CallId, CallPlan, ChannelName, Moment, Origin, Pii, ThreadId,
+};
 use callwright_engine::{MeetCall, MeetError, Repeat};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -116,6 +119,7 @@ fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     let joins_within = Duration::from_secs(seconds("join_within_s", body.take("join_within_s"), JOIN_S)?);
     let life_s = seconds("token_s", body.take("token_s"), TOKEN_S)?;
+    let push_to_talk: Switch = body.typed("push_to_talk")?.unwrap_or_default();
     body.end()?;
     // Made of the random number of the request: nobody has it.
     let made = |kind: u128| {
@@ -135,9 +139,20 @@ fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
         user_data,
         thread,
         once: idempotency(asked)?,
-        origin: Origin { dialect: String::from("native"), memo: String::new() },
+        origin: Origin { dialect: String::from("native"), memo: memo(push_to_talk) },
     };
     Ok((request, i64::try_from(life_s).unwrap_or(i64::MAX)))
+}
+
+/// What is kept of a request beside its plan.
+fn memo(push_to_talk: Switch) -> String {
+    if push_to_talk.is_on() { json!({"push_to_talk": push_to_talk}).to_string() } else { String::new() }
+}
+
+/// Whether the user of a call says when a turn begins and ends.
+pub(super) fn push_to_talk(plan: &CallPlan) -> Switch {
+    let memo: Value = serde_json::from_str(&plan.origin.memo).unwrap_or_default();
+    Switch::from(memo["push_to_talk"] == json!("on"))
 }
 
 fn seconds(field: &str, given: Option<Value>, (usual, most): (u64, u64)) -> Result<u64, Fault> {

@@ -22,7 +22,7 @@ pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
 pub(super) use refusals::status_of;
 
-use super::Dialect;
+use super::{Dialect, EndpointShape};
 use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
@@ -31,6 +31,7 @@ use crate::links;
 use crate::sign;
 use axum::body::Body;
 use callwright_domain::access::KeyStatus;
+use callwright_domain::webhook::MOST_TRIES;
 use callwright_domain::{AccountId, ApiKey, CallPlan, KeyId, Scope};
 use callwright_engine::{Accepting, Telling};
 use futures_util::future::BoxFuture;
@@ -283,8 +284,18 @@ impl Dialect for Native {
         vec![told::callback(telling)]
     }
 
-    fn screen(&self, _plan: &CallPlan) -> ScreenSettings {
-        ScreenSettings { whole_replies: true, voices: Vec::new() }
+    fn endpoint<'a>(
+        &'a self,
+        _request: &'a Request,
+        _context: &'a Context,
+        _account: &'a AccountId,
+    ) -> BoxFuture<'a, Result<Option<EndpointShape>, Fault>> {
+        let shape = EndpointShape { memo: String::new(), topics: &[], tries: MOST_TRIES };
+        Box::pin(async { Ok(Some(shape)) })
+    }
+
+    fn screen(&self, plan: &CallPlan) -> ScreenSettings {
+        ScreenSettings { whole_replies: true, voices: Vec::new(), push_to_talk: browsers::push_to_talk(plan) }
     }
 }
 

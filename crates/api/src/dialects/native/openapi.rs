@@ -333,6 +333,8 @@ fn webhook_schema(text: &Value, time: &Value) -> Value {
         json!({
             "id": text, "url": {"type": "string", "format": "uri"}, "description": text,
             "events": {"type": "array", "items": events}, "agent": text,
+            "dialect": {"type": "string", "default": "native", "description":
+                "in whose words it is told: native, or tencent (its data push)"},
             "headers": {"type": "object", "additionalProperties": text},
             "max_tries": {"type": "integer", "minimum": 1, "maximum": 8, "default": 8},
             "ordered": {"enum": ["on", "off"], "default": "on"},
@@ -369,7 +371,7 @@ fn meet_call(agent: &Value) -> Value {
         json!({
             "agent": text, "user": text, "variables": {"type": "object", "additionalProperties": text},
             "user_data": text, "thread": text, "overrides": agent, "join_within_s": seconds(60, 86_400),
-            "token_s": seconds(3600, 604_800)}),
+            "token_s": seconds(3600, 604_800), "push_to_talk": {"enum": ["on", "off"], "default": "off"}}),
     )
 }
 

@@ -4,7 +4,7 @@
 use super::decode::{Object, invalid, moment, query};
 use super::{Asked, json_response, no_content};
 use crate::callbacks::{may_set, signature};
-use crate::dialects::timestamp;
+use crate::dialects::{self, EndpointShape, timestamp};
 use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::agent::Switch;
@@ -50,7 +50,7 @@ pub(super) async fn make(asked: &Asked<'_>) -> Result<Response, Fault> {
     let mut body = Object::of(asked.request)?;
     let whose = agent(&mut body)?;
     let status = status(&mut body)?.unwrap_or(Status::Enabled);
-    let wanted = wanted(asked, body).await?;
+    let wanted = wanted(asked, body, None).await?;
     let reader = asked.context.calls.reader();
     if reader.webhooks(&asked.account, None).await.map_err(|error| storage(&error))?.len() >= MAX_WEBHOOKS {
         return Err(Fault::Conflict { rule: "an account has at most 100 webhooks", code: "too_many_webhooks" });
@@ -78,7 +78,7 @@ pub(super) async fn change(asked: &Asked<'_>) -> Result<Response, Fault> {
     };
     // Sending back what the server has switched off must not switch it on by accident; only the word does.
     let status = status(&mut body)?.unwrap_or(before.status);
-    let mut after = wanted(asked, body).await?.of(asked, whose, status);
+    let mut after = wanted(asked, body, Some(&before.endpoint.origin)).await?.of(asked, whose, status);
     after.id = before.id;
     after.created = before.created;
     for (name, value) in &mut after.endpoint.headers {
@@ -201,7 +201,7 @@ async fn replayed(asked: &Asked<'_>, webhook: &Webhook, which: Replay) -> Result
 
 /// The endpoint that a request for a call names for that call alone.
 pub(super) async fn of_call(asked: &Asked<'_>, body: Object) -> Result<CallEndpoint, Fault> {
-    let wanted = wanted(asked, body).await.map_err(|fault| match fault {
+    let wanted = wanted(asked, body, None).await.map_err(|fault| match fault {
         Fault::Missing { field } => Fault::Missing { field: format!("webhook.{field}") },
         Fault::Invalid { field, rule } => Fault::Invalid { field: format!("webhook.{field}"), rule },
         Fault::Unknown { field, known } => Fault::Unknown { field: format!("webhook.{field}"), known },
@@ -244,13 +244,15 @@ impl Wanted {
     }
 }
 
-async fn wanted(asked: &Asked<'_>, mut body: Object) -> Result<Wanted, Fault> {
+/// `before`: what the endpoint was made for, if it is there already.
+async fn wanted(asked: &Asked<'_>, mut body: Object, before: Option<&Origin>) -> Result<Wanted, Fault> {
+    let (dialect, shape) = shape(asked, &mut body, before).await?;
     let url = body.needed_text("url", MAX_URL)?;
     let description = body.text("description", MAX_DESCRIPTION)?.unwrap_or_default();
-    let topics = topics(&mut body)?;
+    let topics = topics(&mut body, shape.topics)?;
     let headers = headers(&mut body)?;
     let secret = secret(&mut body)?;
-    let max_tries: u32 = body.typed("max_tries")?.unwrap_or(MOST_TRIES);
+    let max_tries: u32 = body.typed("max_tries")?.unwrap_or(shape.tries);
     let ordered: Option<Switch> = body.typed("ordered")?;
     body.end()?;
     if !(1..=MOST_TRIES).contains(&max_tries) {
@@ -258,10 +260,39 @@ async fn wanted(asked: &Asked<'_>, mut body: Object) -> Result<Wanted, Fault> {
     }
     asked.context.guard.admit(&url).await.map_err(|why| invalid("url", &why.to_string()))?;
     let order = if ordered == Some(Switch::Off) { Order::Free } else { Order::PerCall };
-    let origin = Origin { dialect: String::from("native"), memo: String::new() };
+    let origin = Origin { dialect, memo: shape.memo };
     let (secrets, history) = (vec![secret], History::AtEnd);
     let endpoint = Endpoint { url: Pii::new(url), description, secrets, headers, origin, max_tries, order, history };
     Ok(Wanted { endpoint, topics })
+}
+
+/// In whose words the endpoint is told, and what that takes.
+async fn shape(
+    asked: &Asked<'_>,
+    body: &mut Object,
+    before: Option<&Origin>,
+) -> Result<(String, EndpointShape), Fault> {
+    let given = body.text("dialect", 20)?;
+    if let Some(origin) = before {
+        if given.as_ref().is_some_and(|given| *given != origin.dialect) {
+            return Err(invalid("dialect", "cannot be changed; make another webhook"));
+        }
+        let made = made_here(asked, &origin.dialect).await?;
+        let any = || EndpointShape { memo: String::new(), topics: &[], tries: MOST_TRIES };
+        return Ok((origin.dialect.clone(), made.unwrap_or_else(any)));
+    }
+    let dialect = given.unwrap_or_else(|| String::from("native"));
+    let rule = "must be native or tencent; alibaba's endpoints are made by SetNotifyConfig, happyrobot's by hooks";
+    let shape = made_here(asked, &dialect).await?.ok_or_else(|| invalid("dialect", rule))?;
+    Ok((dialect, shape))
+}
+
+/// What a dialect's endpoints keep, if they are made here.
+async fn made_here(asked: &Asked<'_>, dialect: &str) -> Result<Option<EndpointShape>, Fault> {
+    match dialects::named(dialect) {
+        Some(dialect) => dialect.endpoint(asked.request, asked.context, &asked.account).await,
+        None => Ok(None),
+    }
 }
 
 fn agent(body: &mut Object) -> Result<Whose, Fault> {
@@ -280,17 +311,23 @@ fn status(body: &mut Object) -> Result<Option<Status>, Fault> {
     })
 }
 
-fn topics(body: &mut Object) -> Result<Topics, Fault> {
-    let Some(words) = body.typed::<Vec<String>>("events")? else { return Ok(Topics::usual()) };
+/// `possible`: what the endpoint's dialect has words for; empty: all.
+fn topics(body: &mut Object, possible: &[Topic]) -> Result<Topics, Fault> {
+    let all = || if possible.is_empty() { Topics::All } else { Topics::Only(possible.to_vec()) };
+    let Some(words) = body.typed::<Vec<String>>("events")? else {
+        return Ok(if possible.is_empty() { Topics::usual() } else { all() });
+    };
     if words.iter().any(|word| word == ALL) {
-        return Ok(Topics::All);
+        return Ok(all());
     }
-    let known = || Topic::ALL.iter().map(|topic| topic.word()).collect::<Vec<_>>().join(", ");
+    let possible = if possible.is_empty() { Topic::ALL } else { possible };
+    let known = || possible.iter().map(|topic| topic.word()).collect::<Vec<_>>().join(", ");
     let rule = || format!("must be a list of at least one of {ALL}, {}", known());
     if words.is_empty() {
         return Err(invalid("events", &rule()));
     }
-    let topics: Option<Vec<Topic>> = words.iter().map(|word| Topic::of_word(word)).collect();
+    let of_word = |word: &String| Topic::of_word(word).filter(|topic| possible.contains(topic));
+    let topics: Option<Vec<Topic>> = words.iter().map(of_word).collect();
     let mut topics = topics.ok_or_else(|| invalid("events", &rule()))?;
     topics.sort_unstable();
     topics.dedup();
@@ -365,6 +402,7 @@ fn webhook_json(webhook: &Webhook) -> Value {
     let mut shown = json!({
         "id": webhook.id,
         "url": endpoint.url.expose(),
+        "dialect": endpoint.origin.dialect,
         "description": endpoint.description,
         "events": match &webhook.topics {
             Topics::All => json!([ALL]),

@@ -1,5 +1,5 @@
 //! Links to recordings and transcripts that need no key: they hold until a time and are signed with the key that asked for
-//! them. Taking the key away takes its links away.
+//! them, or with the secret of the endpoint that was told of them. Taking that away takes its links away.
 
 use super::records;
 use crate::dialects::native;
@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::links::Purpose;
 use axum::body::Body;
-use callwright_domain::{ApiKey, CallId};
+use callwright_domain::{ApiKey, CallId, Moment, Webhook};
 use http::{HeaderValue, Method, header};
 use serde_json::json;
 use std::time::Duration;
@@ -30,6 +30,11 @@ pub(super) fn recording(request: &Request, key: &ApiKey, call: CallId) -> String
     LINK.link(request, key, &format!("{RECORDINGS}{call}"), LIFE)
 }
 
+/// The link to a call's recording for an endpoint that is told of it; none: it has no secret.
+pub(super) fn told(webhook: &Webhook, base: &str, call: CallId, now: Moment) -> Option<String> {
+    LINK.link_of(webhook, base, &format!("{RECORDINGS}{call}"), (now, LIFE))
+}
+
 /// The link to a call's transcript.
 pub(super) fn transcript(request: &Request, key: &ApiKey, call: CallId) -> String {
     LINK.link(request, key, &format!("{TRANSCRIPTS}{call}"), LIFE)
@@ -47,13 +52,13 @@ async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> 
     if request.method != Method::GET {
         return Err(Fault::Method { allowed: "GET" });
     }
-    let key = LINK.key(request, context).await?;
+    let account = LINK.account(request, context).await?;
     let (is_recording, digits) = match request.path.strip_prefix(RECORDINGS) {
         Some(digits) => (true, digits),
         None => (false, request.path.strip_prefix(TRANSCRIPTS).unwrap_or_default()),
     };
     let call: CallId = digits.parse().map_err(|_| Fault::NotFound { what: "call" })?;
-    let view = context.calls.reader().call(&key.account, call).await;
+    let view = context.calls.reader().call(&account, call).await;
     let view = view.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })?;
     if is_recording {
         return native::recording_of(request, context, &view).await;

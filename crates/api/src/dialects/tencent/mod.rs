@@ -23,7 +23,7 @@ mod voices;
 mod wire;
 mod words;
 
-use super::Dialect;
+use super::{Dialect, EndpointShape};
 use crate::callbacks::Callback;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
@@ -93,6 +93,20 @@ impl Dialect for Tencent {
 
     fn callbacks(&self, telling: &Telling) -> Vec<Callback> {
         push::callback(telling).into_iter().collect()
+    }
+
+    fn endpoint<'a>(
+        &'a self,
+        request: &'a Request,
+        context: &'a Context,
+        account: &'a AccountId,
+    ) -> BoxFuture<'a, Result<Option<EndpointShape>, Fault>> {
+        Box::pin(async move {
+            let application = ids::application(context, account)
+                .await
+                .map_err(|_| Fault::Storage("the application cannot be looked up"))?;
+            Ok(Some(push::shape(application, super::native::base(request))))
+        })
     }
 
     fn agent(&self, file: &Value) -> Option<Result<AgentProfile, Fault>> {

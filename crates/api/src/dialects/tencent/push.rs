@@ -1,28 +1,37 @@
 //! The vendor's data push: a call's record when it has ended, and its recording when it is kept. Receivers say yes with
-//! `ErrCode` 0. The endpoint's memo holds the number of the application, which is part of every push.
+//! `ErrCode` 0. The endpoint's memo holds the number of the application, which is part of every push, and where the server
+//! was reached when the endpoint was made, which recordings are told under.
 
-use super::numbers;
 use super::reads::{end, seconds, uui};
+use super::{links, numbers};
 use crate::callbacks::Callback;
-use callwright_domain::{CallEvent, Pii};
+use crate::dialects::EndpointShape;
+use callwright_domain::{CallEvent, Pii, Topic};
 use callwright_engine::{Subject, Telling};
 use callwright_store::CallView;
 use http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
 
 /// What every push says that it is, letter for letter.
 const CONTENT_TYPE: &str = "application/json;charset=utf8";
+/// Repeats of a push that is not heard, unless the endpoint says otherwise.
+const REPEATS: u32 = 3;
 
 /// The push for an event; none: the vendor pushes nothing then.
 pub(super) fn callback(telling: &Telling) -> Option<Callback> {
     let Subject::Call(news) = &telling.subject else { return None };
     let endpoint = &telling.webhook.endpoint;
-    let application: i64 = endpoint.origin.memo.trim().parse().unwrap_or(0);
+    let memo = Memo::of(&endpoint.origin.memo);
     let (action, body) = match &news.recorded.event {
-        CallEvent::Ended { .. } => ("cdr", record(&news.view, application)),
-        CallEvent::RecordingKept { .. } => ("record", recording(&news.view, application)),
+        CallEvent::Ended { .. } => ("cdr", record(&news.view, memo.application)),
+        CallEvent::RecordingKept { .. } => {
+            let call = news.view.plan.id;
+            let link = (!memo.base.is_empty()).then(|| links::told(&telling.webhook, &memo.base, call, telling.now));
+            ("record", recording(&news.view, memo.application, link.flatten().unwrap_or_default()))
+        }
         _ => return None,
     };
     let mut url = Url::parse(endpoint.url.expose()).ok()?;
@@ -36,6 +45,29 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         body: body.to_string().into_bytes(),
         heard: said_yes,
     })
+}
+
+/// What an endpoint of this dialect is to keep, and how it is told; the vendor repeats a push at most three times.
+pub(super) fn shape(application: i64, base: String) -> EndpointShape {
+    let memo = json!(Memo { application, base }).to_string();
+    EndpointShape { memo, topics: &[Topic::CallEnded, Topic::RecordingReady], tries: 1 + REPEATS }
+}
+
+/// What an endpoint keeps.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Memo {
+    application: i64,
+    /// `https://host`; empty: nobody knows.
+    base: String,
+}
+
+impl Memo {
+    /// Endpoints of older versions have the bare number.
+    fn of(text: &str) -> Self {
+        let bare = || Self { application: text.trim().parse().unwrap_or(0), base: String::new() };
+        serde_json::from_str(text).ok().filter(|_| text.starts_with('{')).unwrap_or_else(bare)
+    }
 }
 
 /// Anything but an `ErrCode` of 0 is a no.
@@ -89,15 +121,14 @@ fn record(view: &CallView, application: i64) -> Value {
     })
 }
 
-fn recording(view: &CallView, application: i64) -> Value {
+fn recording(view: &CallView, application: i64, link: String) -> Value {
     json!({
         "SdkAppId": application,
         "RecordId": view.plan.id,
         "SessionId": view.plan.id,
         "Timestamp": seconds(view.timeline.ended),
         "EndpointUser": numbers::of(view.plan.callee()),
-        // The server does not know by which name its receivers reach it.
-        "RecordURL": "",
+        "RecordURL": link,
         "CustomRecordURL": "",
     })
 }
@@ -114,6 +145,15 @@ mod tests {
         {
             assert!(!said_yes(status, body));
         }
+    }
+
+    #[test]
+    fn memos_of_older_endpoints_are_read() {
+        let read = |text: &str| (Memo::of(text).application, Memo::of(text).base);
+        assert_eq!(read("1400000001"), (1_400_000_001, String::new()));
+        let EndpointShape { memo, .. } = shape(7, String::from("https://calls.test"));
+        assert_eq!(read(&memo), (7, String::from("https://calls.test")));
+        assert_eq!(read("junk"), (0, String::new()));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use callwright_domain::policy::RulesPatch;
 use callwright_domain::{
     AccountId, BrowserPlace, CallEvent, CallPlan, CallState, ChannelName, HangupCause, Pii, Refusal, Way,
 };
-use callwright_store::{Account, Admission, AdmitError, Admitted, ChannelApp, Ending, Opened};
+use callwright_store::{Account, Admission, AdmitError, Admitted, ChannelApp, Ending, Opened, StoreError};
 use std::time::Duration;
 
 /// How long these calls wait, in milliseconds.
@@ -71,6 +71,32 @@ pub(crate) async fn who_is_not_joined_in_time_is_given_out(opened: Opened) {
     store.finish(call(1), later(WAIT), Ending::from(HangupCause::NotJoined)).await.unwrap();
     let view = reader.call(&acme, call(1)).await.unwrap().unwrap();
     assert_eq!((view.state, view.attempts), (CallState::Ended(HangupCause::NotJoined), 0));
+}
+
+/// Of several that ask at once for one channel one gets it, and the next when that one's call is over.
+pub(crate) async fn a_channel_has_one_call_that_is_not_over(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    let in_room = |owner: &AccountId, id: u128| {
+        let mut request = met(owner, id);
+        let Way::Browser(place) = &mut request.plan.way else { unreachable!("it is met") };
+        place.channel = name("room");
+        request
+    };
+    let taken =
+        |outcome: &Result<Admitted, AdmitError>| matches!(outcome, Err(AdmitError::Store(StoreError::Taken { .. })));
+    for round in 0..4 {
+        let at_once = (1..=8).map(|id| store.admit(in_room(&acme, round * 10 + id), NOW));
+        let outcomes = futures_util::future::join_all(at_once).await;
+        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Ok(Admitted::New))).count(), 1, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| taken(outcome)).count(), 7, "{outcomes:?}");
+        let view = reader.call_in_channel(&acme, &name("room")).await.unwrap().unwrap();
+        assert!(!view.state.is_ended());
+        assert!(taken(&store.admit(in_room(&acme, round * 10 + 9), NOW).await));
+        // Others have a room of the same name.
+        let other = account(&format!("other{round}"));
+        assert_eq!(store.admit(in_room(&other, 1000 + round), NOW).await.unwrap(), Admitted::New);
+        store.finish(view.plan.id, later(1), Ending::from(HangupCause::NotJoined)).await.unwrap();
+    }
 }
 
 /// The account's limit and the agent's, from acceptance to the end, beside calls that are dialled.

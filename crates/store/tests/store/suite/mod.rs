@@ -38,6 +38,7 @@ macro_rules! conformance {
             browsers::a_call_that_is_met_waits_to_be_joined,
             browsers::one_that_joins_takes_the_call,
             browsers::who_is_not_joined_in_time_is_given_out,
+            browsers::a_channel_has_one_call_that_is_not_over,
             browsers::limits_count_calls_that_are_met,
             browsers::an_account_has_one_application,
             extracts::a_call_that_wants_it_is_looked_into_once,
