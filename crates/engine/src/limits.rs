@@ -69,6 +69,9 @@ pub const GRACEFUL_STOP: Duration = Duration::from_secs(10);
 pub const RECORDING_CLOSE: Duration = Duration::from_secs(5);
 /// How often expired nonces and idempotency keys are swept.
 pub const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// How often a shared database is asked whether tables have grown beyond what it knows of them. A look costs a millisecond;
+/// a new database under load grows past its first plans in a second or two.
+pub const STATISTICS_EVERY: Duration = Duration::from_secs(2);
 /// Restarts of a failed recogniser within one call before the call is ended.
 pub const EARS_RESTARTS: u32 = 2;
 /// How long a browser that has joined may take until its audio path is up. Checks of a few address pairs and the exchange of

@@ -11,8 +11,8 @@ use crate::failpoint::Failpoints;
 use crate::journal::{Journal, journal};
 use crate::jumps;
 use crate::limits::{
-    CHATS, EXTRACT_EVERY, EXTRACTS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, SWEEP_EVERY, TRUNK_GAUGES_EVERY,
-    TRUNKS_EVERY, UNDERTAKE_EVERY,
+    CHATS, EXTRACT_EVERY, EXTRACTS, LEASE, LEASE_EVERY, OUTBOX_KEPT, PURGE_EVERY, STATISTICS_EVERY, SWEEP_EVERY,
+    TRUNK_GAUGES_EVERY, TRUNKS_EVERY, UNDERTAKE_EVERY,
 };
 use crate::live::Order;
 use crate::outbox::{Desk, Notifier, Outbox};
@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{self, Instant};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 /// What an engine is made of. Everything is handed in; the engine opens nothing.
 pub struct Parts {
@@ -217,6 +217,7 @@ impl Engine {
         tasks.spawn(every(LEASE_EVERY, Arc::clone(&node), renew));
         if node.store.is_shared() {
             tasks.spawn(every(UNDERTAKE_EVERY, Arc::clone(&node), undertake));
+            tasks.spawn(every(STATISTICS_EVERY, Arc::clone(&node), keep_statistics));
         }
         tasks.spawn(every(PURGE_EVERY, Arc::clone(&node), purge));
         tasks.spawn(every(SWEEP_EVERY, Arc::clone(&node), retention::sweep));
@@ -317,6 +318,14 @@ async fn undertake(node: Arc<Node>) {
     }
     if let Err(error) = recovery::end_interrupted(&node).await {
         warn!(%error, "the calls of dead nodes could not be ended; trying again");
+    }
+}
+
+async fn keep_statistics(node: Arc<Node>) {
+    match node.store.keep_statistics().await {
+        Ok(tables) if tables.is_empty() => {}
+        Ok(tables) => debug!(?tables, "the database has looked at tables that had grown"),
+        Err(error) => debug!(%error, "the database could not look at its tables; it does so by itself in time"),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Permit, Purged};
 use crate::configuration::{Account, Number, Trunk};
-use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, journal, leases, once};
+use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
 use crate::sqlite::{self, Disk, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::{
@@ -403,6 +403,15 @@ impl Store {
     /// As the database says.
     pub async fn purge(&self, now: Moment) -> Result<Purged, StoreError> {
         self.writer.write(move |conn| Box::pin(async move { once::purge(conn, now).await })).await
+    }
+
+    /// Has a shared database look at its tables anew where they have changed much, so that it goes on choosing the right
+    /// indexes; which tables those were. The embedded one needs nothing.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn keep_statistics(&self) -> Result<Vec<String>, StoreError> {
+        self.writer.write(move |conn| Box::pin(async move { dialect::keep_statistics(conn).await })).await
     }
 
     /// Whether other nodes write the same database: then what this node holds is its own only while its lease lasts.

@@ -1,6 +1,6 @@
 //! The few places where the two databases need different words. Everything else in `sql/` is common to both.
 
-use super::{Backend, Conn, Query, query};
+use super::{Backend, Conn, Query, query, query_of_own_names};
 use crate::StoreError;
 use callwright_domain::Moment;
 
@@ -94,6 +94,27 @@ pub(crate) async fn tidy_up(conn: &mut Conn) {
     if let Err(error) = conn.batch("PRAGMA wal_checkpoint(TRUNCATE)").await {
         tracing::debug!(%error, "the log was left to the next start");
     }
+}
+
+/// Has the database look at tables that have changed much since it last did; which those were. PostgreSQL plans by what it
+/// knows of a table, keeps its plans, and looks by itself once a minute: in the first minute of a new database it would go
+/// on reading all calls where it took the table for empty. SQLite plans by the indexes alone.
+pub(crate) async fn keep_statistics(conn: &mut Conn) -> Result<Vec<String>, StoreError> {
+    if conn.backend() == Backend::Sqlite {
+        return Ok(Vec::new());
+    }
+    let changed = query(
+        "SELECT CAST(relname AS TEXT) AS name FROM pg_stat_user_tables
+         WHERE schemaname = current_schema() AND n_mod_since_analyze > 100 + n_live_tup / 2 ORDER BY relname",
+    );
+    let rows = changed.fetch_all(&mut *conn).await?;
+    let tables = rows.iter().map(|row| row.read("name")).collect::<Result<Vec<String>, StoreError>>()?;
+    for table in &tables {
+        // Another node may be at it.
+        let look = format!("ANALYZE (SKIP_LOCKED) \"{}\"", table.replace('"', "\"\""));
+        query_of_own_names(look).execute(&mut *conn).await?;
+    }
+    Ok(tables)
 }
 
 /// A migration as this database takes it. Text is compared byte by byte in SQLite, and must be in PostgreSQL too: pages

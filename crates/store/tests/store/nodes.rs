@@ -30,6 +30,27 @@ async fn without_limit(store: &Store) {
     store.put_number(Number { max_calls: u32::MAX, ..own }).await.unwrap();
 }
 
+/// What a table was when a plan was made says nothing about it a thousand calls later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_database_looks_at_tables_that_have_grown() {
+    let Some((_database, a, b)) = pair().await else { return };
+    without_limit(&a.store).await;
+    let acme = account("acme");
+    let admits = (0..300).map(|n| a.store.admit(admission(&acme, n), NOW));
+    assert!(join_all(admits).await.into_iter().all(|admitted| admitted.is_ok()));
+    // A session tells what it has changed when it ends, at the latest.
+    a.store.close().await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..5000 {
+        seen.extend(b.store.keep_statistics().await.unwrap());
+        if seen.contains("calls") && seen.contains("events") {
+            break;
+        }
+    }
+    assert!(seen.contains("calls") && seen.contains("events") && !seen.contains("agents"), "{seen:?}");
+    assert!(b.store.keep_statistics().await.unwrap().iter().all(|table| table != "calls"), "once is enough");
+}
+
 /// 64 clients on each of two nodes, round after round: never a sixteenth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_a_number_holds_over_both() {
