@@ -57,6 +57,7 @@ enum WireRefusal {
     Elsewhere,
     NoTelephone,
     Transferring,
+    NoDesk,
     Refused(Refusal),
     Busy,
     Storage,
@@ -177,6 +178,7 @@ impl WireRefusal {
             OrderError::Elsewhere => Self::Elsewhere,
             OrderError::NoTelephone => Self::NoTelephone,
             OrderError::Transferring => Self::Transferring,
+            OrderError::NoDesk => Self::NoDesk,
             OrderError::Refused(refusal) => Self::Refused(*refusal),
             OrderError::Busy => Self::Busy,
             OrderError::Store(_) => Self::Storage,
@@ -192,6 +194,7 @@ fn refused(refusal: WireRefusal) -> PeerError {
         WireRefusal::Elsewhere => OrderError::Elsewhere.into(),
         WireRefusal::NoTelephone => OrderError::NoTelephone.into(),
         WireRefusal::Transferring => OrderError::Transferring.into(),
+        WireRefusal::NoDesk => OrderError::NoDesk.into(),
         WireRefusal::Refused(refusal) => OrderError::Refused(refusal).into(),
         WireRefusal::Busy => OrderError::Busy.into(),
         // It may be over in a moment, as a network's trouble may.

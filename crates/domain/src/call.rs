@@ -486,6 +486,16 @@ pub enum CallEvent {
         #[serde(default)]
         to: Pii<String>,
     },
+    /// The server itself is about to call whom the callee is handed over to; committed before the INVITE is sent.
+    TransferDialing {
+        /// The INVITE's identifiers.
+        intent: DialIntent,
+    },
+    /// Somebody answered there: they and the callee hear each other, and the agent is silent.
+    TransferAnswered {
+        /// What is needed to send BYE after a restart.
+        dialog: String,
+    },
     /// That did not work; back to the conversation.
     TransferEnded {
         /// Why, for people.
@@ -549,6 +559,7 @@ impl CallState {
             (Self::Dialing | Self::Ringing, E::Answered { .. }) => Self::Talking,
             (Self::Talking, E::Transferring { .. }) => Self::Transferring,
             (Self::Transferring, E::TransferEnded { .. }) => Self::Talking,
+            (Self::Transferring, E::TransferDialing { .. } | E::TransferAnswered { .. }) => self,
             (Self::Ended(_), E::RecordingKept { .. } | E::Trouble { .. }) => self,
             (Self::Ended(_), _) => return Err(self.refuses(event)),
             (_, E::Ended { cause, .. }) => Self::Ended(*cause),
@@ -590,6 +601,8 @@ impl CallEvent {
             Self::ToolRun { .. } => "tool_run",
             Self::Trouble { .. } => "trouble",
             Self::Transferring { .. } => "transferring",
+            Self::TransferDialing { .. } => "transfer_dialing",
+            Self::TransferAnswered { .. } => "transfer_answered",
             Self::TransferEnded { .. } => "transfer_ended",
             Self::RecordingKept { .. } => "recording_kept",
             Self::Ended { .. } => "ended",
@@ -679,6 +692,8 @@ mod tests {
             CallEvent::ToolRun { name: "end_call".into(), arguments: text(), result: text() },
             CallEvent::Trouble { part: "ears".into(), detail: "gone".into() },
             CallEvent::Transferring { to: text() },
+            CallEvent::TransferDialing { intent: intent() },
+            CallEvent::TransferAnswered { dialog: String::new() },
             CallEvent::TransferEnded { reason: "busy".into() },
             CallEvent::RecordingKept { name: "x.wav".into(), duration_ms: 1 },
             CallEvent::Ended { cause: HangupCause::Busy, status: Some(486), q850: Some(17) },

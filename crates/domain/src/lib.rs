@@ -33,6 +33,6 @@ pub use pii::Pii;
 pub use policy::Refusal;
 pub use redaction::Redaction;
 pub use retention::{Absence, Retention};
-pub use transfer::{Transfer, TransferTarget};
+pub use transfer::{DeskName, Transfer, TransferTarget};
 pub use way::{BrowserPlace, CallerLine, Telephone, Way};
 pub use webhook::{Topic, Webhook};

@@ -1,4 +1,4 @@
-//! Whom a callee may be handed over to: a telephone number, or an address of an exchange. Parsed here, judged by
+//! Whom a callee may be handed over to: a telephone number, an address of an exchange, or a desk that the rules name. Parsed here, judged by
 //! [`policy::judge_transfer`](crate::policy::judge_transfer); how somebody gets there is not known here.
 
 use crate::number::{BadNumber, Country, PhoneNumber};
@@ -9,6 +9,10 @@ use std::fmt;
 const MAX_ADDRESS: usize = 128;
 /// What addresses begin with.
 const SCHEME: &str = "sip:";
+/// What desks begin with.
+const DESK: &str = "desk:";
+/// Longest name of a desk, in bytes.
+const MAX_DESK: usize = 64;
 
 /// Whom a callee may be handed over to.
 ///
@@ -20,7 +24,14 @@ pub enum TransferTarget {
     Number(PhoneNumber),
     /// Somebody at an exchange, called where the address says.
     Address(Address),
+    /// Whoever sits at a desk of the account: its rules say who that is.
+    Desk(DeskName),
 }
+
+/// The name of a desk: 1 to 64 of `A-Z a-z 0-9 - _`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeskName(String);
 
 /// `sip:user@host` or `sip:user@host:port`, and nothing more: parameters and headers of an address could say anything.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,17 +47,23 @@ pub enum BadTarget {
     /// Not a number.
     #[error("{0}")]
     Number(#[from] BadNumber),
+    /// No name of a desk.
+    #[error("a desk's name must be 1 to 64 of A-Z a-z 0-9 - _")]
+    Desk,
     /// Not an address as it is wanted here.
     #[error("an address must be sip:name@host or sip:name@host:port, without anything behind it")]
     Address,
 }
 
 impl TransferTarget {
-    /// Parses a telephone number, or an address that begins with `sip:`.
+    /// Parses a telephone number, an address that begins with `sip:`, or a desk (`desk:sales`).
     ///
     /// # Errors
     /// [`BadTarget`] says which rule the text breaks.
     pub fn parse(text: &str) -> Result<Self, BadTarget> {
+        if let Some(name) = text.strip_prefix(DESK) {
+            return Ok(Self::Desk(DeskName::new(name)?));
+        }
         let begins = text.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
         if !begins {
             return Ok(Self::Number(PhoneNumber::parse(text)?));
@@ -59,6 +76,7 @@ impl TransferTarget {
         match self {
             Self::Number(number) => Some(number.clone()),
             Self::Address(address) => PhoneNumber::parse(&address.user).ok(),
+            Self::Desk(_) => None,
         }
     }
 
@@ -67,16 +85,49 @@ impl TransferTarget {
     pub fn at_home(&self, home: Option<Country>) -> Self {
         match self {
             Self::Number(number) => Self::Number(number.at_home(home)),
-            Self::Address(_) => self.clone(),
+            Self::Address(_) | Self::Desk(_) => self.clone(),
         }
     }
 
     /// The whole of it, as it is called. For SIP and storage, never for a log.
-    pub fn dial(&self) -> &str {
+    pub fn dial(&self) -> String {
         match self {
-            Self::Number(number) => number.dial(),
-            Self::Address(address) => &address.text,
+            Self::Number(number) => number.dial().to_owned(),
+            Self::Address(address) => address.text.clone(),
+            Self::Desk(name) => format!("{DESK}{}", name.0),
         }
+    }
+}
+
+impl DeskName {
+    /// Checks the shape and wraps the text.
+    ///
+    /// # Errors
+    /// [`BadTarget::Desk`].
+    pub fn new(text: impl Into<String>) -> Result<Self, BadTarget> {
+        let text = text.into();
+        let shaped = (1..=MAX_DESK).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if shaped { Ok(Self(text)) } else { Err(BadTarget::Desk) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DeskName {
+    type Error = BadTarget;
+
+    fn try_from(text: String) -> Result<Self, BadTarget> {
+        Self::new(text)
+    }
+}
+
+impl From<DeskName> for String {
+    fn from(name: DeskName) -> Self {
+        name.0
     }
 }
 
@@ -129,6 +180,7 @@ impl fmt::Display for TransferTarget {
                 Ok(number) => write!(f, "{SCHEME}{}@{}", number.masked(), address.host),
                 Err(_) => f.write_str(&address.text),
             },
+            Self::Desk(name) => write!(f, "{DESK}{}", name.0),
         }
     }
 }
@@ -149,7 +201,7 @@ impl TryFrom<String> for TransferTarget {
 
 impl From<TransferTarget> for String {
     fn from(target: TransferTarget) -> Self {
-        target.dial().to_owned()
+        target.dial()
     }
 }
 
@@ -183,10 +235,11 @@ mod tests {
             ("+49 30 123456", "+4930123456", "***3456"),
             ("sip:desk@10.0.0.1", "sip:desk@10.0.0.1", "sip:desk@10.0.0.1"),
             ("SIP:Desk-1@PBX.example:5070", "sip:Desk-1@pbx.example:5070", "sip:Desk-1@pbx.example:5070"),
+            ("desk:sales_1", "desk:sales_1", "desk:sales_1"),
             ("sip:+4930123456@[::1]:5070", "sip:+4930123456@[::1]:5070", "sip:***3456@[::1]"),
         ] {
             let target = TransferTarget::parse(text).expect(text);
-            assert_eq!((target.dial(), target.to_string().as_str()), (dialled, shown));
+            assert_eq!((target.dial().as_str(), target.to_string().as_str()), (dialled, shown));
             assert!(!shown.contains("***") || target.number().is_some());
             let stored = serde_json::to_string(&target).expect("JSON");
             assert_eq!(serde_json::from_str::<TransferTarget>(&stored).ok(), Some(target));
@@ -211,6 +264,8 @@ mod tests {
             "tel:+4930123456",
             "*72",
             "<sip:desk@host>",
+            "desk:",
+            "desk:a b",
         ] {
             assert!(TransferTarget::parse(text).is_err(), "{text}");
         }

@@ -227,6 +227,8 @@ topics! {
     CallTrouble = "call.trouble",
     /// The callee is being handed over.
     TransferStarted = "call.transfer_started",
+    /// Somebody answered there, and hears the callee.
+    TransferAnswered = "call.transfer_answered",
     /// That did not work; the agent goes on.
     TransferEnded = "call.transfer_ended",
     /// An agent and a user wrote to each other.
@@ -263,7 +265,8 @@ impl Topic {
             CallEvent::KeyPressed { .. } => Self::KeyPressed,
             CallEvent::ToolRun { .. } => Self::ToolRun,
             CallEvent::Trouble { .. } | CallEvent::AttemptFailed { .. } => Self::CallTrouble,
-            CallEvent::Transferring { .. } => Self::TransferStarted,
+            CallEvent::Transferring { .. } | CallEvent::TransferDialing { .. } => Self::TransferStarted,
+            CallEvent::TransferAnswered { .. } => Self::TransferAnswered,
             CallEvent::TransferEnded { .. } => Self::TransferEnded,
             CallEvent::RecordingKept { .. } => Self::RecordingReady,
             CallEvent::Ended { .. } => Self::CallEnded,

@@ -44,10 +44,10 @@ fn verdict(text: &str, home: &str, own: &[String]) -> Result<String, String> {
 fn onward(text: &str, home: &str, own: &[String]) -> Result<String, String> {
     let rules = Rules { home: Country::new(home).ok(), ..Rules::default() };
     let target = TransferTarget::parse(text).map_err(|why| why.to_string())?.at_home(rules.home);
-    let ours = own.iter().any(|number| number == target.dial());
+    let ours = own.contains(&target.dial());
     let standing = if ours { CalleeStanding::Ours } else { CalleeStanding::Free };
     let verdict = judge_transfer(&rules, &caller_of(home), &target, standing);
-    verdict.map(|()| target.dial().to_owned()).map_err(|why| why.id().to_owned())
+    verdict.map(|()| target.dial()).map_err(|why| why.id().to_owned())
 }
 
 #[test]

@@ -183,6 +183,9 @@ pub enum OrderError {
     /// Its callee is being handed over already.
     #[error("the callee is being handed over already")]
     Transferring,
+    /// The rules name nobody for this desk.
+    #[error("no desk of this name is configured")]
+    NoDesk,
     /// The rules do not let anybody be called there.
     #[error(transparent)]
     Refused(Refusal),
@@ -598,7 +601,7 @@ impl Calls {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
         match (view.state, order) {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
-            (CallState::Transferring, Order::Transfer(_)) => Err(OrderError::Transferring),
+            (CallState::Transferring, Order::Transfer(_) | Order::Hear { .. }) => Err(OrderError::Transferring),
             (CallState::Talking | CallState::Transferring, _) => Ok(()),
             (CallState::Queued, Order::Leave)
             | (_, Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Transfer(_)) => {

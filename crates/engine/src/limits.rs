@@ -122,6 +122,9 @@ pub const UNREGISTER_PATIENCE: Duration = Duration::from_secs(2);
 pub const NEXT_TRUNK_WAIT: Duration = Duration::from_secs(30);
 /// How long a transfer may take before the agent goes on: the other end rings meanwhile.
 pub const TRANSFER_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a call of our own to whom the callee is handed over may take beside its ringing: its turn on the trunk, and what
+/// comes back when it is withdrawn. *End*: of the attempt, the agent goes on.
+pub const TRANSFER_MADE: Duration = Duration::from_secs(10);
 /// How long the database may take to say whether somebody may be handed over to a number. *End*: of the attempt, the agent
 /// goes on; the callee waits in silence meanwhile.
 pub const TRANSFER_JUDGED: Duration = Duration::from_secs(3);

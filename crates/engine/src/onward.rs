@@ -10,10 +10,14 @@ use callwright_store::{Listed, StoreError};
 /// The target as it is called, if the callee of this call may be handed over to it now.
 ///
 /// # Errors
-/// [`OrderError::Refused`] by the rules; [`OrderError::NoTelephone`] for a call that is met in a browser.
+/// [`OrderError::Refused`] by the rules; [`OrderError::NoDesk`] when they do not name its desk; [`OrderError::NoTelephone`] for a call that is met in a browser.
 pub(crate) async fn judged(node: &Node, plan: &CallPlan, to: &TransferTarget) -> Result<TransferTarget, OrderError> {
     let caller = plan.caller().ok_or(OrderError::NoTelephone)?;
     let rules = node.reader.basis(&plan.account, &plan.agent_id, std::slice::from_ref(caller)).await?.rules;
+    let to = match to {
+        TransferTarget::Desk(name) => rules.desks.get(name).ok_or(OrderError::NoDesk)?,
+        TransferTarget::Number(_) | TransferTarget::Address(_) => to,
+    };
     let to = to.at_home(rules.home.or_else(|| caller.country()));
     let standing = match to.number() {
         Some(number) => standing(node, (&plan.account, &plan.agent_id), &at_home(&number, &rules, caller)).await?,

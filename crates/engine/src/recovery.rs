@@ -4,7 +4,7 @@
 use crate::failpoint::Failpoint;
 use crate::node::Node;
 use crate::trunks::TrunkError;
-use callwright_domain::HangupCause;
+use callwright_domain::{CallEvent, HangupCause, TrunkId};
 use callwright_net::SipGone;
 use callwright_sip::{InviteError, SnapshotError};
 use callwright_store::{Interrupted, StoreError};
@@ -36,6 +36,8 @@ pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> 
 #[derive(Debug, thiserror::Error)]
 enum Unsaid {
     #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
     Trunk(#[from] TrunkError),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
@@ -46,11 +48,36 @@ enum Unsaid {
 }
 
 async fn say_goodbye(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid> {
+    if let Err(error) = say_goodbye_to_other(node, call).await {
+        warn!(call = %call.plan.id, %error, "whom the callee was handed over to could not be told");
+    }
     // An answered call gets BYE; one that was still being dialled gets CANCEL.
     let dialling = call.intent.as_ref().map(|intent| intent.dialog.as_str());
     let Some(dialog) = call.dialog.as_deref().or(dialling).filter(|dialog| !dialog.is_empty()) else { return Ok(()) };
     let own = call.plan.telephone().map(|telephone| &telephone.trunk);
     let Some(trunk) = call.intent.as_ref().and_then(|intent| intent.trunk.as_ref()).or(own) else { return Ok(()) };
+    end_stale(node, call, (trunk, dialog)).await
+}
+
+/// The leg to whom the callee was being handed over, when the server had called there itself.
+async fn say_goodbye_to_other(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid> {
+    let journal = node.reader.journal(&call.plan.account, call.plan.id, 0, u32::MAX).await?;
+    let mut other: Option<(TrunkId, String)> = None;
+    for recorded in journal {
+        match recorded.event {
+            CallEvent::TransferDialing { intent } => other = intent.trunk.map(|trunk| (trunk, intent.dialog)),
+            CallEvent::TransferAnswered { dialog } => other = other.map(|(trunk, _)| (trunk, dialog)),
+            CallEvent::TransferEnded { .. } => other = None,
+            _ => {}
+        }
+    }
+    match &other {
+        Some((trunk, dialog)) if !dialog.is_empty() => end_stale(node, call, (trunk, dialog)).await,
+        _ => Ok(()),
+    }
+}
+
+async fn end_stale(node: &Arc<Node>, call: &Interrupted, (trunk, dialog): (&TrunkId, &str)) -> Result<(), Unsaid> {
     let trunk = node.trunks.find(&call.plan.account, trunk).await?;
     let ending = node.sip.end_stale(dialog.parse()?, trunk.route).await??;
     // Dropping what is returned does not stop the ending; nobody waits for the far end's answer.

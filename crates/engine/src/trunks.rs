@@ -15,7 +15,7 @@ use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, TrunkId};
 use callwright_net::{ResolveError, Resolver, SipHandle};
 use callwright_sip::{Credentials, Trunk as Route, TrunkRef};
-use callwright_store::{Reader, Store, StoreError, Transport, Trunk, TrunkSettings};
+use callwright_store::{Reader, Store, StoreError, TransferBy, Transport, Trunk, TrunkSettings};
 use keeper::Keeper;
 use shared::SharedTurns;
 use standing::{Busy, Fitness, Standing, TrunkKey};
@@ -64,6 +64,8 @@ pub(crate) struct Reachable {
     pub(crate) route: TrunkRef,
     /// Host part of our From and To.
     pub(crate) domain: String,
+    /// How its callees are handed over.
+    pub(crate) transfer: TransferBy,
 }
 
 /// A trunk as it was configured and resolved, and what came of it.
@@ -327,6 +329,7 @@ impl Trunks {
         let reachable = Reachable {
             route: Arc::new(route),
             domain: settings.domain.clone().unwrap_or_else(|| settings.host.clone()),
+            transfer: settings.transfer,
         };
         self.admit(&addresses).await;
         let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -66,6 +66,8 @@ impl CallPrinter {
             CallEvent::ToolRun { name, .. } => line(at, "agent", &format!("used its tool {name}")),
             CallEvent::Trouble { part, detail } => line(at, "call", &format!("trouble with {part}: {detail}")),
             CallEvent::Transferring { .. } => line(at, "call", "transferring"),
+            CallEvent::TransferDialing { .. } => line(at, "call", "calling the other telephone"),
+            CallEvent::TransferAnswered { .. } => line(at, "call", "the other telephone was answered"),
             CallEvent::TransferEnded { reason } => line(at, "call", &format!("transfer ended: {reason}")),
             CallEvent::RecordingKept { name, .. } => line(at, "call", &format!("recording kept as {name}")),
             CallEvent::Ended { cause, status, .. } => {

@@ -131,6 +131,8 @@ pub struct TrunkSettings {
     pub max_calls: u32,
     /// Seconds between OPTIONS that ask whether it is alive; 0: never.
     pub options_interval_s: u32,
+    /// How callees are handed over to another telephone.
+    pub transfer: TransferBy,
 }
 
 impl Default for TrunkSettings {
@@ -147,8 +149,22 @@ impl Default for TrunkSettings {
             cps: 0,
             max_calls: 0,
             options_interval_s: OPTIONS_INTERVAL_S,
+            transfer: TransferBy::Auto,
         }
     }
+}
+
+/// How the callees of a trunk are handed over to another telephone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferBy {
+    /// The trunk is asked to do it; where it refuses, the server calls the other telephone itself.
+    #[default]
+    Auto,
+    /// The trunk does it, or nobody.
+    Refer,
+    /// The server calls the other telephone itself and joins the two calls.
+    Bridge,
 }
 
 /// Transport of a trunk's signalling.

@@ -39,7 +39,9 @@ pub use calls::{
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
 };
-pub use configuration::{Account, Basis, Number, NumberStatus, StoredAgent, Transport, Trunk, TrunkSettings};
+pub use configuration::{
+    Account, Basis, Number, NumberStatus, StoredAgent, TransferBy, Transport, Trunk, TrunkSettings,
+};
 pub use error::StoreError;
 pub use extracts::{ExtractOrder, ExtractOutcome, ExtractState, StoredFindings};
 

@@ -122,6 +122,7 @@ async fn leave(request: &Request, context: &Context) -> Result<Response, Refused
             | OrderError::Elsewhere
             | OrderError::NoTelephone
             | OrderError::Transferring
+            | OrderError::NoDesk
             | OrderError::Refused(_)
             | OrderError::Store(_),
         ) => Err(JoinError::Unavailable.into()),

@@ -231,7 +231,7 @@ async fn what_is_refused_before_any_rule() {
         (strange(json!({"AIAgentId": 15})), "MissingParameter"),
         (call(json!({"Callee": "12\r\nVia: x"})), "InvalidParameterValue"),
         (call(json!({"Variables": [{"Key": "k"}]})), "MissingParameter"),
-        (Tc3 { sent_action: Some("TransferToManual"), ..call(json!({})) }, "UnsupportedOperation"),
+        (Tc3 { sent_action: Some("PlaySoundCall"), ..call(json!({})) }, "UnsupportedOperation"),
         (Tc3 { sent_action: Some("MakeTea"), ..call(json!({})) }, "InvalidAction"),
         (Tc3 { key: key_with(Scope::ConfigRead), ..call(json!({})) }, "FailedOperation.PermissionDenied"),
         (
@@ -284,6 +284,9 @@ async fn every_parameter_of_a_request_reaches_the_call() {
     let body = json!({"trunk": "loop"});
     assert_eq!(server.native("PUT", &format!("/v1/numbers/{second}"), &body).await.status, 200);
     let tone = json!({"FirstSentenceTimeout": 0.4, "ZHToneWords": {"Neutral": ["uh"]}});
+    let groups =
+        json!([{"TransferFunctionName": "to_a_person", "TransferFunctionDesc": "x", "TransferSkillGroupId": 7}]);
+    assert_eq!(server.native("PUT", "/v1/rules", &json!({"desks": {"7": "+15550199"}})).await.status, 200);
     let facts =
         json!([{"InfoType": "Selector", "InfoName": "size", "InfoContent": "The size.", "Choices": ["S", "L"]}]);
     let parameters = vec![
@@ -311,6 +314,8 @@ async fn every_parameter_of_a_request_reaches_the_call() {
         ("VadLevel", json!(3), "/ears/vad_level", json!(11)),
         ("EndFunctionEnable", json!(true), "/tools/0/name", json!("call_end")),
         ("EndFunctionDesc", json!("On bye."), "/tools/0/description", json!("On bye.")),
+        ("TransferFunctionEnable", json!(true), "/tools/1/kind", json!("transfer")),
+        ("TransferItems", groups, "/tools/1/to", json!("desk:7")),
         ("ToneWord", tone, "/filler/after_ms", json!(400)),
         ("EnableComplianceAudio", json!(false), "/opening/tone", json!("off")),
         ("EnableVoicemailDetection", json!(true), "/voicemail/detect", json!("on")),

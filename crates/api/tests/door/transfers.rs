@@ -3,6 +3,7 @@
 
 use crate::alibaba_notify::ask;
 use crate::support::{Server, server_over};
+use crate::tencent::{numbered, request};
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, CallId};
 use callwright_testkit::{AGENT, Callee, Line, NodeBuilder, Plan};
@@ -104,7 +105,7 @@ async fn every_door_gives_the_verdict_of_a_call_on_whom_a_callee_is_handed_over_
         assert_eq!(outcome, Ok(()), "{}", case["name"]);
         let tells = |event: &CallEvent| matches!(event, CallEvent::Transferring { .. });
         standing.waits("the transfer", tells).await;
-        standing.waits("its end", |event| matches!(event, CallEvent::TransferEnded { .. })).await;
+        standing.waits("the answer there", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
     }
 }
 
@@ -133,10 +134,42 @@ async fn what_cannot_be_handed_over_is_named() {
     }
     standing.rules(&json!({"destinations": {"addresses": ["desk@pbx.example"]}})).await;
     assert_eq!(standing.server.native("POST", &path, &json!({"to": "sip:desk@pbx.example"})).await.status, 202);
-    standing.waits("its end", |event| matches!(event, CallEvent::TransferEnded { .. })).await;
+    standing.waits("the answer there", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
     let other = standing.server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await;
     let met = other.json()["id"].as_str().unwrap_or_else(|| panic!("{}", other.json())).to_owned();
     let refused =
         standing.server.native("POST", &format!("/v1/calls/{met}/transfer"), &json!({"to": "+15550124"})).await;
     assert_eq!((refused.status, refused.json()["error"]["code"].clone()), (409, json!("no_telephone")));
+}
+
+/// Tencent's skill groups are desks of their number.
+#[tokio::test]
+async fn a_callee_is_handed_over_to_a_skill_group() {
+    let standing = Standing::new().await;
+    numbered(&standing.server).await;
+    let to = |group: Value| request("TransferToManual", json!({"SessionId": standing.call, "SkillGroupId": group}));
+    let code = async |group: Value| to(group).send(&standing.server).await.json()["Response"]["Error"].clone();
+    assert_eq!(code(json!("sales")).await["Code"], "InvalidParameter");
+    let unknown = code(json!(9)).await;
+    assert_eq!(unknown["Code"], "InvalidParameterValue");
+    assert!(unknown["Message"].as_str().is_some_and(|said| said.contains("SkillGroupId")), "{unknown}");
+    for desks in [json!({"7": "desk:8"}), json!({"a b": "+15550199"}), json!({"7": "nobody"}), json!(["+15550199"])] {
+        let rules = json!({ "desks": desks });
+        assert_eq!(standing.server.native("PUT", "/v1/rules", &rules).await.status, 400, "{rules}");
+    }
+    standing.rules(&json!({"desks": {"7": "+15550199", "8": "+19005551234", "sales": "sip:sales@pbx.example"}})).await;
+    assert_eq!(code(json!(8)).await["Code"], "FailedOperation.CalleeIsLimited");
+    to(json!(7)).ok(&standing.server).await;
+    let number = |event: &CallEvent| matches!(event, CallEvent::Transferring { to } if to.expose() == "+15550199");
+    standing.waits("the transfer", number).await;
+    let described = json!({"Callee": "0015550777", "LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1",
+        "TransferFunctionEnable": true, "TransferItems": [
+            {"TransferFunctionName": "to_nobody", "TransferFunctionDesc": "x", "TransferSkillGroupId": 9}]});
+    let refused = request("CreateAICall", described).send(&standing.server).await.json()["Response"]["Error"].clone();
+    assert_eq!(refused["Code"], "InvalidParameterValue");
+    let named = refused["Message"].as_str().is_some_and(|said| said.contains("TransferItems.0.TransferSkillGroupId"));
+    assert!(named, "{refused}");
+    let gone = request("TransferToManual", json!({"SessionId": "0".repeat(32), "SkillGroupId": 7}));
+    let gone = gone.send(&standing.server).await.json()["Response"]["Error"]["Code"].clone();
+    assert_eq!(gone, "FailedOperation.SessionNotExists");
 }

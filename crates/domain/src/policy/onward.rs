@@ -18,10 +18,13 @@ pub fn judge_transfer(
     standing: CalleeStanding,
 ) -> Result<(), Refusal> {
     let listed = match target {
-        TransferTarget::Number(_) => false,
-        TransferTarget::Address(address) => rules.destinations.addresses.iter().any(|entry| address.is_listed(entry)),
+        TransferTarget::Number(_) | TransferTarget::Desk(_) => false,
+        TransferTarget::Address(address) => {
+            let entries = &mut rules.destinations.addresses.iter();
+            entries.any(|entry| address.is_listed(entry)) || rules.desks.values().any(|desk| desk == target)
+        }
     };
-    if !listed && matches!(target, TransferTarget::Address(_)) {
+    if !listed && !matches!(target, TransferTarget::Number(_)) {
         return Err(Refusal::DestinationNotAllowed);
     }
     let Some(number) = target.number() else { return Ok(()) };
@@ -38,23 +41,34 @@ pub fn judge_transfer(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::DeskName;
 
     #[test]
     fn addresses_are_called_where_they_are_listed_and_their_numbers_are_judged() {
         let mut rules = Rules::default();
         rules.destinations.addresses = vec![String::from("pbx.example"), String::from("desk@other.example")];
+        let sales = DeskName::new("sales").expect("a name");
+        rules.desks.insert(sales, TransferTarget::parse("sip:sales@third.example").expect("a target"));
         let caller = PhoneNumber::parse("+4930555010").expect("a number");
         let asked = |to: &str, standing| {
             let target = TransferTarget::parse(to).expect("a target");
             judge_transfer(&rules, &caller, &target, standing).err()
         };
         let free = |to: &str| asked(to, CalleeStanding::Free);
-        for allowed in ["sip:anybody@pbx.example:5070", "sip:100@pbx.example", "sip:desk@other.example", "030123456"] {
+        for allowed in [
+            "sip:anybody@pbx.example:5070",
+            "sip:100@pbx.example",
+            "sip:desk@other.example",
+            "030123456",
+            "sip:sales@third.example",
+        ] {
             assert_eq!(free(allowed), None, "{allowed}");
         }
         for (to, refusal) in [
             ("sip:chief@other.example", Refusal::DestinationNotAllowed),
             ("sip:desk@evil.example", Refusal::DestinationNotAllowed),
+            ("sip:chief@third.example", Refusal::DestinationNotAllowed),
+            ("desk:sales", Refusal::DestinationNotAllowed),
             ("sip:+19005551234@pbx.example", Refusal::PremiumNumber),
             ("sip:911@pbx.example", Refusal::EmergencyNumber),
             ("sip:+14155550123@pbx.example", Refusal::DestinationNotAllowed),

@@ -9,9 +9,10 @@ use crate::agent::Switch;
 use crate::number::{Country, zones};
 use crate::redaction::Redaction;
 use crate::retention::{FEWEST_RECORD_DAYS, LONGEST_DAYS, Retention};
-use crate::transfer::is_address_entry;
+use crate::transfer::{DeskName, TransferTarget, is_address_entry};
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Longest list in a rule.
 const MOST_ENTRIES: usize = 1000;
@@ -238,6 +239,9 @@ layered!(
         retention: Retention,
         /// Said before the greeting of every agent that has no such sentence of its own: that a machine speaks. None: no rule.
         disclosure: Option<String>,
+        /// Who sits at which desk: whom callees are handed over to where only the desk is named, such as the skill groups of
+        /// one vendor. A desk's own address needs no entry of `destinations`.
+        desks: BTreeMap<DeskName, TransferTarget>,
     }
 );
 
@@ -259,6 +263,7 @@ impl Default for Rules {
             redaction: Redaction::default(),
             retention: Retention::default(),
             disclosure: None,
+            desks: BTreeMap::new(),
         }
     }
 }
@@ -301,6 +306,9 @@ impl RulesPatch {
             self.retention.is_none_or(|rule| rule.records_days == 0 || rule.records_days >= FEWEST_RECORD_DAYS);
         let words = "must be 0 (kept for ever) or at least 31: limits count the calls of 31 days";
         ensure(records, "retention.records_days", words)?;
+        let somebody = |target: &TransferTarget| !matches!(target, TransferTarget::Desk(_));
+        let desks = self.desks.as_ref().is_none_or(|desks| desks.len() <= MOST_ENTRIES && desks.values().all(somebody));
+        ensure(desks, "desks", "must be at most 1000 desks, each with a telephone number or a sip: address")?;
         let said = |text: &String| !text.trim().is_empty() && text.chars().count() <= LONGEST_DISCLOSURE;
         let disclosure = self.disclosure.iter().flatten();
         ensure(disclosure.into_iter().all(said), "disclosure", "must be a sentence of 1 to 1000 characters")

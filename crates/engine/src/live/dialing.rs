@@ -15,7 +15,9 @@ use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
-use callwright_domain::{CallEvent, CallPlan, DialIntent, HangupCause, Telephone, TrunkId};
+use callwright_domain::{
+    CallEvent, CallPlan, DialIntent, HangupCause, PhoneNumber, Telephone, TransferTarget, TrunkId,
+};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{
@@ -25,7 +27,7 @@ use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
 use callwright_sip::{
     AckTiming, Body, DialogSnapshot, Failure, Host, InviteError, NameAddr, OfferKey, OutboundInvite, Reliability,
-    SipUri,
+    SipUri, Uri,
 };
 use callwright_store::{BlobName, StoreError};
 use std::sync::Arc;
@@ -78,9 +80,11 @@ pub(super) enum Signalling {
 /// A dialog and its session.
 pub(super) struct Dialog {
     pub(super) sip: SipCall,
-    /// The trunk's own domain, for the addresses of others there.
-    pub(super) domain: String,
-    negotiation: Negotiation,
+    /// What it goes through.
+    pub(super) trunk: TrunkId,
+    /// The same, as it was found.
+    pub(super) reachable: Reachable,
+    pub(super) negotiation: Negotiation,
 }
 
 impl Signalling {
@@ -129,6 +133,8 @@ pub(super) enum Trouble {
     Template(#[from] TemplateError),
     #[error(transparent)]
     Vendor(#[from] callwright_providers::catalogue::CatalogueError),
+    #[error("the trunk has no line free")]
+    NoLine,
     #[error("every {0} that the agent may use rests after failures")]
     Down(&'static str),
     #[error("an address cannot be written: {0}")]
@@ -147,7 +153,7 @@ impl Trouble {
     /// The cause that the call ends with.
     pub(super) const fn cause(&self) -> HangupCause {
         match self {
-            Self::Trunk(_) | Self::Invite(_) | Self::Sip(_) => HangupCause::TrunkFailed,
+            Self::Trunk(_) | Self::Invite(_) | Self::Sip(_) | Self::NoLine => HangupCause::TrunkFailed,
             Self::Leg(_) | Self::Sdp(_) => HangupCause::MediaFailed,
             Self::Vendor(_) | Self::Down(_) => HangupCause::ProviderFailed,
             Self::Template(_) | Self::Address(_) | Self::Text(_) | Self::Store(_) => HangupCause::InternalError,
@@ -236,7 +242,9 @@ impl LiveCall {
         let brain = self.brain()?;
         let voice = self.voice_line(&leg)?;
         let mut intent = self.intent(way, *attempt + 1);
-        let invite = self.invite((&way.telephone, trunk), &intent, offer)?;
+        let callee = TransferTarget::Number(way.telephone.callee.clone());
+        let mut invite = outbound((&way.telephone.caller, &callee), trunk, &intent, offer)?;
+        invite.ring_timeout = Duration::from_secs(self.plan.agent.limits.ring_timeout_s.max(1));
         intent.dialog = DialogSnapshot::of_intent(&invite)?.to_string();
         self.node.tasks.reach(Failpoint::IntentDue).await;
         self.commit(CallEvent::Dialing { intent }).await?;
@@ -255,7 +263,12 @@ impl LiveCall {
             voice.synthesiser.warm(&voice.request(String::new()));
         }
         let line = Line {
-            way: Signalling::Sip(Box::new(Dialog { sip, domain: trunk.domain.clone(), negotiation })),
+            way: Signalling::Sip(Box::new(Dialog {
+                sip,
+                trunk: way.passage.trunk().clone(),
+                reachable: trunk.clone(),
+                negotiation,
+            })),
             leg,
             reports,
             conversation: Some(conversation),
@@ -528,37 +541,54 @@ impl LiveCall {
             dialog: String::new(),
         }
     }
+}
 
-    fn invite(
-        &self,
-        (telephone, trunk): (&Telephone, &Reachable),
-        intent: &DialIntent,
-        offer: Body,
-    ) -> Result<OutboundInvite, Trouble> {
-        let host: Host = trunk.domain.parse()?;
-        let peer = trunk.route.peer;
-        let callee = SipUri::new(host.clone()).with_user(telephone.callee.dial())?;
-        let caller = SipUri::new(host.clone()).with_user(telephone.caller.dial())?;
-        let target = SipUri::new(host).with_user(telephone.callee.dial())?.with_port(peer.port());
-        Ok(OutboundInvite {
-            trunk: Arc::clone(&trunk.route),
-            request_uri: target.into(),
-            from: NameAddr::new(caller.clone()),
-            to: NameAddr::new(callee),
-            asserted_identity: Some(NameAddr::new(caller)),
-            headers: Vec::new(),
-            identity: callwright_sip::DialIntent {
-                call_id: intent.call_id.clone(),
-                from_tag: intent.from_tag.clone(),
-                branch: intent.branch.clone(),
-                cseq: intent.cseq,
-            },
-            offer,
-            session_expires: Some(SESSION_EXPIRES),
-            reliability: Reliability::Offered,
-            ring_timeout: Duration::from_secs(self.plan.agent.limits.ring_timeout_s.max(1)),
-            ack: AckTiming::WhenTold,
-        })
+/// An INVITE through a trunk: to a number at the trunk's own domain, or to an address as it is.
+pub(super) fn outbound(
+    (caller, callee): (&PhoneNumber, &TransferTarget),
+    trunk: &Reachable,
+    intent: &DialIntent,
+    offer: Body,
+) -> Result<OutboundInvite, Trouble> {
+    let host: Host = trunk.domain.parse()?;
+    let caller = SipUri::new(host).with_user(caller.dial())?;
+    let there = address(callee, &trunk.domain)?;
+    let target = match callee {
+        TransferTarget::Number(_) => there.clone().with_port(trunk.route.peer.port()),
+        TransferTarget::Address(_) | TransferTarget::Desk(_) => there.clone(),
+    };
+    Ok(OutboundInvite {
+        trunk: Arc::clone(&trunk.route),
+        request_uri: target.into(),
+        from: NameAddr::new(caller.clone()),
+        to: NameAddr::new(there),
+        asserted_identity: Some(NameAddr::new(caller)),
+        headers: Vec::new(),
+        identity: callwright_sip::DialIntent {
+            call_id: intent.call_id.clone(),
+            from_tag: intent.from_tag.clone(),
+            branch: intent.branch.clone(),
+            cseq: intent.cseq,
+        },
+        offer,
+        session_expires: Some(SESSION_EXPIRES),
+        reliability: Reliability::Offered,
+        ring_timeout: Duration::ZERO,
+        ack: AckTiming::WhenTold,
+    })
+}
+
+/// Somebody's address: a number's at the trunk's domain, or as it is.
+pub(super) fn address(to: &TransferTarget, domain: &str) -> Result<SipUri, Trouble> {
+    match to {
+        // A desk is somebody's by the time that somebody is called.
+        TransferTarget::Address(_) | TransferTarget::Desk(_) => {
+            to.dial().parse::<Uri>()?.as_sip().cloned().ok_or(Trouble::Address(UriError))
+        }
+        TransferTarget::Number(number) => {
+            let host: Host = domain.parse()?;
+            Ok(SipUri::new(host).with_user(number.dial())?)
+        }
     }
 }
 
@@ -639,10 +669,24 @@ impl Line {
 
     /// Early media: heard by nobody, but it opens the path.
     async fn early(&mut self, body: &Body) {
-        let Some(dialog) = self.way.dialog() else { return };
-        match dialog.negotiation.accept_answer(&body.bytes) {
+        if let Some(dialog) = self.way.dialog() {
+            dialog.early(&self.leg, body).await;
+        }
+    }
+
+    /// The far end changes the session, or answers a change of ours.
+    pub(super) async fn renegotiate(&mut self, event: SipEvent) {
+        if let Some(dialog) = self.way.dialog() {
+            dialog.renegotiate(&self.leg, event).await;
+        }
+    }
+}
+
+impl Dialog {
+    async fn early(&mut self, leg: &LegHandle, body: &Body) {
+        match self.negotiation.accept_answer(&body.bytes) {
             Ok(remote) => {
-                if let Err(gone) = self.leg.remote(remote).await {
+                if let Err(gone) = leg.remote(remote).await {
                     debug!(%gone, "early media came too late");
                 }
             }
@@ -651,11 +695,11 @@ impl Line {
     }
 
     /// The far end changes the session, or answers a change of ours.
-    pub(super) async fn renegotiate(&mut self, event: SipEvent) {
+    pub(super) async fn renegotiate(&mut self, leg: &LegHandle, event: SipEvent) {
         let outcome = match event {
-            SipEvent::Offer { offer, body } => self.answer_offer(offer, body).await,
+            SipEvent::Offer { offer, body } => self.answer_offer(leg, offer, body).await,
             SipEvent::AnswerInAck { body: Some(body) } | SipEvent::OfferAnswered { body: Some(body) } => {
-                self.early(&body).await;
+                self.early(leg, &body).await;
                 Ok(())
             }
             SipEvent::ReferRefused => {
@@ -669,27 +713,24 @@ impl Line {
         }
     }
 
-    async fn answer_offer(&mut self, key: OfferKey, body: Option<Body>) -> Result<(), SipGone> {
-        let Some(dialog) = self.way.dialog() else { return Ok(()) };
+    async fn answer_offer(&mut self, leg: &LegHandle, key: OfferKey, body: Option<Body>) -> Result<(), SipGone> {
         let Some(body) = body else {
-            return match dialog.negotiation.offer(Direction::SendRecv) {
-                Ok(offer) => dialog.sip.accept_offer(key, Body::sdp(offer)).await,
-                Err(error) => dialog.refuse(key, &error).await,
+            return match self.negotiation.offer(Direction::SendRecv) {
+                Ok(offer) => self.sip.accept_offer(key, Body::sdp(offer)).await,
+                Err(error) => self.refuse(key, &error).await,
             };
         };
-        match dialog.negotiation.answer_offer(&body.bytes) {
+        match self.negotiation.answer_offer(&body.bytes) {
             Ok(answer) => {
-                if let Err(gone) = self.leg.remote(answer.remote).await {
+                if let Err(gone) = leg.remote(answer.remote).await {
                     debug!(%gone, "the session changed too late");
                 }
-                dialog.sip.accept_offer(key, Body::sdp(answer.body)).await
+                self.sip.accept_offer(key, Body::sdp(answer.body)).await
             }
-            Err(error) => dialog.refuse(key, &error).await,
+            Err(error) => self.refuse(key, &error).await,
         }
     }
-}
 
-impl Dialog {
     async fn refuse(&self, key: OfferKey, error: &SdpError) -> Result<(), SipGone> {
         warn!(%error, "an offer of the far end was refused");
         self.sip.reject_offer(key, 488).await

@@ -14,6 +14,7 @@ mod greeting;
 mod meeting;
 mod mirror;
 mod parley;
+mod second;
 mod talking;
 mod taping;
 mod thread;
@@ -78,6 +79,8 @@ pub(crate) enum Order {
 enum Stimulus {
     /// From the audio path; `None`: it is gone.
     Leg(Option<LegReport>),
+    /// From the leg to whom the callee is handed over.
+    Second(second::News),
     /// From signalling; `None`: it is gone.
     Sip(Option<SipEvent>),
     /// From the recogniser.

@@ -8,7 +8,7 @@ use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
 use super::greeting::Greeting;
 use super::parley::{CutBy, Shown};
-use super::transfer::Transfer;
+use super::transfer::{self, Transfer};
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::{HangUp, Speech};
@@ -56,6 +56,8 @@ pub(super) struct Talk<'a> {
     beeps: Option<BeepDetector>,
     /// The callee is being handed over.
     pub(super) transfer: Option<Transfer>,
+    /// Others whom the server has called itself for the callee.
+    pub(super) transfers: u32,
     /// The longest the conversation may last.
     until: Instant,
     /// Set once the end is decided.
@@ -104,6 +106,7 @@ impl LiveCall {
             spoken: Spoken::Sounded,
             beeps: None,
             transfer: None,
+            transfers: 0,
             until,
             ending: None,
             far_end: FarEnd::Connected,
@@ -141,7 +144,7 @@ impl Talk<'_> {
     }
 
     /// Puts the agent where it is to be heard sitting, or nowhere. A call without that is better than none.
-    pub(super) async fn surround(&self) {
+    pub(super) async fn surround(&mut self) {
         let ambient = &self.call.plan.agent.ambient;
         let volume = u8::try_from(ambient.volume.min(100)).unwrap_or(100);
         let place = self.call.node.sounds.place(&ambient.sound).filter(|_| volume > 0);
@@ -179,13 +182,14 @@ impl Talk<'_> {
 
     /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
     async fn next(&mut self) -> Stimulus {
-        let transfer = self.transfer.as_ref().map(Transfer::until);
+        let transfer = self.transfer.as_ref().and_then(Transfer::until);
         let wake = self.conversation.timeout().into_iter().chain(transfer).fold(self.until, Instant::min);
         tokio::select! {
             biased;
             order = self.call.orders.recv() => Stimulus::Order(order),
             event = self.line.way.next() => Stimulus::Sip(event),
             report = self.line.reports.recv() => Stimulus::Leg(report),
+            news = transfer::news(&mut self.transfer) => Stimulus::Second(news),
             report = self.ears.next() => Stimulus::Ears(report),
             report = self.brain.next() => Stimulus::Brain(report),
             report = self.voice.next() => Stimulus::Voice(report),
@@ -196,7 +200,10 @@ impl Talk<'_> {
     async fn digest(&mut self, stimulus: Stimulus) {
         match stimulus {
             Stimulus::Leg(report) => self.on_leg(report).await,
+            Stimulus::Second(news) => self.on_news(news).await,
             Stimulus::Sip(event) => self.on_sip(event).await,
+            // The agent neither hears nor speaks any more: what becomes of its streams is no trouble of the call.
+            Stimulus::Ears(_) | Stimulus::Brain(_) | Stimulus::Voice(_) if self.is_joined() => {}
             Stimulus::Ears(report) => self.on_ears(report).await,
             Stimulus::Brain(report) => self.on_brain(report).await,
             Stimulus::Voice(report) => self.on_voice(report).await,
@@ -204,7 +211,7 @@ impl Talk<'_> {
             Stimulus::Clock => {
                 if instant() >= self.until {
                     self.end(Ending::of(HangupCause::MaxDuration));
-                } else if self.transfer.as_ref().is_some_and(|transfer| transfer.until() <= instant()) {
+                } else if self.transfer.as_ref().and_then(Transfer::until).is_some_and(|until| until <= instant()) {
                     self.transfer_failed("nobody answered in time").await;
                 } else {
                     self.tell(Input::Clock).await;
@@ -215,6 +222,7 @@ impl Talk<'_> {
 
     async fn on_leg(&mut self, report: Option<LegReport>) {
         let Some(report) = report else { return self.end(Ending::of(HangupCause::MediaFailed)) };
+        let Some(report) = self.pass_on(report).await else { return };
         let now = instant();
         match report {
             LegReport::Audio(chunk) => {

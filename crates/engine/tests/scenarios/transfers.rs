@@ -4,10 +4,12 @@ use crate::said;
 use callwright_domain::agent::Tool;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::Destinations;
-use callwright_domain::{CallEvent, HangupCause, Moment, Refusal, Transfer, TransferTarget};
+use callwright_domain::{CallEvent, HangupCause, Moment, Refusal, Transfer, TransferTarget, TrunkId};
 use callwright_engine::OrderError;
-use callwright_store::Denial;
-use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Reply, ScriptedBrain};
+use callwright_sip::EndedBy;
+use callwright_store::{Denial, TransferBy};
+use callwright_testkit::{Callee, Line, Node, NodeBuilder, Plan, Reply, ScriptedBrain, TRUNK};
+use std::time::{Duration, Instant};
 
 fn to(text: &str) -> Transfer {
     Transfer::to(TransferTarget::parse(text).expect("a target"))
@@ -21,6 +23,15 @@ fn desk(number: &str) -> Tool {
         announcement: "I am connecting you.".into(),
         apology: String::new(),
     }
+}
+
+/// How the trunk of these tests hands callees over.
+async fn transfers_by(node: &Node, by: TransferBy) {
+    let id = TrunkId::new(TRUNK).expect("an id");
+    let found = node.calls().reader().trunk(&node.account(), &id).await.expect("readable");
+    let mut trunk = found.expect("the node has a trunk");
+    trunk.settings.transfer = by;
+    node.calls().configure().put_trunk(&node.account(), &trunk).await.expect("written");
 }
 
 /// Why the transfers of a call did not work, in their order.
@@ -41,6 +52,7 @@ async fn a_transfer_that_is_refused_is_told_and_the_agent_goes_on() {
         .on("person", [Reply::say("One moment.").tool("desk", "{}")])
         .on("could not be transferred", [Reply::say("Nobody is there.")]);
     let node = NodeBuilder::to(&callee).brain(&brain).agent(|agent| agent.tools.push(desk("+15550199"))).start().await;
+    transfers_by(&node, TransferBy::Refer).await;
     let call = node.call().await;
     let line = callee.line().await;
     node.wait_for(call, "the greeting", said("Hello there.")).await;
@@ -96,4 +108,49 @@ async fn nobody_is_called_whom_the_rules_do_not_let_be_called() {
     assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
     assert_eq!(reasons(&node, call).await, ["the rules do not allow it: the callee is on a do-not-call list"]);
     assert_eq!(callee.calls(), 1);
+}
+
+/// A call that was greeted and is joined with another telephone; the trunk refuses to do that itself, so the server does.
+async fn joined(callee: &mut Callee, node: &Node) -> (callwright_domain::CallId, Line, Line) {
+    let call = node.call().await;
+    let first = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    node.calls().transfer(&node.account(), call, to("+15550199")).await.expect("taken");
+    let second = callee.line().await;
+    node.wait_for(call, "the answer there", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
+    (call, first, second)
+}
+
+#[tokio::test]
+async fn a_trunk_that_refuses_leaves_it_to_the_server_which_joins_the_two() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (call, mut first, mut second) = joined(&mut callee, &node).await;
+    let began = Instant::now();
+    first.speak(Duration::from_millis(600));
+    second.hears(began).await;
+    second.hears_silence(Duration::from_millis(300)).await;
+    first.hears_silence(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    second.speak(Duration::from_millis(600));
+    first.hears(began).await;
+    first.press("5");
+    second.hears_keys("5").await;
+    second.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::Transferred);
+    assert_eq!(first.ended().await, EndedBy::Peer);
+    let steps: Vec<_> = node.event_names(call).await.into_iter().filter(|name| name.starts_with("transfer")).collect();
+    assert_eq!(steps, ["transferring", "transfer_dialing", "transfer_answered"]);
+    assert_eq!((callee.calls(), node.active_calls().await), (2, 0));
+}
+
+#[tokio::test]
+async fn a_callee_who_hangs_up_leaves_nobody_on_the_other_line() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    transfers_by(&node, TransferBy::Bridge).await;
+    let (call, first, mut second) = joined(&mut callee, &node).await;
+    first.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::Transferred);
+    assert_eq!(second.ended().await, EndedBy::Peer);
 }

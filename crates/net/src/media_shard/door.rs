@@ -2,6 +2,7 @@
 //! Never blocks a shard; a sender waits when the queue is full.
 
 use super::handle::{LegGone, MessageError};
+use super::join::Joint;
 use super::recording::ShardRecording;
 use super::seat::NewSeat;
 use callwright_media::dtmf::Digit;
@@ -34,6 +35,8 @@ pub(super) enum LegOrder {
     Ambient(Option<Ambient>),
     Dtmf(Vec<Digit>, oneshot::Sender<DtmfPath>),
     Message(String, oneshot::Sender<Result<(), MessageError>>),
+    /// Its end of a joint with another leg; none: it is alone again.
+    Join(Option<Box<Joint>>),
     Record(ShardRecording),
     StopRecording,
     Stats(oneshot::Sender<LegStats>),

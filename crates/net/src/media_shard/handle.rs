@@ -2,6 +2,7 @@
 //! Never touches a socket. Dropping the last clone closes the leg.
 
 use super::door::{Door, LegOrder, Order};
+use super::join::Joint;
 use super::recording::{RecordError, RecordingDesk, RecordingTicket, Target};
 use callwright_media::Rate;
 use callwright_media::dtmf::Digit;
@@ -251,6 +252,25 @@ impl LegHandle {
     /// [`MessageError`]; nothing was sent.
     pub async fn message(&self, text: String) -> Result<(), MessageError> {
         self.ask(|answer| LegOrder::Message(text, answer)).await.map_err(|_| MessageError::Gone)?
+    }
+
+    /// Joins it with another leg: what one far end says, the other hears, beside what is played to them. A leg is joined
+    /// with one other at most; the former joint is gone then. It ends with either leg, or with [`LegHandle::part`].
+    ///
+    /// # Errors
+    /// [`LegGone`], of either.
+    pub async fn join(&self, other: &Self) -> Result<(), LegGone> {
+        let (own, others) = Joint::between(self.rate(), other.rate()).ok_or(LegGone)?;
+        self.order(LegOrder::Join(Some(Box::new(own)))).await?;
+        other.order(LegOrder::Join(Some(Box::new(others)))).await
+    }
+
+    /// Ends its part in a joint: neither hears the other any more.
+    ///
+    /// # Errors
+    /// [`LegGone`].
+    pub async fn part(&self) -> Result<(), LegGone> {
+        self.order(LegOrder::Join(None)).await
     }
 
     /// Records both sides into a new stereo WAV file at `path` (caller left, agent right), readable by the owner alone.

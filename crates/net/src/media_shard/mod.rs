@@ -5,6 +5,7 @@
 mod browser;
 mod door;
 mod handle;
+mod join;
 mod memory;
 mod outbox;
 mod priority;

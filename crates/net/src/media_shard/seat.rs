@@ -5,6 +5,7 @@ use super::OpenLeg;
 use super::browser::SharedSocket;
 use super::door::LegOrder;
 use super::handle::{Link, MessageError};
+use super::join::{self, Joint};
 use super::outbox::{BufferPool, ChunkLengths, Flow, LegReport, Outbox};
 use super::recording::{Recording, RecordingBuffers, ShardRecording};
 use crate::ports::BoundPorts;
@@ -99,6 +100,10 @@ pub(super) struct Seat {
     owed: usize,
     /// Credit worth a wake-up: 100 ms.
     worth: usize,
+    /// Its end of a joint with another leg.
+    joint: Option<Box<Joint>>,
+    /// Samples of the other leg in the queue: nobody's credit.
+    lent: usize,
     /// The phase it is visited in.
     pub(super) phase: usize,
 }
@@ -117,6 +122,8 @@ impl Seat {
             outbox: Outbox::new(new.reports, lengths, Arc::clone(&new.link)),
             link: new.link,
             recording: None,
+            joint: None,
+            lent: 0,
             epoch: 0,
             owed: 0,
             worth: (rate.hertz() / 10) as usize,
@@ -135,6 +142,7 @@ impl Seat {
             return Life::Closed;
         }
         self.leg.upkeep(now);
+        self.hear_other();
         if self.leg.next_due().is_some_and(|due| due <= now) {
             self.leg.tick(now);
         }
@@ -233,6 +241,7 @@ impl Seat {
             LegOrder::Dtmf(digits, answer) => drop(answer.send(self.leg.send_dtmf(&digits))),
             // As above.
             LegOrder::Message(text, answer) => drop(answer.send(self.message(now, &text))),
+            LegOrder::Join(joint) => self.joint = joint,
             LegOrder::Record(recording) => {
                 if let Some(mut former) = self.recording.replace(recording) {
                     former.close(Recording::Going);
@@ -263,6 +272,18 @@ impl Seat {
             (!handed_over).then_some(recording)
         });
         (self.line, unfinished)
+    }
+
+    /// Takes what the leg that this one is joined with has heard. What would have to wait too long is dropped.
+    fn hear_other(&mut self) {
+        let Some(joint) = &self.joint else { return };
+        while let Some(frame) = joint.take() {
+            if self.leg.queued() < join::QUEUED {
+                let taken = self.leg.play(frame.samples());
+                self.lent += taken;
+                self.room = self.room.saturating_sub(taken);
+            }
+        }
     }
 
     fn message(&mut self, now: Instant, text: &str) -> Result<(), MessageError> {
@@ -301,7 +322,12 @@ impl Seat {
         while let Some(event) = self.leg.poll_event() {
             match &event {
                 // The recorder's alone. Not handed on: a pair of frames is long, and moving it is not free.
-                LegEvent::Audio(pair) => self.record(pair, supplies),
+                LegEvent::Audio(pair) => {
+                    self.record(pair, supplies);
+                    if let Some(joint) = &mut self.joint {
+                        joint.give(&pair.heard);
+                    }
+                }
                 _ => self.outbox.event(now, event, &supplies.chunks),
             }
         }
@@ -323,7 +349,10 @@ impl Seat {
     /// Gives credit back for samples that left, in portions worth a wake-up.
     fn return_credit(&mut self) {
         let room = self.leg.room();
-        self.owed += room.saturating_sub(self.room);
+        let freed = room.saturating_sub(self.room);
+        let others = freed.min(self.lent);
+        self.lent -= others;
+        self.owed += freed - others;
         self.room = room;
         if self.owed >= self.worth || (self.owed > 0 && self.leg.queued().is_zero()) {
             self.link.give_credit(std::mem::take(&mut self.owed));

@@ -180,7 +180,7 @@ async fn forget_signalling(conn: &mut Conn, key: &Key) -> Result<(), StoreError>
     let rows = query(
         r#"SELECT seq, event FROM events WHERE account = $1 AND call = $2 AND (event LIKE '{"event":"dialing",%'
             OR event LIKE '{"event":"answered",%' OR event LIKE '{"event":"trouble",%'
-            OR event LIKE '{"event":"transferring",%') ORDER BY seq"#,
+            OR event LIKE '{"event":"transfer%') ORDER BY seq"#,
     )
     .bind(key.0.as_str())
     .bind(key.1.to_string())
@@ -193,6 +193,8 @@ async fn forget_signalling(conn: &mut Conn, key: &Key) -> Result<(), StoreError>
             CallEvent::Answered { dialog, .. } => dialog.clear(),
             CallEvent::Trouble { detail, .. } => Absence::Erased.word().clone_into(detail),
             CallEvent::Transferring { to } => *to = Pii::default(),
+            CallEvent::TransferDialing { intent } => intent.dialog.clear(),
+            CallEvent::TransferAnswered { dialog } => dialog.clear(),
             _ => {}
         }
         query("UPDATE events SET event = $4 WHERE account = $1 AND call = $2 AND seq = $3")

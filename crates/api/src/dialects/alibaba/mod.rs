@@ -472,6 +472,7 @@ impl From<OrderError> for VendorError {
                     "The operation is not supported: the instance is met in a browser, and there is no telephone line.";
                 Self::new(StatusCode::BAD_REQUEST, "UnsupportedOperation", message)
             }
+            OrderError::NoDesk => Fault::NotFound { what: "desk" }.into(),
             OrderError::Refused(refusal) => refusal.into(),
             OrderError::Ended(_) | OrderError::NotAnswered | OrderError::Transferring => {
                 let message = "The instance is not in a state that allows this.";

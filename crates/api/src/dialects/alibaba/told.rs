@@ -200,6 +200,8 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         | CallEvent::Interrupted
         | CallEvent::KeyPressed { .. }
         | CallEvent::Transferring { .. }
+        | CallEvent::TransferDialing { .. }
+        | CallEvent::TransferAnswered { .. }
         | CallEvent::TransferEnded { .. } => Vec::new(),
     }
 }

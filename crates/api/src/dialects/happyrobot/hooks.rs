@@ -30,6 +30,8 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::ToolRun { .. }
         | CallEvent::Trouble { .. }
         | CallEvent::Transferring { .. }
+        | CallEvent::TransferDialing { .. }
+        | CallEvent::TransferAnswered { .. }
         | CallEvent::TransferEnded { .. }
         | CallEvent::RecordingKept { .. } => return None,
     };

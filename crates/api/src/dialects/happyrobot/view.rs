@@ -247,6 +247,8 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::Interrupted
             | CallEvent::KeyPressed { .. }
             | CallEvent::Trouble { .. }
+            | CallEvent::TransferDialing { .. }
+            | CallEvent::TransferAnswered { .. }
             | CallEvent::RecordingKept { .. }
             | CallEvent::Ended { .. } => {}
         }

@@ -123,6 +123,7 @@ impl From<OrderError> for Complaint {
             OrderError::NotAnswered => Self::bad("the call is not answered yet"),
             OrderError::NoTelephone => Self::bad("the call is met in a browser: there is no telephone line"),
             OrderError::Transferring => Self::bad("the callee is being handed over already"),
+            OrderError::NoDesk => Fault::NotFound { what: "desk" }.into(),
             OrderError::Refused(refusal) => refusal.into(),
             OrderError::Busy => Fault::Busy.into(),
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),

@@ -310,6 +310,7 @@ fn trunk_json(trunk: &Trunk) -> Value {
         "cps": settings.cps,
         "max_calls": settings.max_calls,
         "options_interval_s": settings.options_interval_s,
+        "transfer": settings.transfer,
         "enabled": trunk.enabled,
     })
 }

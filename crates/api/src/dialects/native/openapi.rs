@@ -241,7 +241,7 @@ fn schemas() -> Value {
             "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,
             "password": {"type": "string", "writeOnly": true}, "realm": text, "domain": text, "register": switch,
             "cps": whole, "max_calls": whole, "options_interval_s": whole, "enabled": switch,
-            "status": trunk_status_schema(&whole, &time)})),
+            "transfer": {"enum": ["auto", "refer", "bridge"]}, "status": trunk_status_schema(&whole, &time)})),
         "Trunks": object(&["trunks"], json!({"trunks": of("Trunk")})),
         "NewKey": object(&["name", "scopes"], json!({
             "name": text, "scopes": {"type": "array", "items": {"enum": callwright_domain::Scope::ALL}}})),

@@ -159,6 +159,9 @@ pub(super) fn not_ordered(error: &OrderError) -> Fault {
         OrderError::Transferring => {
             Fault::Conflict { rule: "the callee is being handed over already", code: "transferring" }
         }
+        OrderError::NoDesk => {
+            Fault::Invalid { field: String::from("to"), rule: String::from("no desk of this name is in the rules") }
+        }
         OrderError::Refused(refusal) => Fault::Conflict { rule: "the rules do not allow it", code: refusal.id() },
         OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached"),
         OrderError::Busy => Fault::Busy,

@@ -5,10 +5,10 @@ use super::extracts;
 use super::fields::Fields;
 use super::voices;
 use super::words::VendorError;
-use callwright_domain::Pii;
 use callwright_domain::agent::{
     AgentProfile, Endpoint, Greeting, IdleSettings, Recording, Switch, Tool, VoiceSettings, WeightedText,
 };
+use callwright_domain::{DeskName, Pii, TransferTarget};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -78,6 +78,8 @@ const VAD_SILENCE_MS: u64 = 1000;
 const VAD_LEVELS: [u8; 4] = [5, 7, 9, 11];
 /// Percent of our loudness for the vendor's 1.
 const AMBIENT_UNIT: f64 = 50.0;
+/// Most functions that hand over.
+const MAX_TRANSFERS: usize = 50;
 /// Longest list of filler words of one mood.
 const MAX_TONE_WORDS: usize = 50;
 
@@ -176,14 +178,10 @@ pub(super) fn profile(fields: &Fields<'_>) -> Read<AgentProfile> {
 
 /// Parameters without a part of ours behind them, when they ask for something.
 fn refuse_what_is_not_built(fields: &Fields<'_>) -> Read<()> {
-    // Lists that nothing switches on are of no effect with the vendor, too.
-    for name in ["TransferItems", "TransferToAgentItems"] {
-        fields.objects(name, 100)?;
-    }
-    for name in ["TransferFunctionEnable", "TransferToAgentEnable"] {
-        if fields.flag(name)? == Some(true) {
-            return Err(VendorError::unsupported(&format!("the parameter {name}")));
-        }
+    // A list that nothing switches on is of no effect with the vendor, too.
+    fields.objects("TransferToAgentItems", MAX_TRANSFERS)?;
+    if fields.flag("TransferToAgentEnable")? == Some(true) {
+        return Err(VendorError::unsupported("the parameter TransferToAgentEnable"));
     }
     match fields.text("CustomSTTConfig", MAX_TEXT)?.filter(|text| !text.trim().is_empty()) {
         Some(_) => Err(VendorError::unsupported("the parameter CustomSTTConfig")),
@@ -282,7 +280,37 @@ fn tools(fields: &Fields<'_>, agent: &mut AgentProfile) -> Read<()> {
         let description = description.filter(|text| !text.is_empty()).unwrap_or_else(|| fallback.to_owned());
         agent.tools.push(Tool::EndCall { name: String::from("call_end"), description });
     }
+    let items = fields.objects("TransferItems", MAX_TRANSFERS)?;
+    if fields.flag("TransferFunctionEnable")? == Some(true) {
+        for item in fields.needed("TransferItems", items.filter(|items| !items.is_empty()))? {
+            let tool = transfer(&item)?;
+            if agent.tools.iter().any(|other| other.name() == tool.name()) {
+                return Err(item.bad("TransferFunctionName", "must be a name that no other function has"));
+            }
+            agent.tools.push(tool);
+        }
+    }
     Ok(())
+}
+
+/// A function that hands the callee over to a skill group: a desk of that number, which the rules of the account or the agent
+/// say more about.
+fn transfer(item: &Fields<'_>) -> Read<Tool> {
+    item.only(&[&["TransferFunctionName", "TransferFunctionDesc", "TransferSkillGroupId"]])?;
+    let name = item.needed("TransferFunctionName", item.label("TransferFunctionName", 64)?)?;
+    let shaped = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if name.is_empty() || !shaped {
+        return Err(item.bad("TransferFunctionName", "must be 1 to 64 of A-Z a-z 0-9 - _"));
+    }
+    let description = item.needed("TransferFunctionDesc", item.text("TransferFunctionDesc", 1000)?)?;
+    let group = item.needed("TransferSkillGroupId", item.whole("TransferSkillGroupId", 0..=i64::MAX)?)?;
+    let (announcement, apology) = (String::new(), String::new());
+    Ok(Tool::Transfer { name, description, to: desk_of(group).dial(), announcement, apology })
+}
+
+/// The desk that a skill group is.
+pub(super) fn desk_of(group: i64) -> TransferTarget {
+    TransferTarget::Desk(DeskName::new(group.to_string()).expect("digits are a name"))
 }
 
 fn filler(fields: &Fields<'_>, agent: &mut AgentProfile) -> Read<()> {

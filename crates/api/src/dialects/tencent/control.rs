@@ -1,7 +1,8 @@
 //! Orders to a call: end it, speak into it, give its model something to answer.
 
 use super::words::VendorError;
-use super::{Asked, done};
+use super::{Asked, agent, done};
+use callwright_domain::Transfer;
 use callwright_engine::{HangUp, OrderError, Speech};
 use serde_json::Value;
 
@@ -22,6 +23,15 @@ pub(super) async fn hang_up(asked: &Asked<'_>) -> Result<Value, VendorError> {
         Ok(()) | Err(OrderError::Ended(_)) => Ok(done()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// TransferToManual: a skill group is a desk of that number.
+pub(super) async fn transfer(asked: &Asked<'_>) -> Result<Value, VendorError> {
+    asked.application(&[&["SessionId", "SkillGroupId"]]).await?;
+    let group = asked.fields.needed("SkillGroupId", asked.fields.whole("SkillGroupId", 0..=i64::MAX)?)?;
+    let transfer = Transfer::to(agent::desk_of(group));
+    asked.context.calls.transfer(&asked.key.account, asked.call_id()?, transfer).await?;
+    Ok(done())
 }
 
 /// ControlAIConversation.

@@ -132,6 +132,7 @@ enum Action {
     DescribeAiAnalysisResult,
     DescribeAiAgentInfoList,
     DescribeNumbers,
+    TransferToManual,
     CreateAutoCalloutTask,
     DescribeAutoCalloutTask,
     DescribeAutoCalloutTasks,
@@ -152,7 +153,8 @@ const fn row(name: &'static str, action: Action, scope: Scope) -> Row {
 }
 
 /// Every operation that is answered, and what a key must be allowed to do for it.
-const ACTIONS: [Row; 21] = [
+const ACTIONS: [Row; 22] = [
+    row("TransferToManual", Action::TransferToManual, Scope::CallsWrite),
     row("CreateAIAgentCall", Action::CreateAiAgentCall, Scope::CallsWrite),
     row("CreateAICall", Action::CreateAiCall, Scope::CallsWrite),
     row("HangUpCall", Action::HangUpCall, Scope::CallsWrite),
@@ -241,6 +243,7 @@ impl Asked<'_> {
         match action {
             Action::CreateAiAgentCall => start::with_stored_agent(self).await,
             Action::CreateAiCall => start::with_own_agent(self).await,
+            Action::TransferToManual => control::transfer(self).await,
             Action::HangUpCall => control::hang_up(self).await,
             Action::ControlAiConversation => control::converse(self).await,
             Action::DescribeTelSession => reads::session(self).await,
@@ -301,7 +304,7 @@ fn done() -> Value {
 }
 
 /// The vendor's operations that are not answered here.
-const OTHERS: [&str; 63] = [
+const OTHERS: [&str; 62] = [
     "AbortAgentCruiseDialingCampaign",
     "AbortPredictiveDialingCampaign",
     "BindNumberCallInInterface",
@@ -359,7 +362,6 @@ const OTHERS: [&str; 63] = [
     "RestoreMemberOnline",
     "ResumePredictiveDialingCampaign",
     "SetStaffStatus",
-    "TransferToManual",
     "UnbindNumberCallOutSkillGroup",
     "UnbindStaffSkillGroupList",
     "UpdateCCCSkillGroup",

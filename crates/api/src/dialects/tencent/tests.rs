@@ -331,10 +331,21 @@ fn effects() -> Vec<(&'static str, Value, Vec<Value>)> {
 /// Named values.
 type Named = Vec<(&'static str, Value)>;
 
+/// A list with one function that hands over.
+fn transfers(name: &str) -> Value {
+    json!([{"TransferFunctionName": name, "TransferFunctionDesc": "A person is wanted.", "TransferSkillGroupId": 7}])
+}
+
 /// Parameters that have their effect beside another one.
 fn companions() -> Vec<(&'static str, Named, Value)> {
     vec![
         ("EndFunctionDesc", vec![("EndFunctionEnable", json!(true))], json!("When they say bye.")),
+        (
+            "TransferItems",
+            vec![("TransferFunctionEnable", json!(true)), ("TransferItems", transfers("one"))],
+            transfers("two"),
+        ),
+        ("TransferFunctionEnable", vec![("TransferItems", transfers("one"))], json!(true)),
         ("AmbientSoundVolume", vec![("AmbientSoundType", json!("coffee_shops"))], json!(2)),
     ]
 }
@@ -354,15 +365,11 @@ fn commons() -> Vec<(&'static str, Value, Vec<Value>)> {
 
 /// Refused by their name when they ask for something.
 fn refused() -> Vec<(&'static str, Value)> {
-    vec![
-        ("CustomSTTConfig", json!("{\"STTType\":\"x\"}")),
-        ("TransferFunctionEnable", json!(true)),
-        ("TransferToAgentEnable", json!(true)),
-    ]
+    vec![("CustomSTTConfig", json!("{\"STTType\":\"x\"}")), ("TransferToAgentEnable", json!(true))]
 }
 
 /// Without effect with the vendor, too: what they belong to is refused or off.
-const WITHOUT_EFFECT: [&str; 3] = ["TransferItems", "TransferToAgentItems", "VoicemailAction"];
+const WITHOUT_EFFECT: [&str; 2] = ["TransferToAgentItems", "VoicemailAction"];
 /// Read by what is before every operation, or looked up.
 const ELSEWHERE: [&str; 2] = ["SdkAppId", "AIAgentId"];
 
@@ -417,6 +424,34 @@ fn every_parameter_makes_a_difference_and_wrong_ones_are_named() {
         let value = if name == "VoicemailAction" { json!(0) } else { json!([]) };
         assert_eq!(described(&[(name, value)]).expect(name), described(&[]).expect("acceptable"), "{name}");
     }
+}
+
+#[test]
+fn functions_that_hand_over_are_tools_that_lead_to_desks() {
+    let on = |items: Value| described(&[("TransferFunctionEnable", json!(true)), ("TransferItems", items)]);
+    let agent = on(transfers("to_a_person")).expect("acceptable");
+    let wanted =
+        |tool: &Tool| matches!(tool, Tool::Transfer { name, to, .. } if name == "to_a_person" && to == "desk:7");
+    assert!(wanted(&agent.tools[0]) && agent.tools.len() == 1, "{:?}", agent.tools);
+    let item = |name: Value, group: Value| json!([{"TransferFunctionName": name, "TransferFunctionDesc": "x", "TransferSkillGroupId": group}]);
+    let two = json!([transfers("same")[0], transfers("same")[0]]);
+    for (items, named) in [
+        (json!([]), "TransferItems"),
+        (json!("x"), "TransferItems"),
+        (item(json!("a b"), json!(7)), "TransferItems.0.TransferFunctionName"),
+        (item(json!(""), json!(7)), "TransferItems.0.TransferFunctionName"),
+        (item(json!("a"), json!("sales")), "TransferItems.0.TransferSkillGroupId"),
+        (item(json!("a"), json!(-1)), "TransferItems.0.TransferSkillGroupId"),
+        (json!([{"TransferFunctionName": "a", "TransferFunctionDesc": "x"}]), "TransferItems.0.TransferSkillGroupId"),
+        (json!([{"TransferFunctionName": "a", "TransferSkillGroupId": 7}]), "TransferItems.0.TransferFunctionDesc"),
+        (two, "TransferItems.1.TransferFunctionName"),
+    ] {
+        let error = on(items.clone()).expect_err(named);
+        assert!(error.message.contains(named), "{items}: {}", error.message);
+    }
+    assert!(
+        described(&[("TransferFunctionEnable", json!(true))]).expect_err("no list").message.contains("TransferItems")
+    );
 }
 
 #[test]

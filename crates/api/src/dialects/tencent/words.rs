@@ -84,6 +84,11 @@ impl VendorError {
         Self::new("FailedOperation.PermissionDenied", "This key is not permitted to make calls.")
     }
 
+    /// Nobody is configured for a skill group.
+    pub(super) fn no_skill_group() -> Self {
+        Self::bad_value("SkillGroupId", "no desk of this number is in the rules of the account or the agent")
+    }
+
     pub(super) fn unknown_session() -> Self {
         Self::new("FailedOperation.SessionNotExists", "No session with this SessionId exists.")
     }
@@ -170,6 +175,7 @@ impl From<OrderError> for VendorError {
         match error {
             OrderError::UnknownCall | OrderError::Ended(_) => Self::unknown_session(),
             OrderError::NoTelephone => Self::unsupported("a session that is met in a browser"),
+            OrderError::NoDesk => Self::no_skill_group(),
             OrderError::Refused(refusal) => refusal.into(),
             OrderError::NotAnswered | OrderError::Transferring => Self::new(
                 "FailedOperation.SessionNotInControlState",
