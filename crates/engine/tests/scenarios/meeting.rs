@@ -1,9 +1,9 @@
 //! Browsers that join: two people talk over WebRTC, and see what is said.
 
 use crate::{answered, heard, ms, said};
-use callwright_domain::agent::{Greeting, Recording};
+use callwright_domain::agent::{Greeting, Recording, Switch};
 use callwright_domain::{AgentId, CallEvent, CallId, ChannelName, HangupCause, Origin};
-use callwright_engine::{HangUp, Join, MeetCall, Parlance, Shown, Wish};
+use callwright_engine::{HangUp, Join, MeetCall, Parlance, Press, Shown, Wish};
 use callwright_media::pcm::level_dbfs;
 use callwright_testkit::{
     AGENT, Callee, Node, NodeBuilder, OnlineBrowser, Plan, RATE, Redundancy, Reply, ScriptedBrain, ScriptedEars,
@@ -24,6 +24,9 @@ impl Parlance for Plain {
         match message {
             "leave" => vec![Wish::Leave],
             "hush" => vec![Wish::Interrupt],
+            "mark" => vec![Wish::MarkTurns(Switch::On), Wish::Answer("marked".into())],
+            "press" => vec![Wish::Press(Press::Begun), Wish::Answer("pressed".into())],
+            "release" => vec![Wish::Press(Press::Finished)],
             text => vec![Wish::Answer(format!("read: {text}"))],
         }
     }
@@ -147,6 +150,27 @@ async fn who_types_that_it_leaves_has_left_and_who_types_hush_is_obeyed() {
     node.wait_for(call, "the silence", |event| matches!(event, CallEvent::Interrupted)).await;
     assert!(browser.with(|browser| browser.type_text("leave")).await);
     assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
+}
+
+#[tokio::test]
+async fn who_marks_turns_is_heard_within_them_alone_and_answered_on_release() {
+    let callee = Callee::start(Plan::answer()).await;
+    let ears = ScriptedEars::new(["not for you", "I want a table"]);
+    let brain = ScriptedBrain::new().on("table", [Reply::say("How many?")]);
+    let node = NodeBuilder::to(&callee).browsers().ears(&ears).brain(&brain).start().await;
+    let (call, browser) = joined(&node).await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    assert!(browser.until(|browser| browser.type_text("mark").then_some(())).await.is_some());
+    shown(&browser, "marked").await;
+    speak(&browser, ms(600)).await;
+    assert!(browser.with(|browser| browser.type_text("press")).await);
+    shown(&browser, "pressed").await;
+    speak(&browser, ms(600)).await;
+    // The pause after the words was many times as long as the one that ends turns otherwise.
+    assert!(!node.event_names(call).await.contains(&"heard"), "{:?}", node.event_names(call).await);
+    assert!(browser.with(|browser| browser.type_text("release")).await);
+    node.wait_for(call, "the answer", said("How many?")).await;
+    shown(&browser, "user: I want a table").await;
 }
 
 #[tokio::test]
