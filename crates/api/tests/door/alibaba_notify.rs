@@ -36,7 +36,7 @@ fn encoded(byte: u8) -> String {
     }
 }
 
-async fn must(server: &Server, action: &'static str, parameters: &[(&str, &str)]) -> Value {
+pub(crate) async fn must(server: &Server, action: &'static str, parameters: &[(&str, &str)]) -> Value {
     let answer = ask(server, action, parameters).await;
     assert_eq!(answer.status, 200, "{action}: {}", answer.json());
     answer.json()

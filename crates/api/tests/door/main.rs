@@ -3,6 +3,7 @@
 
 mod alibaba;
 mod alibaba_chat;
+mod alibaba_logs;
 mod alibaba_notify;
 mod browsers;
 mod doors;

@@ -2,10 +2,10 @@
 
 use super::notify::find;
 use super::wire::Call;
-use super::{VendorError, invalid, view};
+use super::{VendorError, invalid, logs, view};
 use crate::fault::Fault;
-use crate::http::Context;
-use callwright_domain::{AccountId, Moment};
+use crate::http::{Context, Request};
+use callwright_domain::{AccountId, ApiKey, Moment};
 use callwright_store::CallFilter;
 use serde_json::{Value, json};
 
@@ -17,7 +17,13 @@ const MAX_PAGE: u32 = 100;
 const PAGE: (u32, u32) = (10, 100);
 
 /// ListAIAgentInstance.
-pub(super) async fn list(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+pub(super) async fn list(
+    call: &Call<'_>,
+    key: &ApiKey,
+    request: &Request,
+    context: &Context,
+) -> Result<Value, VendorError> {
+    let account = &key.account;
     let wanted = call.needed("AIAgentId", MAX_ID)?;
     let (since, until) = (call.moment("StartTime")?, call.moment("EndTime")?);
     if let (Some(since), Some(until)) = (since, until)
@@ -37,7 +43,8 @@ pub(super) async fn list(call: &Call<'_>, account: &AccountId, context: &Context
     let offset = u64::from(page - 1) * u64::from(size);
     let found = context.calls.reader().calls_at(account, &filter, offset, size).await;
     let found = found.map_err(|error| Fault::Storage(error.public()))?;
-    Ok(json!({"Instances": found.iter().map(view::listed).collect::<Vec<_>>()}))
+    let listed = found.iter().map(|one| view::listed(one, &logs::link(request, key, one)));
+    Ok(json!({"Instances": listed.collect::<Vec<_>>()}))
 }
 
 /// GetAIAgentConcurrency: instances that are being dialled or talking. One that is due later is none yet.

@@ -9,6 +9,7 @@ mod chat;
 mod dialogues;
 mod handover;
 mod instances;
+mod logs;
 mod meet;
 mod notify;
 mod numbers;
@@ -59,7 +60,7 @@ impl Dialect for Alibaba {
 
     fn claims(&self, request: &Request) -> bool {
         let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
-        (root && wire::bears_signs(request)) || request.path == chat::DOOR
+        (root && wire::bears_signs(request)) || request.path == chat::DOOR || logs::bears_signs(request)
     }
 
     fn meets_browsers(&self) -> bool {
@@ -70,6 +71,9 @@ impl Dialect for Alibaba {
         Box::pin(async move {
             if request.path == chat::DOOR {
                 return chat::serve(&request, context).await;
+            }
+            if logs::bears_signs(&request) {
+                return logs::serve(&request, context).await;
             }
             match answer(&request, context).await {
                 Ok(body) => wire::success(&request, body),
@@ -183,14 +187,14 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::Generate => meet::generate(&call, &key.account, request, context).await,
         Action::StartInstance => meet::start(&call, &key.account, request, context).await,
         Action::Stop => stop(&call, &key.account, context).await,
-        Action::Describe => describe(&call, &key.account, context).await,
+        Action::Describe => describe(&call, &key, request, context).await,
         Action::SetNotify => notify::set(&call, &key.account, request, context).await,
         Action::DescribeNotify => notify::describe(&call, &key.account, context).await,
         Action::Takeover => handover::takeover(&call, &key.account, context).await,
         Action::Forward => handover::forward(&call, &key.account, context).await,
         Action::SendMessage => handover::message(&call, &key.account, context).await,
         Action::Update => update::update(&call, &key.account, context).await,
-        Action::ListInstances => instances::list(&call, &key.account, context).await,
+        Action::ListInstances => instances::list(&call, &key, request, context).await,
         Action::Concurrency => instances::concurrency(&call, &key.account, context).await,
         Action::ListNumbers => numbers::list(&call, &key.account, context).await,
         Action::ListDialogues => dialogues::list(&call, &key.account, context).await,
@@ -307,11 +311,11 @@ async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result
     }
 }
 
-async fn describe(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+async fn describe(call: &Call<'_>, key: &ApiKey, request: &Request, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
-    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().call(&key.account, id).await.map_err(|error| Fault::Storage(error.public()))?;
     let view = found.ok_or(Fault::NotFound { what: "instance" })?;
-    Ok(json!({"Instance": view::instance(&view)}))
+    Ok(json!({"Instance": view::instance(&view, &logs::link(request, key, &view))}))
 }
 
 fn instance(call: &Call<'_>) -> Result<CallId, Fault> {

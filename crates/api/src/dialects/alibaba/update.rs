@@ -32,6 +32,22 @@ const MOVED: [(&str, &str); 15] = [
     ("AvatarId", "AvatarConfig"),
 ];
 
+/// Members of a TemplateConfig that have the same place in an AgentConfig.
+const SAME: [&str; 12] = [
+    "Greeting",
+    "WakeUpQuery",
+    "MaxIdleTime",
+    "UserOnlineTimeout",
+    "UserOfflineTimeout",
+    "GracefulShutdown",
+    "EnablePushToTalk",
+    "EnableIntelligentSegment",
+    "Volume",
+    "WorkflowOverrideParams",
+    "AvatarUrl",
+    "AvatarUrlType",
+];
+
 /// UpdateAIAgentInstance.
 pub(super) async fn update(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
@@ -92,6 +108,17 @@ pub(super) fn of_template(template: Value) -> Result<Value, Fault> {
         }
     }
     Ok(Value::Object(config))
+}
+
+/// A browser's configuration in the deprecated form: flat, in the member of its kind.
+pub(super) fn as_template(config: &Value) -> Value {
+    let same = SAME.iter().filter_map(|name| Some(((*name).to_owned(), config.get(name)?.clone())));
+    let moved = MOVED.iter().filter_map(|(name, section)| {
+        let value = config.get(section)?.get(name)?;
+        Some(((*name).to_owned(), value.clone()))
+    });
+    let flat: Map<String, Value> = same.chain(moved).collect();
+    if flat.is_empty() { json!({}) } else { json!({ KINDS[0]: flat }) }
 }
 
 /// The patch of a configuration, with what it has beyond an outbound call's.
@@ -159,6 +186,9 @@ mod tests {
             (patch.voice.volume, patch.voice.voice.as_deref(), patch.turn.silence_ms),
             (Some(120), Some("v"), Some(600))
         );
+        let shown = json!({"VoiceChat": {"Volume": 120, "VoiceId": "v", "AsrMaxSilence": 600, "VadLevel": 3,
+            "EnableVoiceInterrupt": false, "BailianAppParams": "{\"a\":1}"}});
+        assert_eq!((as_template(&config), as_template(&json!({}))), (shown, json!({})));
         assert!(of_template(json!({"VoiceChat": 7})).is_err());
         assert_eq!(of_template(json!({})), Ok(json!({})));
     }

@@ -1,5 +1,6 @@
 //! A call as `DescribeAIAgentInstance` shows it. The types of members are those of the vendor's response classes.
 
+use super::update;
 use callwright_domain::call::EndOrigin;
 use callwright_domain::{CallPlan, CallState, HangupCause, Moment};
 use callwright_store::CallView;
@@ -25,12 +26,12 @@ const WHOLE: [&str; 16] = [
     "CallbackDelay",
 ];
 
-/// The `Instance` of an answer.
-pub(super) fn instance(view: &CallView) -> Value {
+/// The `Instance` of an answer; `log` leads to what was said.
+pub(super) fn instance(view: &CallView, log: &str) -> Value {
     let plan = &view.plan;
     let timeline = &view.timeline;
     let latest = [timeline.dialing, timeline.ringing, timeline.answered, timeline.ended].into_iter().flatten().max();
-    let mut shown = common(view);
+    let mut shown = common(view, log);
     shown["SessionId"] = json!(plan.thread.as_ref().map_or("", |thread| thread.as_str()));
     shown["GmtCreate"] = json!(gmt(plan.created));
     shown["GmtModified"] = json!(gmt(latest.unwrap_or(plan.created)));
@@ -41,22 +42,24 @@ pub(super) fn instance(view: &CallView) -> Value {
 }
 
 /// An item of `Instances`. The vendor's has no id; without one a list would be of no use.
-pub(super) fn listed(view: &CallView) -> Value {
-    let mut shown = common(view);
+pub(super) fn listed(view: &CallView, log: &str) -> Value {
+    let mut shown = common(view, log);
     shown["InstanceId"] = json!(view.plan.id);
     shown
 }
 
 /// What both show.
-fn common(view: &CallView) -> Value {
-    let plan = &view.plan;
+fn common(view: &CallView, log: &str) -> Value {
+    let (plan, config) = (&view.plan, config(view));
+    // The older form of the same, which an outbound call does not have.
+    let template = if plan.browser().is_some() { update::as_template(&config) } else { json!({}) };
     json!({
         "Status": status(view.state),
-        "AgentConfig": config(view),
-        "TemplateConfig": {},
+        "TemplateConfig": template,
+        "AgentConfig": config,
         "RuntimeConfig": runtime(plan),
         "UserData": plan.user_data.as_ref().map_or("", |text| text.expose().as_str()),
-        "CallLogUrl": "",
+        "CallLogUrl": log,
     })
 }
 

@@ -1,26 +1,21 @@
 //! Calls that are met in a browser: asked for, and what their tokens are signed with.
 
-use super::calls::idempotency;
+use super::calls::{Common, common, idempotency};
 use super::decode::{Object, invalid, query};
 use super::openapi::{Words, words};
 use super::refusals::not_started;
-use super::{Asked, json_response, profile};
-use crate::dialects::{judge_services, timestamp};
+use super::{Asked, json_response};
+use crate::dialects::timestamp;
 use crate::fault::Fault;
 use crate::http::{Request, Response};
 use crate::join;
 use callwright_domain::agent::Switch;
-use callwright_domain::{
-    AgentId, AgentPatch, AgentProfile, CallId, CallPlan, ChannelName, Moment, Origin, Pii, ThreadId,
-};
+use callwright_domain::{CallId, CallPlan, ChannelName, Moment, Origin};
 use callwright_engine::{MeetCall, MeetError, Repeat};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Longest `user_data` and longest value of a variable, in characters: as for a telephone call.
-const MAX_USER_DATA: usize = 4096;
-const MAX_VARIABLE: usize = 8192;
 /// How long a call waits to be joined, in seconds: unless asked otherwise, and at most.
 const JOIN_S: (u64, u64) = (60, 86_400);
 /// How long a token lives, in seconds: unless asked otherwise, and at most.
@@ -104,19 +99,9 @@ pub(in crate::dialects) fn base(request: &Request) -> String {
 
 fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
     let mut body = Object::of(asked.request)?;
-    let agent = AgentId::new(body.needed_text("agent", 64)?).map_err(|why| invalid("agent", &why.to_string()))?;
+    let Common { agent, variables, user_data, thread, patch } = common(asked, &mut body)?;
     let user = body.text("user", 64)?.map(ChannelName::new).transpose();
     let user = user.map_err(|why| invalid("user", &why.to_string()))?;
-    let variables = body.texts("variables", MAX_VARIABLE)?;
-    let user_data = body.text("user_data", MAX_USER_DATA)?.map(Pii::new);
-    let thread = body.text("thread", 255)?.map(ThreadId::new).transpose();
-    let thread = thread.map_err(|why| invalid("thread", &why.to_string()))?;
-    let patch: AgentPatch = body.object("overrides")?.unwrap_or_default();
-    let mut overlaid = AgentProfile::default();
-    patch.clone().apply(&mut overlaid);
-    judge_services(asked.context, &overlaid)
-        .map_err(|(field, why)| invalid(&format!("overrides.{field}"), &why.to_string()))?;
-    profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     let joins_within = Duration::from_secs(seconds("join_within_s", body.take("join_within_s"), JOIN_S)?);
     let life_s = seconds("token_s", body.take("token_s"), TOKEN_S)?;
     let push_to_talk: Switch = body.typed("push_to_talk")?.unwrap_or_default();

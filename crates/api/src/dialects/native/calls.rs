@@ -22,6 +22,7 @@ use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, Stor
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
@@ -79,11 +80,17 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     Ok(response)
 }
 
-async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault> {
-    let mut body = Object::of(asked.request)?;
+/// What a request says of any call, dialled or met.
+pub(super) struct Common {
+    pub(super) agent: AgentId,
+    pub(super) variables: BTreeMap<String, String>,
+    pub(super) user_data: Option<Pii<String>>,
+    pub(super) thread: Option<ThreadId>,
+    pub(super) patch: AgentPatch,
+}
+
+pub(super) fn common(asked: &Asked<'_>, body: &mut Object) -> Result<Common, Fault> {
     let agent = AgentId::new(body.needed_text("agent", 64)?).map_err(|why| invalid("agent", &why.to_string()))?;
-    let callee = body.number("to")?.ok_or_else(|| Fault::Missing { field: String::from("to") })?;
-    let callers = body.numbers("from")?;
     let variables = body.texts("variables", MAX_VARIABLE)?;
     let user_data = body.text("user_data", MAX_USER_DATA)?.map(Pii::new);
     let thread = body.text("thread", 255)?.map(ThreadId::new).transpose();
@@ -94,6 +101,14 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
     judge_services(asked.context, &overlaid)
         .map_err(|(field, why)| invalid(&format!("overrides.{field}"), &why.to_string()))?;
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
+    Ok(Common { agent, variables, user_data, thread, patch })
+}
+
+async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault> {
+    let mut body = Object::of(asked.request)?;
+    let Common { agent, variables, user_data, thread, patch } = common(asked, &mut body)?;
+    let callee = body.number("to")?.ok_or_else(|| Fault::Missing { field: String::from("to") })?;
+    let callers = body.numbers("from")?;
     let due = body.moment("scheduled_for")?;
     let deadline = body.moment("deadline")?;
     let wait = wait(body.take("wait_s"))?;
