@@ -61,7 +61,7 @@ class Workers:
 def race(chosen):
     """All clients ask at once for a number of 15; every round must give 15, and every place must come back."""
     telephones, wrong, refused = callees.Callees(), collections.Counter(), collections.Counter()
-    began = time.monotonic()
+    began, early = time.monotonic(), 0
     with harness.Postgres(durable=True) as database, harness.nodes(database, ["a", "b"], UNLIMITED) as nodes:
         for node in nodes:
             node.start()
@@ -75,8 +75,11 @@ def race(chosen):
             accepted = [body["id"] for status, body in answers if status == 202]
             refused.update(body["error"]["code"] for status, body in answers if status != 202)
             wrong[len(accepted)] += 1
-            harness.in_parallel([lambda call=call, node=nodes[at % 2]: node.must("POST", f"/v1/calls/{call}/hangup", timeout=60)
-                                 for at, call in enumerate(accepted)])
+            ended = harness.in_parallel([lambda call=call, node=nodes[at % 2]: node.api("POST", f"/v1/calls/{call}/hangup", timeout=60)
+                                         for at, call in enumerate(accepted)])
+            # On a machine that stands still for long, a node may have lost its lease and the other ended its calls.
+            early += sum(status == 409 for status, _ in ended)
+            assert all(status < 300 or status == 409 for status, _ in ended), ended
             for call in accepted:
                 nodes[0].ended(call, 60)
             if place % 50 == 49:
@@ -84,7 +87,7 @@ def race(chosen):
     telephones.close()
     return told(set(wrong) == {CAP} and set(refused) <= {"caller_busy"},
                 f"{chosen.rounds} rounds of {chosen.clients} clients over 2 servers: accepted at once {dict(wrong)} (times), "
-                f"refused {dict(refused)}")
+                f"refused {dict(refused)}; {early} calls had ended before they were hung up")
 
 
 def rates(chosen):

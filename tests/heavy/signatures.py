@@ -3,7 +3,7 @@
 tells why it was refused.
 
 The server runs on one core, this script on another. Tencent's TC3 scheme; `--limit` pairs of requests are compared. CPU is
-the process's own, by thread: the store's threads (named `sqlx-`) are counted apart.
+the process's own, by thread: the store's thread, which writes, is counted apart; what is read counts with the rest.
 """
 
 import argparse
@@ -92,7 +92,7 @@ def cpu(pid):
         except OSError:
             continue
         used = (int(fields[11]) + int(fields[12])) / TICK
-        if name.startswith("sqlx"):
+        if name.strip() == "store":
             store += used
         else:
             others += used
