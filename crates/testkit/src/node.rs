@@ -472,6 +472,11 @@ impl Doomed {
         self.node.as_ref().expect("alive until it is killed")
     }
 
+    /// Where what it does must run, if it is to end with it: tasks belong to whoever asks.
+    pub fn home(&self) -> &runtime::Handle {
+        self.runtime.as_ref().expect("alive until it is killed").handle()
+    }
+
     /// Ends it as a crash would: from one moment to the next, with no goodbye to anybody.
     pub fn kill(mut self) {
         let (node, runtime) = (self.node.take(), self.runtime.take());

@@ -11,6 +11,7 @@ use callwright_testkit::{
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::time::interval;
 
 /// Opus, as every browser.
@@ -47,6 +48,11 @@ fn name(text: &str) -> ChannelName {
 
 /// A call that is met, and the browser that has joined it.
 async fn joined(node: &Node) -> (CallId, OnlineBrowser) {
+    joined_at(node, &Handle::current()).await
+}
+
+/// The same for a node that lives there.
+async fn joined_at(node: &Node, home: &Handle) -> (CallId, OnlineBrowser) {
     let meeting = MeetCall {
         account: node.account(),
         agent: AgentId::new(AGENT).expect("an id").into(),
@@ -66,7 +72,8 @@ async fn joined(node: &Node) -> (CallId, OnlineBrowser) {
     let (browser, offer) = OnlineBrowser::start(OPUS).await.expect("a browser");
     let join =
         Join { account: node.account(), channel: name("room"), user: name("ann"), offer, parlance: Box::new(Plain) };
-    let joined = node.calls().join(join, node.now()).await.expect("joined");
+    let (calls, now) = (node.calls(), node.now());
+    let joined = home.spawn(async move { calls.join(join, now).await }).await.expect("no panic").expect("joined");
     assert_eq!(joined.call, call);
     browser.answered(&joined.answer).await.expect("a good answer");
     (call, browser)
@@ -178,7 +185,7 @@ async fn a_talk_with_a_browser_that_a_crash_cut_off_is_ended_by_the_next_start()
     let directory = tempfile::tempdir().expect("a directory");
     let callee = Callee::start(Plan::answer()).await;
     let doomed = NodeBuilder::to(&callee).browsers().data(directory.path()).start_doomed().await;
-    let (call, _browser) = joined(doomed.node()).await;
+    let (call, _browser) = joined_at(doomed.node(), doomed.home()).await;
     doomed.node().wait_for(call, "the greeting", said("Hello there.")).await;
     doomed.kill();
     let node = NodeBuilder::to(&callee).browsers().data(directory.path()).start().await;
