@@ -5,12 +5,14 @@
     python3 tests/heavy/cluster.py pace     [--seconds 60]                   X6: 10 calls a second on one trunk, a server killed
     python3 tests/heavy/cluster.py records  [--calls 300]                    R10: records against the telephones' own clocks
     python3 tests/heavy/cluster.py failover                                  X5: the database's primary dies, its standby takes over
+    python3 tests/heavy/cluster.py away     [--seconds 60]                   R61: the database answers nobody for a minute
 """
 
 import argparse
 import collections
 import contextlib
 import datetime
+import os
 import pathlib
 import shutil
 import socket
@@ -153,6 +155,9 @@ def pace(chosen):
 class Talkers(callees.Callees):
     """Telephones that answer, talk as long as the digits of their number say, and keep the time."""
 
+    # Parts of a second in which their numbers count.
+    unit = 10
+
     def __init__(self):
         self.talked, self.byes = {}, {}
         super().__init__()
@@ -168,7 +173,7 @@ class Talkers(callees.Callees):
         if dialog and dialog.outcome == "answered_unconfirmed":
             dialog.outcome = "answered"
             self.talked[call_id] = [dialog.number, at, None]
-            length = int(dialog.number[-4:-2]) / 10
+            length = int(dialog.number[-4:-2]) / self.unit
             threading.Timer(length, self.goodbye, (call_id, dialog, source)).start()
 
     def goodbye(self, call_id, dialog, source):
@@ -345,15 +350,90 @@ def failover(_chosen):
                 f"live calls: {dict(states)}, ends {dict(causes)}")
 
 
+def away(chosen):
+    """The database is stopped and goes on: calls end when their people hang up, are written down once, and nobody is rung
+    twice. One of the servers is killed while it keeps what it could not write."""
+    telephones = Talkers()
+    telephones.unit = 1
+    # They say nothing for minutes.
+    os.environ["CALLWRIGHT__MEDIA__TIMEOUT_S"] = "600"
+    asked = []
+    with harness.Postgres(durable=True) as database, harness.nodes(database, ["a", "b"], UNLIMITED) as nodes:
+        for node in nodes:
+            node.start()
+        equip(nodes[0], telephones.port, max_calls=10_000, cps=20)
+        lengths = [20 + at * (chosen.seconds + 25) // chosen.calls for at in range(chosen.calls)]
+        ids = {nodes[at % 2].call(to=f"+1555{at:03}{length:02}99", **{"from": CALLER}): (at % 2, f"+1555{at:03}{length:02}99")
+               for at, length in enumerate(lengths)}
+        harness.wait_for("talk", lambda: len(telephones.talked) == len(ids), 60)
+        owners = dict(database.query("SELECT id, owner FROM calls"))
+        rung, database_away = telephones.calls(), time.time()
+        database.pause()
+        killed = None
+        while time.time() < database_away + chosen.seconds:
+            began = time.monotonic()
+            with contextlib.suppress(OSError):
+                status, body = nodes[0].api("POST", "/v1/calls", {"agent": "desk", "to": "+15550299", "from": CALLER}, timeout=30)
+                asked.append((status, body.get("error", {}).get("code"), time.monotonic() - began))
+            if not killed and time.time() > database_away + chosen.seconds * 3 / 4:
+                killed = time.time()
+                nodes[1].kill()
+        database.resume()
+        database_back = time.time()
+        nodes[1].start()
+        restarted = time.time()
+        tomorrow = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).isoformat()
+        later = {"agent": "desk", "to": "+15550299", "from": CALLER, "scheduled_for": tomorrow}
+        harness.wait_for("an accepted call", lambda: nodes[0].api("POST", "/v1/calls", later)[0] == 202, 30)
+        accepted = time.time()
+        views = {call: nodes[0].ended(call, 120) for call in ids}
+        time.sleep(1)
+        rows = database.query("SELECT call, talked_ms, cause FROM records")
+        ends = database.query("SELECT call, COUNT(*) FROM events WHERE event LIKE '%\"ended\"%' GROUP BY call HAVING COUNT(*) > 1")
+        spools = [file for node in nodes for file in (node.folder / "data").glob("spool-*") if file.stat().st_size > 100]
+    telephones.close()
+    problems = []
+    heard = {number.lstrip("+"): (begin, end) for number, begin, end in telephones.talked.values()}
+    meanwhile = collections.Counter()
+    for call, (_, number) in ids.items():
+        begin, end = heard[number.lstrip("+")]
+        billed = [int(talked) / 1000 for of, talked, _ in rows if of == call]
+        node, cause = owners[call], views[call]["cause"]
+        meanwhile[(node, cause, "meanwhile" if end and database_away < end < database_back else "before or after")] += 1
+        hung_up_here = end and (node == "a" or end < killed - 0.5)
+        if len(billed) != 1:
+            problems.append(f"{call} has {len(billed)} records")
+        elif hung_up_here and (cause != "callee_hung_up" or abs(billed[0] - (end - begin)) > 1):
+            problems.append(f"{call} of {node}: {cause}, {billed[0]:.1f} s in the record, {end - begin:.1f} s at the telephone")
+        elif not end:
+            problems.append(f"{call} of {node} was left on the line")
+    refusals = collections.Counter((status, code) for status, code, _ in asked)
+    if set(refusals) != {(503, "storage")}:
+        problems.append(f"answers {dict(refusals)}")
+    if telephones.calls() != rung:
+        problems.append(f"{telephones.calls() - rung} were rung after the database had gone")
+    problems += [f"ended twice: {ends}"] if ends else []
+    problems += [f"left in {file}" for file in spools]
+    for problem in problems[:10]:
+        print(f"  {problem}")
+    for (node, cause, when), count in sorted(meanwhile.items()):
+        print(f"  {count} calls of {node} ended {when}: {cause}")
+    return told(not problems,
+                f"{len(ids)} calls of 2 servers, the database away for {chosen.seconds} s: {len(problems)} wrong; {len(asked)} requests "
+                f"meanwhile answered {dict(refusals)} in at most {max(one[2] for one in asked):.1f} s; accepted again "
+                f"{accepted - database_back:.1f} s after it was back; the killed server was up {restarted - database_back:.1f} s after")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["race", "rates", "pace", "records", "failover"])
+    parser.add_argument("what", choices=["race", "rates", "pace", "records", "failover", "away"])
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--calls", type=int, default=300)
     chosen = parser.parse_args()
-    return {"race": race, "rates": rates, "pace": pace, "records": records, "failover": failover}[chosen.what](chosen)
+    return {"race": race, "rates": rates, "pace": pace, "records": records, "failover": failover,
+            "away": away}[chosen.what](chosen)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
-    /// What several servers on one PostgreSQL must hold: race, rates, pace, records or failover.
+    /// What several servers on one PostgreSQL must hold: race, rates, pace, records, failover or away.
     Cluster {
         /// Arguments handed to tests/heavy/cluster.py.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

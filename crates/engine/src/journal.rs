@@ -1,11 +1,18 @@
 //! Writes what happens to calls, in order, and tells those who watch. One task for the whole node: entries of many calls
 //! that wait together are committed together. Never reads; a watcher that fell behind reads the store.
+//!
+//! Every entry has a mark, so that one whose commit was not heard of is written again and stands there once. While a shared
+//! database is away, entries go to the node's [`Spool`] ([`away`]); a node without one keeps them waiting.
+
+mod away;
+#[cfg(test)]
+mod tests;
 
 use crate::limits::{FEED_DEPTH, JOURNAL_BATCH, JOURNAL_GATHER, JOURNAL_QUEUE, JOURNAL_RETRY};
 use callwright_domain::{AccountId, CallEvent, CallId, Moment, Recorded};
-use callwright_store::{Ending, Finished, Store, StoreError};
+use callwright_store::{Marked, Spool, Store, StoreError};
 use futures_util::future::join_all;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -26,9 +33,33 @@ pub struct Fed {
 struct Entry {
     account: AccountId,
     call: CallId,
+    /// Given by the writer.
+    mark: u64,
     at: Moment,
     event: CallEvent,
     written: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+impl Entry {
+    fn marked(&self) -> Marked {
+        Marked { mark: self.mark, at: self.at, event: self.event.clone() }
+    }
+
+    fn is_end(&self) -> bool {
+        matches!(self.event, CallEvent::Ended { .. })
+    }
+
+    /// Whether it may happen only once it is written.
+    fn dials(&self) -> bool {
+        matches!(self.event, CallEvent::Dialing { .. } | CallEvent::TransferDialing { .. })
+    }
+
+    fn answer(self, outcome: Result<(), StoreError>) {
+        if let Some(answer) = self.written {
+            // Fails only when the call did not wait for the answer.
+            answer.send(outcome).ok();
+        }
+    }
 }
 
 /// The way into the journal. Cheap to clone.
@@ -43,25 +74,32 @@ pub(crate) struct Writer {
     store: Store,
     entries: mpsc::Receiver<Entry>,
     feed: broadcast::Sender<Fed>,
+    /// The last mark that was given.
+    mark: u64,
+    spool: Option<Spool>,
+    /// Calls whose words are left out, because the spool has no more room for words.
+    cut: BTreeSet<CallId>,
 }
 
-/// A journal and the task that writes it.
-pub(crate) fn journal(store: Store) -> (Journal, Writer) {
-    let (sender, receiver) = mpsc::channel(JOURNAL_QUEUE);
+/// A journal and the task that writes it. Without a spool, what a database that is away does not take waits in memory.
+pub(crate) fn journal(store: Store, spool: Option<Spool>) -> (Journal, Writer) {
+    let (sender, entries) = mpsc::channel(JOURNAL_QUEUE);
     let (feed, _) = broadcast::channel(FEED_DEPTH);
-    (Journal { entries: sender, feed: feed.clone() }, Writer { store, entries: receiver, feed })
+    let journal = Journal { entries: sender, feed: feed.clone() };
+    (journal, Writer { store, entries, feed, mark: 0, spool, cut: BTreeSet::new() })
 }
 
 impl Journal {
     /// Queues an event; it is written in order, soon. Waits only when the queue is full.
     pub(crate) async fn note(&self, account: &AccountId, call: CallId, at: Moment, event: CallEvent) {
-        let entry = Entry { account: account.clone(), call, at, event, written: None };
+        let entry = Entry { account: account.clone(), call, mark: 0, at, event, written: None };
         if self.entries.send(entry).await.is_err() {
             error!(%call, "the journal is closed; an event is lost");
         }
     }
 
-    /// Writes an event; when this returns `Ok`, it and everything queued before it for this call is durable.
+    /// Writes an event; when this returns `Ok`, it and everything queued before it for this call is durable: in the
+    /// database, or on this machine's disk while that is away.
     pub(crate) async fn commit(
         &self,
         account: &AccountId,
@@ -82,7 +120,7 @@ impl Journal {
         event: CallEvent,
     ) -> Result<oneshot::Receiver<Result<(), StoreError>>, StoreError> {
         let (written, done) = oneshot::channel();
-        let entry = Entry { account: account.clone(), call, at, event, written: Some(written) };
+        let entry = Entry { account: account.clone(), call, mark: 0, at, event, written: Some(written) };
         self.entries.send(entry).await.map_err(|_| StoreError::Closed)?;
         Ok(done)
     }
@@ -110,20 +148,11 @@ impl Writer {
                 () = stop.cancelled() => return,
             }
             self.gather(&mut batch).await;
-            let mut order = Vec::new();
-            let mut by_call: HashMap<CallId, Vec<Entry>> = HashMap::new();
-            for entry in batch.drain(..) {
-                by_call.entry(entry.call).or_insert_with_key(|call| {
-                    order.push(*call);
-                    Vec::new()
-                });
-                if let Some(entries) = by_call.get_mut(&entry.call) {
-                    entries.push(entry);
-                }
+            self.number(&mut batch);
+            let left = self.write_all(&mut batch, &stop).await;
+            if !left.is_empty() && !self.weather(left, &stop).await {
+                return;
             }
-            let writes =
-                order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries, &stop));
-            join_all(writes).await;
         }
     }
 
@@ -149,35 +178,60 @@ impl Writer {
         }
     }
 
-    /// Writes the waiting events of one call in order and tells everyone. The end has a verb of its own, because the
-    /// record and the slot go with it in one transaction.
-    async fn write(&self, entries: Vec<Entry>, stop: &CancellationToken) {
-        let mut waiting: Vec<Entry> = Vec::with_capacity(entries.len());
-        for entry in entries {
-            if matches!(entry.event, CallEvent::Ended { .. }) {
-                self.append(std::mem::take(&mut waiting), stop).await;
-                self.finish(entry, stop).await;
-            } else {
-                waiting.push(entry);
-            }
+    fn number(&mut self, batch: &mut [Entry]) {
+        for entry in batch {
+            self.mark += 1;
+            entry.mark = self.mark;
         }
-        self.append(waiting, stop).await;
     }
 
-    async fn append(&self, entries: Vec<Entry>, stop: &CancellationToken) {
-        let Some(first) = entries.first() else { return };
-        let (account, call) = (first.account.clone(), first.call);
-        let mut answers = Vec::new();
-        let mut events = Vec::with_capacity(entries.len());
-        for entry in entries {
-            events.push((entry.at, entry.event));
-            answers.extend(entry.written);
+    /// Writes entries of many calls at once; what a database that is away did not take comes back, in order.
+    async fn write_all(&self, batch: &mut Vec<Entry>, stop: &CancellationToken) -> Vec<Entry> {
+        let mut order = Vec::new();
+        let mut by_call: HashMap<CallId, Vec<Entry>> = HashMap::new();
+        for entry in batch.drain(..) {
+            by_call.entry(entry.call).or_insert_with_key(|call| {
+                order.push(*call);
+                Vec::new()
+            });
+            if let Some(entries) = by_call.get_mut(&entry.call) {
+                entries.push(entry);
+            }
         }
-        // What may be dialled only once it is written must hear of a refusal at once; everything else has happened
-        // already, and is written when the database is back.
-        let dials = events.iter().any(|(_, event)| matches!(event, CallEvent::Dialing { .. }));
+        let writes =
+            order.into_iter().filter_map(|call| by_call.remove(&call)).map(|entries| self.write(entries, stop));
+        join_all(writes).await.into_iter().flatten().collect()
+    }
+
+    /// Writes the waiting events of one call in order and tells everyone. An end is written by itself: what cannot happen
+    /// any more after it must not undo it.
+    async fn write(&self, entries: Vec<Entry>, stop: &CancellationToken) -> Vec<Entry> {
+        let (mut left, mut piece) = (Vec::new(), Vec::with_capacity(entries.len()));
+        for entry in entries {
+            if entry.is_end() {
+                self.write_piece(std::mem::take(&mut piece), &mut left, stop).await;
+                self.write_piece(vec![entry], &mut left, stop).await;
+            } else {
+                piece.push(entry);
+            }
+        }
+        self.write_piece(piece, &mut left, stop).await;
+        left
+    }
+
+    /// What may be dialled only once it is written must hear of a refusal at once; everything else has happened already,
+    /// and is written when the database is back.
+    async fn write_piece(&self, entries: Vec<Entry>, left: &mut Vec<Entry>, stop: &CancellationToken) {
+        let Some(first) = entries.first() else { return };
+        if !left.is_empty() {
+            return left.extend(entries);
+        }
+        let (account, call) = (first.account.clone(), first.call);
+        let dials = entries.iter().any(Entry::dials);
         let outcome = loop {
-            match self.store.append(call, events.clone()).await {
+            let marked = entries.iter().map(Entry::marked).collect();
+            match self.store.record(call, marked).await {
+                Err(StoreError::Away { .. }) if self.spool.is_some() => return left.extend(entries),
                 Err(error @ StoreError::Away { .. }) if !dials => {
                     if !wait_for_return(&error, stop).await {
                         break Err(error);
@@ -190,32 +244,8 @@ impl Writer {
             Ok(written) => written.iter().for_each(|recorded| self.feed(&account, call, recorded.clone())),
             Err(error) => error!(%call, %error, "events could not be written"),
         }
-        for answer in answers {
-            answer_with(answer, outcome.as_ref().map(|_| ()).map_err(Clone::clone));
-        }
-    }
-
-    async fn finish(&self, entry: Entry, stop: &CancellationToken) {
-        let CallEvent::Ended { cause, status, q850 } = entry.event else { return };
-        let ending = Ending { cause, status, q850 };
-        let outcome = loop {
-            match self.store.finish(entry.call, entry.at, ending).await {
-                Err(error @ StoreError::Away { .. }) => {
-                    if !wait_for_return(&error, stop).await {
-                        break Err(error);
-                    }
-                }
-                outcome => break outcome,
-            }
-        };
-        match &outcome {
-            Ok(Finished::Now(recorded)) => self.feed(&entry.account, entry.call, recorded.clone()),
-            // The first end stands; nobody needs to hear of it twice.
-            Ok(Finished::Before(_)) => {}
-            Err(error) => error!(call = %entry.call, %error, "the end of a call could not be written"),
-        }
-        if let Some(answer) = entry.written {
-            answer_with(answer, outcome.map(|_| ()));
+        for entry in entries {
+            entry.answer(outcome.as_ref().map(|_| ()).map_err(Clone::clone));
         }
     }
 
@@ -234,9 +264,4 @@ async fn wait_for_return(error: &StoreError, stop: &CancellationToken) -> bool {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(JOURNAL_RETRY) => true,
     }
-}
-
-fn answer_with(answer: oneshot::Sender<Result<(), StoreError>>, outcome: Result<(), StoreError>) {
-    // Fails only when the call did not wait for the answer.
-    answer.send(outcome).ok();
 }

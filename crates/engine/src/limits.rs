@@ -48,11 +48,21 @@ pub const LEASE: Duration = Duration::from_secs(10);
 /// A node of several that could not renew its lease for this long takes and dials nothing, three seconds before others
 /// may take its calls (BARS section 4.2).
 pub const LEASE_DOUBT: Duration = Duration::from_secs(7);
+/// A node of several that could not renew its lease for so long takes the database for having been away for everybody: it
+/// leaves the calls of others alone until each has had [`LEASE`] to renew. Others reach the database again a few seconds
+/// later or earlier, and their leases last longer than this and those.
+pub const LEASE_GAP: Duration = Duration::from_secs(3);
 /// How often a node of several looks for calls whose owner is dead. With [`LEASE`] it keeps the end of such a call, and
 /// its place among its caller number's calls, below fifteen seconds.
 pub const UNDERTAKE_EVERY: Duration = Duration::from_secs(1);
 /// How long the journal waits before it tries again to write what a database that is away did not take.
 pub const JOURNAL_RETRY: Duration = Duration::from_millis(500);
+/// Records of the spool that may be what was said and done in calls. *Leave out*: the rest is for what moves calls, above
+/// all their ends, two for each of a thousand calls.
+pub const SPOOL_WORDS: usize = 8_000;
+/// Fruitless tries, each [`JOURNAL_RETRY`] after the last, after which a record that the database does not take for a reason
+/// of its own counts as unwritable; at the start of a node, after which it does not start.
+pub const SPOOL_TRIES: u32 = 60;
 /// How often an order for a call of another node is tried before it counts as unreached. With [`PEER_WAIT`] and
 /// [`PEER_PAUSE`] the asker hears something within two seconds.
 pub const PEER_TRIES: u32 = 3;

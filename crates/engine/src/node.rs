@@ -27,7 +27,7 @@ use crate::waiting::WaitingCalls;
 use callwright_domain::{AccountId, CallEvent, CallId, HangupCause};
 use callwright_net::{MediaPlane, SipHandle};
 use callwright_providers::catalogue::Catalogue;
-use callwright_store::{Reader, Recordings, Seat, Store, StoreError};
+use callwright_store::{Reader, Recordings, Seat, Spool, Store, StoreError};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
@@ -43,6 +43,8 @@ pub struct Parts {
     pub store: Store,
     /// The reading half.
     pub reader: Reader,
+    /// Where what happens to calls is kept while a shared database is away; none: it waits in memory.
+    pub spool: Option<Spool>,
     /// Where recordings lie.
     pub recordings: Recordings,
     /// Ears, brains and voices by name.
@@ -183,7 +185,7 @@ impl Engine {
     /// # Errors
     /// [`StoreError`] when the interrupted calls could not be read or ended.
     pub async fn start(parts: Parts) -> Result<Self, StoreError> {
-        let (journal, writer) = journal(parts.store.clone());
+        let (journal, mut writer) = journal(parts.store.clone(), parts.spool);
         let tasks = Tasks::passing(parts.failpoints);
         let trunks =
             Trunks::new((&parts.store, parts.reader.clone()), parts.sip.clone(), parts.clock.clone(), tasks.clone());
@@ -210,9 +212,11 @@ impl Engine {
             gates: Gates::new(),
         });
         let desk = desk(&node, parts.seed);
-        tasks.spawn(writer.run(tasks.stopping()));
         node.store.renew_lease(node.clock.now(), LEASE).await?;
-        recovery::end_interrupted(&node).await?;
+        // Before calls without an owner are looked at: what an earlier life could not tell of its own may be their end.
+        writer.write_earlier().await?;
+        tasks.spawn(writer.run(tasks.stopping()));
+        recovery::end_left_behind(&node).await?;
         node.trunks.reload().await?;
         tasks.spawn(every(LEASE_EVERY, Arc::clone(&node), renew));
         if node.store.is_shared() {
@@ -311,9 +315,10 @@ async fn renew(node: Arc<Node>) {
     }
 }
 
-/// Ends the calls of nodes whose leases have run out.
+/// Ends the calls of nodes whose leases have run out. Not while nobody's lease may have been renewed because the database
+/// was away.
 async fn undertake(node: Arc<Node>) {
-    if !node.may_dial() {
+    if !node.membership.may_undertake() {
         return;
     }
     if let Err(error) = recovery::end_interrupted(&node).await {

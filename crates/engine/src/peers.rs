@@ -2,7 +2,7 @@
 //! business of a [`Peers`]. Never sends an order on that came from another node, so no order can go round in circles.
 
 use crate::calls::{HangUp, OrderError, Speech};
-use crate::limits::{LEASE_DOUBT, PEER_PAUSE, PEER_TRIES};
+use crate::limits::{LEASE, LEASE_DOUBT, LEASE_GAP, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
 use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Transfer};
@@ -86,23 +86,47 @@ impl Peers for NoPeers {
 /// A node's standing among the others: the way to them, and how fresh its lease is.
 pub(crate) struct Membership {
     peers: Arc<dyn Peers>,
-    renewed: Mutex<Instant>,
+    standing: Mutex<Standing>,
+}
+
+/// Since when and until when a lease is known to hold.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// Renewed without a gap since.
+    since: Instant,
+    /// Renewed last.
+    renewed: Instant,
 }
 
 impl Membership {
     /// The standing of a node whose lease begins now.
     pub(crate) fn new(peers: Arc<dyn Peers>) -> Self {
-        Self { peers, renewed: Mutex::new(Instant::now()) }
+        let now = Instant::now();
+        Self { peers, standing: Mutex::new(Standing { since: now, renewed: now }) }
     }
 
     /// The lease was renewed; asked for at `asked`, and it began no earlier than that.
     pub(crate) fn renew(&self, asked: Instant) {
-        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.saturating_duration_since(standing.renewed) >= LEASE_GAP {
+            standing.since = asked;
+        }
+        standing.renewed = asked;
+    }
+
+    fn standing(&self) -> Standing {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nobody else can have taken what this node holds.
     pub(crate) fn is_fresh(&self) -> bool {
-        self.renewed.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < LEASE_DOUBT
+        self.standing().renewed.elapsed() < LEASE_DOUBT
+    }
+
+    /// Whether a lease that has run out by now is that of a dead node: while this one's was renewed without a gap, so could
+    /// have been every other one's. After a gap all may have run out together, because the database was away.
+    pub(crate) fn may_undertake(&self) -> bool {
+        self.is_fresh() && self.standing().since.elapsed() >= LEASE
     }
 }
 

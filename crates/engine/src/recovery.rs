@@ -13,7 +13,19 @@ use tracing::{error, info, warn};
 
 /// Ends every call that a dead owner was dialling or talking on: BYE where the far end may still be up, then the record.
 pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> {
-    let interrupted = node.store.interrupted_calls(node.clock.now()).await?;
+    end(node, node.store.interrupted_calls(node.clock.now()).await?).await
+}
+
+/// The same at the start of a life. Of several nodes it ends the calls of its own earlier lives alone: whether the others
+/// are dead shows when they have had the time to renew their leases.
+pub(crate) async fn end_left_behind(node: &Arc<Node>) -> Result<(), StoreError> {
+    if !node.store.is_shared() {
+        return end_interrupted(node).await;
+    }
+    end(node, node.store.left_behind(node.clock.now()).await?).await
+}
+
+async fn end(node: &Arc<Node>, interrupted: Vec<Interrupted>) -> Result<(), StoreError> {
     if !interrupted.is_empty() {
         info!(calls = interrupted.len(), "ending calls whose owner is dead");
     }

@@ -16,7 +16,7 @@ use callwright_providers::llm::Llm;
 use callwright_providers::local::LocalModels;
 use callwright_providers::tts::Tts;
 use callwright_providers::{Outside, ProviderError};
-use callwright_store::{Opened, Store, StoreSettings};
+use callwright_store::{Opened, Spool, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,17 +62,7 @@ pub(crate) fn now() -> Moment {
 /// Starts a server.
 pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
     let room = descriptors::take(settings.server.max_calls);
-    let store = StoreSettings {
-        shared: settings.store.shared(),
-        ..StoreSettings::directory(&settings.server.data, &settings.server.node)
-    };
-    let Opened { store, reader, recordings, .. } = Store::open(store, now()).await?;
-    let recordings =
-        recordings.with_keys(settings.recordings.keyring().context("`recordings`")?).context("`recordings.keys`")?;
-    let recordings = match settings.recordings.remote()? {
-        Some(remote) => recordings.with_remote(remote),
-        None => recordings,
-    };
+    let (Opened { store, reader, recordings, .. }, spool) = storage(settings).await?;
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();
@@ -93,6 +83,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         notifier: Arc::new(Callbacks::new(guard.clone())?),
         store: store.clone(),
         reader,
+        spool,
         recordings,
         catalogue,
         sounds,
@@ -165,6 +156,21 @@ async fn doors(settings: &Settings) -> anyhow::Result<(Doors<'_>, BTreeMap<Strin
         doors.push((dialect.as_str(), listener));
     }
     Ok((doors, addresses))
+}
+
+/// The database, the recordings, and where events wait while a shared database is away.
+async fn storage(settings: &Settings) -> anyhow::Result<(Opened, Option<Spool>)> {
+    let (data, node) = (&settings.server.data, &settings.server.node);
+    let shared = settings.store.shared();
+    let spool = shared.is_some().then(|| Spool::open(data, node)).transpose()?;
+    let opened = Store::open(StoreSettings { shared, ..StoreSettings::directory(data, node) }, now()).await?;
+    let keys = settings.recordings.keyring().context("`recordings`")?;
+    let recordings = opened.recordings.with_keys(keys).context("`recordings.keys`")?;
+    let recordings = match settings.recordings.remote()? {
+        Some(remote) => recordings.with_remote(remote),
+        None => recordings,
+    };
+    Ok((Opened { recordings, ..opened }, spool))
 }
 
 impl Running {

@@ -4,8 +4,8 @@
 use crate::StoreError;
 use callwright_domain::call::Timeline;
 use callwright_domain::{
-    Absence, AccountId, AgentId, AgentPatch, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment, PhoneNumber,
-    Pii, Recorded, Refusal, Webhook,
+    Absence, AccountId, AgentId, AgentPatch, CallEvent, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment,
+    PhoneNumber, Pii, Recorded, Refusal, Webhook,
 };
 use std::time::Duration;
 
@@ -169,6 +169,17 @@ pub enum AdmitError {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// An event on its way into a call's journal, with a number by which it is known again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Marked {
+    /// Greater than the mark of every earlier event that the same life of the same node wrote to the call; above 0.
+    pub mark: u64,
+    /// When it happened.
+    pub at: Moment,
+    /// What happened.
+    pub event: CallEvent,
 }
 
 /// How a call ended, for [`crate::Store::finish`].

@@ -62,6 +62,9 @@ pub enum StoreError {
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,
+    /// Never leaves the store: the verb is to be carried out in a transaction of its own.
+    #[error("the database is to be asked once more")]
+    Apart,
     /// No call of this id.
     #[error("no call with this id exists")]
     NoSuchCall,
@@ -120,6 +123,7 @@ impl StoreError {
             | Self::InUse { .. }
             | Self::Directory { .. }
             | Self::Unreadable { .. }
+            | Self::Apart
             | Self::Database { .. } => "the server's storage failed",
         }
     }

@@ -24,6 +24,7 @@ mod reader;
 mod remote;
 mod rules;
 pub mod sealed;
+mod spool;
 mod sql;
 mod sqlite;
 mod store;
@@ -34,7 +35,7 @@ pub use blobs::{BlobError, BlobName, Recordings, Sent};
 pub use browsers::ChannelApp;
 pub use calls::{
     Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
-    Interrupted, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
+    Interrupted, Marked, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
@@ -53,6 +54,7 @@ pub use reader::{PAGE_MAX, Reader};
 pub use remote::{Addressing, Remote, RemoteSettings};
 pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
+pub use spool::{SPOOL_RECORDS, Spool, SpoolError, Spooled};
 pub use sqlite::{Disk, DiskTime};
 pub use store::shares::Share;
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};

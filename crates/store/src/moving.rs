@@ -32,7 +32,7 @@ pub async fn move_to_shared(directory: &Path, shared: &SharedDatabase) -> Result
     let _lock = DirectoryLock::take(directory)?;
     let mut from = sqlite::open_for_moving(&directory.join(FILE_NAME)).await?;
     let mut to = postgres::open_for_moving(shared).await?;
-    let Conn::Postgres(_) = &to else { return Err(StoreError::Closed) };
+    let Conn::Postgres(..) = &to else { return Err(StoreError::Closed) };
     to.batch("BEGIN").await?;
     let held = query("SELECT COUNT(*) FROM calls").fetch_one(&mut to).await?.read::<i64>(0)?;
     if held > 0 {

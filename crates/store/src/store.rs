@@ -8,7 +8,9 @@ mod chats;
 
 use crate::aliases::Alias;
 use crate::blobs::Recordings;
-use crate::calls::{Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Permit, Purged};
+use crate::calls::{
+    Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Marked, Permit, Purged,
+};
 use crate::configuration::{Account, Number, Trunk};
 use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
 use crate::sqlite::{self, Disk, Scratch};
@@ -261,10 +263,12 @@ impl Store {
     /// [`AdmitError::Refused`] by [`callwright_domain::policy::judge`], [`AdmitError::IdempotencyMismatch`], or the
     /// store's. In every case no call exists.
     pub async fn admit(&self, request: Admission, now: Moment) -> Result<Admitted, AdmitError> {
-        let (numbers, callee) = (choosing::lane(&request.plan), request.plan.callee_dialled().to_owned());
+        let lane = choosing::lane(&request.plan);
+        let request = Arc::new(request);
         let admitted = self
             .writer
-            .write_for(numbers, callee, move |conn| {
+            .write_for(lane, move |conn| {
+                let request = Arc::clone(&request);
                 Box::pin(async move { admission::admit(conn, &request, now).await })
             })
             .await?;
@@ -295,9 +299,12 @@ impl Store {
     /// # Errors
     /// As the database says.
     pub async fn permit(&self, plan: CallPlan, now: Moment) -> Result<Permit, StoreError> {
-        let (numbers, callee) = (choosing::lane(&plan), plan.callee_dialled().to_owned());
+        let (lane, plan) = (choosing::lane(&plan), Arc::new(plan));
         self.writer
-            .write_for(numbers, callee, move |conn| Box::pin(async move { admission::permit(conn, &plan, now).await }))
+            .write_for(lane, move |conn| {
+                let plan = Arc::clone(&plan);
+                Box::pin(async move { admission::permit(conn, &plan, now).await })
+            })
             .await
     }
 
@@ -336,6 +343,46 @@ impl Store {
         Ok(self.rung(appended))
     }
 
+    /// As [`Store::append`], for events with marks: one whose mark this owner of the call has written already is not
+    /// written again, and an end is not written where there is one. What comes back is what stands in the journal by now
+    /// and was told to nobody.
+    ///
+    /// # Errors
+    /// As [`Store::append`]; then none is written.
+    pub async fn record(&self, call: CallId, events: Vec<Marked>) -> Result<Vec<Recorded>, StoreError> {
+        let me = Arc::clone(&self.me);
+        let recorded = self
+            .writer
+            .write(move |conn| {
+                Box::pin(async move { journal::record_marked(conn, &me, (call, events), journal::Unfit::Refuse).await })
+            })
+            .await?;
+        Ok(self.rung(recorded))
+    }
+
+    /// As [`Store::record`], for events that waited on disk: written as the life of this node that ran the call, this one
+    /// or an earlier one. An event that cannot happen any more is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOwner`] when another owner has taken the call over meanwhile: what that one wrote stands.
+    pub async fn record_late(
+        &self,
+        epoch: i64,
+        call: CallId,
+        events: Vec<Marked>,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let life = NodeIdentity { node: self.me.node.clone(), epoch };
+        let recorded = self
+            .writer
+            .write(move |conn| {
+                Box::pin(
+                    async move { journal::record_marked(conn, &life, (call, events), journal::Unfit::LeaveOut).await },
+                )
+            })
+            .await?;
+        Ok(self.rung(recorded))
+    }
+
     /// Ends a call: the last event, the state, the record of the attempt, and its place among the caller number's
     /// calls given back, in one transaction. Repeating it is harmless: the first ending stands.
     ///
@@ -358,7 +405,18 @@ impl Store {
     /// As the database says.
     pub async fn interrupted_calls(&self, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
         let me = Arc::clone(&self.me);
-        self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, now).await })).await
+        let whose = (leases::Dead::Anyone, now);
+        self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, whose).await })).await
+    }
+
+    /// The same for earlier lives of this node alone: those are over for certain, while another node whose lease has run
+    /// out may only not have reached the database for as long as we.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn left_behind(&self, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
+        let (me, whose) = (Arc::clone(&self.me), (leases::Dead::Ourselves, now));
+        self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, whose).await })).await
     }
 
     /// Says that this node is alive from `now` on for `lasts`; others leave its calls alone until then. A shared database

@@ -185,6 +185,7 @@ impl NodeBuilder {
         let engine = Engine::start(Parts {
             store: store.clone(),
             reader,
+            spool: None,
             recordings,
             catalogue: catalogue(&self),
             sounds: Sounds::default(),

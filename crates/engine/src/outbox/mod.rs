@@ -4,7 +4,7 @@
 mod news;
 mod schedule;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verbs;
 mod worker;
 

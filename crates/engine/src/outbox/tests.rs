@@ -60,7 +60,7 @@ struct Rig {
     told: mpsc::Receiver<Telling>,
 }
 
-fn account() -> AccountId {
+pub(crate) fn account() -> AccountId {
     AccountId::new("acme").expect("an id")
 }
 
@@ -112,7 +112,7 @@ async fn rig(hanging: Option<(WebhookId, Arc<Semaphore>)>, answer: Answer) -> Ri
     Rig { store, reader, clock, tasks, told }
 }
 
-async fn configure(store: &Store) {
+pub(crate) async fn configure(store: &Store) {
     let trunk = Trunk { id: TrunkId::new("t").unwrap(), settings: TrunkSettings::default(), enabled: Switch::On };
     store.put_trunk(account(), trunk).await.unwrap();
     let number = Number::new(account(), PhoneNumber::parse("+4930123456").unwrap(), TrunkId::new("t").unwrap());
@@ -193,7 +193,7 @@ impl Rig {
     }
 }
 
-fn plan(id: u128, now: Moment) -> CallPlan {
+pub(crate) fn plan(id: u128, now: Moment) -> CallPlan {
     CallPlan {
         id: CallId::from_entropy(id),
         account: account(),

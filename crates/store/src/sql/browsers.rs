@@ -17,7 +17,7 @@ const UNJOINED_AT_ONCE: i64 = 100;
 const JOINING_MS: i64 = 60_000;
 
 const CLAIM: &str = concat!(
-    "UPDATE calls SET owner = $1, epoch = $2 WHERE account = $4 AND id = $5 AND state = 'queued' AND channel IS NOT NULL
+    "UPDATE calls SET owner = $1, epoch = $2, mark = 0 WHERE account = $4 AND id = $5 AND state = 'queued' AND channel IS NOT NULL
         AND joins_until > $6 AND (owner IS NULL OR (",
     owner_is_dead!(),
     ")) RETURNING plan"

@@ -4,10 +4,10 @@
 use super::admission::{before_deadline, case_of};
 use super::facts::{self, Ready};
 use super::rows::{json, of_json};
-use super::{Conn, dialect, query};
+use super::{Conn, Lane, dialect, query};
 use crate::StoreError;
 use callwright_domain::policy::{self, Facts, Placement};
-use callwright_domain::{AccountId, CallPlan, Moment, Refusal};
+use callwright_domain::{CallPlan, Moment, PhoneNumber, Refusal};
 
 /// Whether the places that are taken are in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +23,11 @@ pub(super) fn pool_of(plan: &CallPlan) -> Option<String> {
     several.then(|| plan.callers().fold(String::from(","), |all, number| all + number.dial() + ","))
 }
 
-/// What those share who lock the same numbers.
-pub(crate) fn lane(plan: &CallPlan) -> (AccountId, Vec<String>) {
-    let mut numbers: Vec<String> = plan.callers().map(|number| number.dial().to_owned()).collect();
-    numbers.sort();
-    (plan.account.clone(), numbers)
+/// What those share who lock the same numbers, and in which order they go: that of the gates of agents and callees.
+pub(crate) fn lane(plan: &CallPlan) -> Lane {
+    let mut numbers: Vec<&str> = plan.callers().map(PhoneNumber::dial).collect();
+    numbers.sort_unstable();
+    Lane::of((plan.account.as_str(), numbers), (plan.agent_id.as_str(), plan.callee_dialled()))
 }
 
 /// The verdict on the first number that may show, which shows in `plan` from then on. When none may, `plan` is as it was,

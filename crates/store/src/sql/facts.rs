@@ -5,7 +5,7 @@
 
 use super::rows::{of_json, unsigned};
 use super::rules::{day, rules_of};
-use super::{Backend, Conn, Row, dialect, erasure, query};
+use super::{Conn, Gates, Row, dialect, erasure, query};
 use crate::rules::DENIED_EVERYWHERE;
 use crate::{NumberStatus, StoreError};
 use callwright_domain::policy::rules::effective;
@@ -155,12 +155,10 @@ pub(super) async fn facts(
     Ok(facts)
 }
 
-/// What is counted over without a row of its own is locked by one, in an order that is the same for everybody. SQLite
-/// has one writer and needs nothing.
+/// What is counted over without a row of its own is locked by one: all that a verdict needs in one statement, and over the
+/// verbs of a transaction in an order that is the same for everybody. SQLite has one writer and needs nothing.
 async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Result<(), StoreError> {
-    if conn.backend() == Backend::Sqlite {
-        return Ok(());
-    }
+    let Some(held) = conn.gates() else { return Ok(()) };
     let mut gates = Vec::new();
     if ready.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
         gates.push(String::from("account"));
@@ -171,16 +169,24 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
     if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
         gates.push(format!("callee {}", plan.callee_dialled()));
     }
-    for gate in gates {
-        query(
-            "INSERT INTO gates (account, gate, touched) VALUES ($1, $2, $3)
-             ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched",
-        )
-        .bind(plan.account.as_str())
-        .bind(gate)
-        .bind(plan.created.millis())
-        .execute(&mut *conn)
-        .await?;
+    let wanted: Gates = gates.into_iter().map(|gate| (plan.account.as_str().to_owned(), gate)).collect();
+    let wanted: Gates = wanted.difference(held).cloned().collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // Another verb of this transaction has locked gates that come later: this one waits for a transaction of its own.
+    if wanted.first() < held.last() {
+        return Err(StoreError::Apart);
+    }
+    let mut lock = query("INSERT INTO gates (account, gate, touched) VALUES ");
+    for (place, (account, gate)) in wanted.iter().enumerate() {
+        lock.push(if place == 0 { "(" } else { ", (" }).push_bind(account).push(", ").push_bind(gate);
+        lock.push(", ").push_bind(plan.created.millis()).push(")");
+    }
+    lock.push(" ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched");
+    lock.execute(&mut *conn).await?;
+    if let Some(held) = conn.gates() {
+        held.extend(wanted);
     }
     Ok(())
 }

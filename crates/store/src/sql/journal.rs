@@ -2,15 +2,16 @@
 //! a state by itself: [`CallState::apply`] does.
 
 use super::outbox::{self, somebody_hears};
+use super::reading::recorded_of;
 use super::rows::{cause_word, json, key_of, state_of, timeline_of, unsigned};
 use super::{Conn, Query, dialect, leases, query, retention, together};
 use crate::calls::Key;
-use crate::{Ending, Finished, NodeIdentity, Stage, StoreError};
+use crate::{Ending, Finished, Marked, NodeIdentity, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{CallEvent, CallId, CallState, Moment, Recorded};
 
 const LOAD: &str = concat!(
-    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, recording_gone, retries,
+    "SELECT account, id, state, cause, status, q850, timeline, seq, attempt, ended, owner, epoch, mark, recording_gone, retries,
         wants_findings, ",
     somebody_hears!(),
     " AS heard FROM calls WHERE id = $1"
@@ -21,7 +22,7 @@ const UPDATE: &str = "
     UPDATE calls SET state = $3, cause = $4, status = $5, q850 = $6, timeline = $7, seq = $8, attempt = $9, ended = $10,
         intent = COALESCE($11, intent), dialog = COALESCE($12, dialog), recording = COALESCE($13, recording),
         owner = CASE WHEN $3 = 'queued' THEN owner ELSE $14 END, epoch = CASE WHEN $3 = 'queued' THEN epoch ELSE $15 END,
-        waits = CASE WHEN $3 = 'queued' THEN waits END
+        waits = CASE WHEN $3 = 'queued' THEN waits END, mark = $16
     WHERE account = $1 AND id = $2";
 
 const RECORD: &str = "
@@ -35,6 +36,8 @@ struct Standing {
     state: CallState,
     timeline: Timeline,
     seq: u64,
+    /// Of the last event that this owner wrote; 0: none with a mark.
+    mark: u64,
     attempt: u32,
     status: Option<u16>,
     q850: Option<u8>,
@@ -103,12 +106,72 @@ pub(crate) async fn append(
     call: CallId,
     events: Vec<(Moment, CallEvent)>,
 ) -> Result<Told<Vec<Recorded>>, StoreError> {
-    let begins = |event: &CallEvent| matches!(event, CallEvent::Dialing { .. } | CallEvent::Joined { .. });
     if let Some((now, _)) = events.iter().find(|(_, event)| begins(event)) {
         leases::require(conn, me, *now).await?;
     }
     let standing = load(conn, me, call).await?;
     add(conn, me, standing, events).await
+}
+
+/// What is to become of events among which one cannot happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// None is written.
+    Refuse,
+    /// The others are.
+    LeaveOut,
+}
+
+/// [`crate::Store::record`] and [`crate::Store::record_late`].
+pub(crate) async fn record_marked(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    (call, marked): (CallId, Vec<Marked>),
+    unfit: Unfit,
+) -> Result<Told<Vec<Recorded>>, StoreError> {
+    let mut standing = load(conn, me, call).await?;
+    let (known, fresh): (Vec<Marked>, Vec<Marked>) = marked.into_iter().partition(|one| one.mark <= standing.mark);
+    let mut recorded = last_events(conn, &standing, known.len()).await?;
+    let (mut state, mut events) = (standing.state, Vec::with_capacity(fresh.len()));
+    for Marked { mark, at, event } in fresh {
+        standing.mark = mark;
+        match state.apply(&event) {
+            // The first end stands.
+            _ if state.is_ended() && matches!(event, CallEvent::Ended { .. }) => {}
+            Ok(next) => {
+                state = next;
+                events.push((at, event));
+            }
+            Err(illegal) if unfit == Unfit::Refuse => return Err(illegal.into()),
+            Err(illegal) => tracing::warn!(%call, %illegal, "an event came too late"),
+        }
+    }
+    if let Some((now, _)) = events.iter().find(|(_, event)| begins(event)) {
+        leases::require(conn, me, *now).await?;
+    }
+    let told = add(conn, me, standing, events).await?;
+    recorded.extend(told.done);
+    Ok(Told { done: recorded, messages: told.messages })
+}
+
+/// The last events of a journal: those that were written and whose writer did not hear so.
+async fn last_events(conn: &mut Conn, standing: &Standing, count: usize) -> Result<Vec<Recorded>, StoreError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let after = standing.seq.saturating_sub(count as u64);
+    let rows = query("SELECT seq, at, event FROM events WHERE account = $1 AND call = $2 AND seq > $3 ORDER BY seq")
+        .bind(standing.key.0.as_str())
+        .bind(standing.key.1.to_string())
+        .bind(i64::try_from(after).unwrap_or(i64::MAX))
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(recorded_of).collect()
+}
+
+/// Whether a call comes to life by it, so that its owner's lease must hold.
+const fn begins(event: &CallEvent) -> bool {
+    matches!(event, CallEvent::Dialing { .. } | CallEvent::Joined { .. })
 }
 
 /// [`crate::Store::finish`].
@@ -151,16 +214,17 @@ async fn load(conn: &mut Conn, me: &NodeIdentity, call: CallId) -> Result<Standi
     load.push(dialect::for_update(conn.backend()));
     let row = load.bind(call.to_string()).fetch_optional(conn).await?.ok_or(StoreError::NoSuchCall)?;
     let owner: (Option<String>, Option<i64>) = (row.read("owner")?, row.read("epoch")?);
-    match owner {
-        (None, _) => {}
-        (Some(node), Some(epoch)) if node == me.node && epoch == me.epoch => {}
+    let mark = match owner {
+        (None, _) => 0,
+        (Some(node), Some(epoch)) if node == me.node && epoch == me.epoch => unsigned("mark", row.read("mark")?)?,
         (Some(_), _) => return Err(StoreError::NotOwner),
-    }
+    };
     Ok(Standing {
         key: key_of(&row)?,
         state: state_of(&row)?,
         timeline: timeline_of(&row)?,
         seq: unsigned("sequence number", row.read("seq")?)?,
+        mark,
         attempt: unsigned("attempt", row.read("attempt")?)?,
         status: super::rows::status_of(&row)?,
         q850: super::rows::q850_of(&row)?,
@@ -242,7 +306,8 @@ fn update(me: &NodeIdentity, standing: &Standing) -> Result<Query, StoreError> {
         .bind(standing.dialog.as_deref())
         .bind(standing.recording.as_deref())
         .bind(&me.node)
-        .bind(me.epoch))
+        .bind(me.epoch)
+        .bind(i64::try_from(standing.mark).unwrap_or(i64::MAX)))
 }
 
 /// Writes the attempt's record when the call has just ended.

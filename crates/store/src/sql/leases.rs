@@ -27,14 +27,15 @@ const CLAIM: &str = concat!(
     ")) ORDER BY due, id LIMIT $5"
 );
 
-const CLAIM_TAKEN: &str = ") UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM taken) RETURNING plan";
+const CLAIM_TAKEN: &str =
+    ") UPDATE calls SET owner = $1, epoch = $2, mark = 0 WHERE id IN (SELECT id FROM taken) RETURNING plan";
 
 const TAKE_OVER: &str = concat!(
     "WITH taken AS MATERIALIZED (SELECT id FROM calls WHERE ended IS NULL AND state <> 'queued' AND ",
     owner_is_dead!()
 );
 
-const TAKE_OVER_TAKEN: &str = ") UPDATE calls SET owner = $1, epoch = $2 WHERE id IN (SELECT id FROM taken)
+const TAKE_OVER_TAKEN: &str = ") UPDATE calls SET owner = $1, epoch = $2, mark = 0 WHERE id IN (SELECT id FROM taken)
     RETURNING account, id, plan, state, cause, intent, dialog";
 
 /// Begins the next life of `node`, within the caller's transaction. With the embedded database the data directory is
@@ -138,10 +139,27 @@ pub(crate) async fn unclaim(conn: &mut Conn, me: &NodeIdentity, calls: &[CallId]
     Ok(())
 }
 
+/// Which dead owners are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    /// Every one.
+    Anyone,
+    /// Earlier lives of this node.
+    Ourselves,
+}
+
 /// [`crate::Store::interrupted_calls`].
-pub(crate) async fn take_over(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
+pub(crate) async fn take_over(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    (whose, now): (Dead, Moment),
+) -> Result<Vec<Interrupted>, StoreError> {
     let leases = dialect::lease_clock(conn, now).await?;
     let mut take = query(TAKE_OVER);
+    take.push(match whose {
+        Dead::Anyone => "",
+        Dead::Ourselves => " AND owner = $1",
+    });
     take.push(dialect::skip_locked(conn.backend())).push(TAKE_OVER_TAKEN);
     let rows = take.bind(&me.node).bind(me.epoch).bind(leases.millis()).fetch_all(&mut *conn).await?;
     let mut taken = Vec::with_capacity(rows.len());

@@ -49,5 +49,5 @@ pub(crate) mod waiting;
 pub(crate) mod webhooks;
 mod writer;
 
-pub(crate) use query::{Backend, Conn, Opener, Pool, Query, Row, query, query_of_own_names, together};
-pub(crate) use writer::Writer;
+pub(crate) use query::{Backend, Conn, Gates, Opener, Pool, Query, Row, query, query_of_own_names, together};
+pub(crate) use writer::{Lane, Writer};

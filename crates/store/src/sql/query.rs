@@ -7,6 +7,7 @@ use crate::sqlite::{self, Done, Line, Value, Wanted};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
 use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, Decode, PgConnection, Type};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -25,15 +26,20 @@ pub(crate) enum Backend {
 pub(crate) enum Conn {
     /// Each statement is carried out on the spot.
     Sqlite(sqlite::Connection),
-    Postgres(PgConnection),
+    /// With the gates that its transaction has locked.
+    Postgres(PgConnection, Gates),
 }
+
+/// Rows of the table `gates`, by account and name. A transaction locks them in this order, so that no two wait for each
+/// other.
+pub(crate) type Gates = BTreeSet<(String, String)>;
 
 impl Conn {
     /// Which database it leads to.
     pub(crate) const fn backend(&self) -> Backend {
         match self {
             Self::Sqlite(_) => Backend::Sqlite,
-            Self::Postgres(_) => Backend::Postgres,
+            Self::Postgres(..) => Backend::Postgres,
         }
     }
 
@@ -42,7 +48,15 @@ impl Conn {
         let sql = sql.into();
         match self {
             Self::Sqlite(conn) => conn.batch(&sql),
-            Self::Postgres(conn) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)?),
+            Self::Postgres(conn, _) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)?),
+        }
+    }
+
+    /// The gates that the transaction has locked; none: this database has one writer and needs no gates.
+    pub(crate) const fn gates(&mut self) -> Option<&mut Gates> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(_, gates) => Some(gates),
         }
     }
 
@@ -50,7 +64,7 @@ impl Conn {
     pub(crate) async fn copy_in(&mut self, statement: &str, rows: String) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
-            Self::Postgres(conn) => {
+            Self::Postgres(conn, _) => {
                 let mut copy = conn.copy_in_raw(statement).await?;
                 copy.send(rows.into_bytes()).await?;
                 Ok(copy.finish().await?)
@@ -62,7 +76,7 @@ impl Conn {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(conn) => conn.close()?,
-            Self::Postgres(conn) => conn.close().await?,
+            Self::Postgres(conn, _) => conn.close().await?,
         }
         Ok(())
     }
@@ -79,7 +93,7 @@ impl Opener {
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
             Self::Sqlite(options) => Conn::Sqlite(options.connect()?),
-            Self::Postgres(options) => Conn::Postgres(options.connect().await?),
+            Self::Postgres(options) => Conn::Postgres(options.connect().await?, Gates::new()),
         })
     }
 }
@@ -153,7 +167,7 @@ macro_rules! run {
     ($query:expr, $on:expr, $wanted:expr, $method:ident) => {
         match $on.into() {
             On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite(conn.run(&$query.sql, &$query.values, $wanted)?),
-            On::Conn(Conn::Postgres(conn)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
+            On::Conn(Conn::Postgres(conn, _)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
             On::Pool(Pool::Sqlite(readers)) => {
                 let Query { sql, values } = $query;
                 Outcome::Sqlite(readers.read(move |conn| conn.run(&sql, &values, $wanted)).await?)

@@ -25,6 +25,7 @@ const STEPS: &[(i64, &str)] = &[
     (100, include_str!("migrations/0100_browsers.sql")),
     (110, include_str!("migrations/0110_pools.sql")),
     (125, include_str!("migrations/0125_open_channels.sql")),
+    (130, include_str!("migrations/0130_marks.sql")),
     (140, include_str!("migrations/0140_aliases.sql")),
 ];
 

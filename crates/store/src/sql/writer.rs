@@ -11,7 +11,7 @@
 //! One of the documented places that spawn: the connection must outlive any verb's future, so that a caller who goes
 //! away in the middle cannot leave a transaction half done.
 
-use super::{Backend, Conn, Opener, dialect};
+use super::{Backend, Conn, Gates, Opener, dialect};
 use crate::sqlite::{DirectoryLock, Disk};
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
@@ -112,33 +112,35 @@ impl Writer {
         T: Send + 'static,
         E: Failure,
     {
-        self.put(None, task).await
+        let (answer, answered) = oneshot::channel();
+        let lane = None;
+        self.queue(lane, Box::new(Work { task: Once(Some(task)), outcome: None, answer }), answered).await
     }
 
-    /// As [`Writer::write`], for a verb whose first lock is the row that `row` names, and which may then lock what `then`
-    /// names: verbs of one row that wait together share a transaction, in an order of `then` that is the same for all
-    /// transactions, so that no two of them wait for each other.
-    pub(crate) async fn write_for<F, T, E>(&self, row: impl Hash, then: impl Hash, task: F) -> Result<T, E>
+    /// As [`Writer::write`], for a verb of a lane: those that wait together share a transaction, in an order that is the
+    /// same for all transactions, so that no two of them wait for each other. One that would have to lock out of this order
+    /// is undone and carried out once more in a transaction of its own.
+    pub(crate) async fn write_for<F, T, E>(&self, lane: Lane, task: F) -> Result<T, E>
     where
-        F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
-        T: Send + 'static,
-        E: Failure,
-    {
-        self.put(Some(Lane { row: digest(row), then: digest(then) }), task).await
-    }
-
-    async fn put<F, T, E>(&self, lane: Option<Lane>, task: F) -> Result<T, E>
-    where
-        F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+        F: for<'c> Fn(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Failure,
     {
         let (answer, answered) = oneshot::channel();
-        let job = Box::new(Work { task: Some(task), outcome: None, answer });
-        let turn = lane.map_or_else(
+        self.queue(Some(lane), Box::new(Work { task: Again(task), outcome: None, answer }), answered).await
+    }
+
+    async fn queue<T, E: Failure>(
+        &self,
+        lane: Option<Lane>,
+        job: Box<dyn Job>,
+        answered: oneshot::Receiver<Result<T, E>>,
+    ) -> Result<T, E> {
+        let row = lane.as_ref().map(|lane| lane.row);
+        let turn = row.map_or_else(
             || self.turn.fetch_add(1, Ordering::Relaxed),
             // The low bits choose a queue; a number cut short on a small machine chooses as well.
-            |lane| usize::try_from(lane.row & u64::from(u32::MAX)).unwrap_or_default(),
+            |row| usize::try_from(row & u64::from(u32::MAX)).unwrap_or_default(),
         );
         let Some(queue) = self.queues.get(turn % self.queues.len().max(1)) else {
             return Err(E::from(StoreError::Closed));
@@ -162,17 +164,19 @@ impl Writer {
 /// Verbs of one transaction.
 type Group = Vec<Box<dyn Job>>;
 
-/// What a verb locks, as digests.
-#[derive(Clone, Copy)]
-struct Lane {
+/// What a verb locks: the row that it locks first, as a digest, and what it may lock after that, by name.
+pub(crate) struct Lane {
     row: u64,
-    then: u64,
+    then: (String, String),
 }
 
-fn digest(name: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
+impl Lane {
+    /// The lane of verbs that lock `row`, and then what `first` and `second` name.
+    pub(crate) fn of(row: impl Hash, (first, second): (&str, &str)) -> Self {
+        let mut hasher = DefaultHasher::new();
+        row.hash(&mut hasher);
+        Self { row: hasher.finish(), then: (first.to_owned(), second.to_owned()) }
+    }
 }
 
 struct Waiting {
@@ -189,6 +193,8 @@ enum Order {
 enum Verdict {
     Keep,
     Undo,
+    /// It is to be carried out again in another transaction.
+    Apart,
     /// The database may have undone everything: the whole batch fails.
     Spoilt(StoreError),
 }
@@ -198,25 +204,53 @@ trait Job: Send {
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
-struct Work<F, T, E> {
-    task: Option<F>,
+/// What a job does, once or as often as it is told.
+trait Task<T, E>: Send + 'static {
+    fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>>;
+}
+
+struct Once<F>(Option<F>);
+
+struct Again<F>(F);
+
+impl<F, T, E> Task<T, E> for Once<F>
+where
+    F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+{
+    fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>> {
+        self.0.take().map(|task| task(conn))
+    }
+}
+
+impl<F, T, E> Task<T, E> for Again<F>
+where
+    F: for<'c> Fn(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+{
+    fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>> {
+        Some((self.0)(conn))
+    }
+}
+
+struct Work<K, T, E> {
+    task: K,
     outcome: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
 
-impl<F, T, E> Job for Work<F, T, E>
+impl<K, T, E> Job for Work<K, T, E>
 where
-    F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
+    K: Task<T, E>,
     T: Send + 'static,
     E: Failure,
 {
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict> {
         Box::pin(async move {
-            let Some(task) = self.task.take() else { return Verdict::Undo };
-            let outcome = task(conn).await;
+            let Some(task) = self.task.begin(conn) else { return Verdict::Undo };
+            let outcome = task.await;
             let verdict = match &outcome {
                 Ok(_) => Verdict::Keep,
                 Err(error) => match error.store() {
+                    Some(StoreError::Apart) => Verdict::Apart,
                     Some(error) if error.spoils_batch() => Verdict::Spoilt(error.clone()),
                     _ => Verdict::Undo,
                 },
@@ -280,15 +314,31 @@ impl WriterTask {
                     }
                 }
             }
+            let mut away = None;
             for group in groups(batch, self.conn.backend()) {
-                self.settle(group).await;
+                away = self.settle(group, away).await;
             }
         }
         self.end(closers).await;
     }
 
-    async fn settle(&mut self, mut batch: Group) {
-        let committed = match self.mend().await {
+    /// Carries a group out, in as many transactions as it needs, or refuses it by `away`: what came at the same time as a
+    /// group for which there was no connection need not wait for the next try in its turn. Gives that on when there is none.
+    async fn settle(&mut self, mut batch: Group, mut away: Option<StoreError>) -> Option<StoreError> {
+        while !batch.is_empty() {
+            (batch, away) = self.settle_first(batch, away).await;
+        }
+        away
+    }
+
+    /// The same with those of a group that go into the first transaction; the others come back.
+    async fn settle_first(&mut self, mut batch: Group, away: Option<StoreError>) -> (Group, Option<StoreError>) {
+        let connected = match away {
+            Some(error) => Err(error),
+            None => self.mend().await,
+        };
+        let refused = connected.as_ref().err().cloned();
+        let committed = match connected {
             Ok(()) => {
                 // A verb that panics costs its group and the connection; without this it would cost everybody the store.
                 let outcome = AssertUnwindSafe(self.commit_in_time(&mut batch)).catch_unwind().await;
@@ -299,6 +349,8 @@ impl WriterTask {
             }
             Err(error) => Err(error),
         };
+        let rest = batch.split_off(committed.as_ref().map_or(batch.len(), |done| *done));
+        let committed = committed.map(|_| ());
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a commit failed; its verbs are refused");
             self.recover().await;
@@ -309,9 +361,11 @@ impl WriterTask {
         for job in batch {
             job.answer(committed.clone());
         }
+        (rest, refused)
     }
 
-    async fn commit_in_time(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    /// How many jobs are done with; the others want a transaction of their own.
+    async fn commit_in_time(&mut self, batch: &mut [Box<dyn Job>]) -> Result<usize, StoreError> {
         if let Some(disk) = &self.disk {
             disk.before_commit().await?;
         }
@@ -341,8 +395,10 @@ impl WriterTask {
     }
 
     /// A verb alone needs no savepoint: undoing it is undoing the transaction.
-    async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<usize, StoreError> {
         let alone = batch.len() == 1;
+        let mut done = batch.len();
+        self.hold(Gates::new());
         let opening = dialect::begin(self.conn.backend());
         if alone {
             self.conn.batch(opening).await?;
@@ -353,14 +409,31 @@ impl WriterTask {
             if place > 0 {
                 self.conn.batch("RELEASE SAVEPOINT job; SAVEPOINT job").await?;
             }
+            let held = self.conn.gates().cloned().unwrap_or_default();
             match job.run(&mut self.conn).await {
                 Verdict::Keep => {}
-                Verdict::Undo if alone => return self.conn.batch("ROLLBACK").await,
-                Verdict::Undo => self.conn.batch("ROLLBACK TO SAVEPOINT job").await?,
+                Verdict::Undo if alone => return self.conn.batch("ROLLBACK").await.map(|()| done),
+                Verdict::Undo => {
+                    // What was locked since the savepoint is free again.
+                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
+                    self.hold(held);
+                }
+                Verdict::Apart if place > 0 => {
+                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
+                    done = place;
+                    break;
+                }
+                Verdict::Apart => return Err(StoreError::Database { detail: "a verb locks out of order".into() }),
                 Verdict::Spoilt(error) => return Err(error),
             }
         }
-        self.conn.batch("COMMIT").await
+        self.conn.batch("COMMIT").await.map(|()| done)
+    }
+
+    fn hold(&mut self, gates: Gates) {
+        if let Some(held) = self.conn.gates() {
+            *held = gates;
+        }
     }
 
     /// After a failed batch. The database may have ended the transaction by itself, so a refused ROLLBACK is no news,
@@ -392,11 +465,12 @@ impl WriterTask {
 fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Group> {
     let mut groups: Vec<Vec<Waiting>> = Vec::new();
     for waiting in batch {
-        let open = match (backend, waiting.lane) {
+        let open = match (backend, &waiting.lane) {
             (Backend::Sqlite, _) => groups.first_mut(),
             (Backend::Postgres, None) => None,
             (Backend::Postgres, Some(lane)) => {
-                groups.iter_mut().find(|group| group.iter().all(|of| of.lane.is_some_and(|of| of.row == lane.row)))
+                let row = Some(lane.row);
+                groups.iter_mut().find(|group| group.iter().all(|of| of.lane.as_ref().map(|of| of.row) == row))
             }
         };
         match open {
@@ -405,7 +479,8 @@ fn groups(batch: Vec<Waiting>, backend: Backend) -> Vec<Group> {
         }
     }
     if backend == Backend::Postgres {
-        groups.iter_mut().for_each(|group| group.sort_by_key(|waiting| waiting.lane.map(|lane| lane.then)));
+        let then = |waiting: &Waiting| waiting.lane.as_ref().map(|lane| lane.then.clone());
+        groups.iter_mut().for_each(|group| group.sort_by_cached_key(then));
     }
     groups.into_iter().map(|group| group.into_iter().map(|waiting| waiting.job).collect()).collect()
 }

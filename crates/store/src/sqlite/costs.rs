@@ -45,7 +45,7 @@ impl Costs {
             Box::pin(async move {
                 match conn {
                     Conn::Sqlite(conn) => Ok::<_, StoreError>(conn.steps),
-                    Conn::Postgres(_) => panic!("an embedded database"),
+                    Conn::Postgres(..) => panic!("an embedded database"),
                 }
             })
         });

@@ -2,8 +2,9 @@
 
 use super::Store;
 use crate::StoreError;
-use crate::sql::shares;
+use crate::sql::{Lane, shares};
 use callwright_domain::{AccountId, Moment, TrunkId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a node got of something that has only so much in each second.
@@ -15,6 +16,12 @@ pub struct Share {
     pub second: i64,
     /// How long it goes on.
     pub left: Duration,
+}
+
+/// Shares of one account that are asked for together are given out in one transaction, each row in its turn: one flush of
+/// the server's disk for all of them. Each is reckoned by the database's clock at its own statement, as it would be alone.
+fn lane(account: &AccountId, name: &str) -> Lane {
+    Lane::of(("shares", account.as_str()), (name, ""))
 }
 
 impl Store {
@@ -29,9 +36,11 @@ impl Store {
         wanted: u32,
         now: Moment,
     ) -> Result<Share, StoreError> {
+        let (lane, whose) = (lane(&account, &name), Arc::new((account, name)));
         self.writer
-            .write(move |conn| {
-                Box::pin(async move { shares::take(conn, (&account, &name), (limit, wanted), now).await })
+            .write_for(lane, move |conn| {
+                let whose = Arc::clone(&whose);
+                Box::pin(async move { shares::take(conn, (&whose.0, &whose.1), (limit, wanted), now).await })
             })
             .await
     }
@@ -49,8 +58,12 @@ impl Store {
         now: Moment,
     ) -> Result<Duration, StoreError> {
         let name = format!("trunk {trunk}");
+        let (lane, whose) = (lane(&account, &name), Arc::new((account, name)));
         self.writer
-            .write(move |conn| Box::pin(async move { shares::turn(conn, (&account, &name), apart, now).await }))
+            .write_for(lane, move |conn| {
+                let whose = Arc::clone(&whose);
+                Box::pin(async move { shares::turn(conn, (&whose.0, &whose.1), apart, now).await })
+            })
             .await
     }
 }

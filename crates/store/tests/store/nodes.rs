@@ -179,9 +179,16 @@ async fn a_restarted_node_takes_its_own_calls_at_once() {
     a.store.admit(admission(&account("acme"), 1), NOW).await.unwrap();
     a.store.claim_due(NOW, 10).await.unwrap();
     a.store.append(call(1), vec![(NOW, dialing(1))]).await.unwrap();
+    // Another node's lease has run out; that one may only have been away as long as the database.
+    a.store.admit(admission(&account("acme"), 2), NOW).await.unwrap();
+    assert_eq!(b.store.claim_due(NOW, 10).await.unwrap().len(), 1);
+    b.store.append(call(2), vec![(NOW, dialing(1))]).await.unwrap();
+    b.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
     let again = Store::open(database.node("a"), NOW).await.unwrap();
     assert_eq!(again.identity.epoch, 2);
-    assert_eq!(again.store.interrupted_calls(NOW).await.unwrap().len(), 1);
+    let ids = |taken: Vec<callwright_store::Interrupted>| taken.iter().map(|call| call.plan.id).collect::<Vec<_>>();
+    assert_eq!(ids(again.store.left_behind(NOW).await.unwrap()), [call(1)]);
+    assert_eq!(ids(again.store.interrupted_calls(NOW).await.unwrap()), [call(2)]);
     assert!(matches!(a.store.renew_lease(NOW, LEASE).await, Err(StoreError::NotOwner)));
     assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
 }

@@ -132,6 +132,7 @@ async fn engine(world: &Arc<World>, opened: Opened, (sip, media): (SipHandle, Me
     let engine = Engine::start(Parts {
         store: opened.store,
         reader: opened.reader,
+        spool: None,
         recordings: opened.recordings,
         catalogue: fakes(world, vendors),
         sounds: sounds(),

@@ -3,7 +3,9 @@
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number, rings};
 use callwright_domain::transcript::Speaker;
 use callwright_domain::{AgentId, AgentPatch, CallEvent, CallState, HangupCause, Moment, Pii};
-use callwright_store::{Admission, Amendment, CallFilter, Ending, Finished, Number, Opened, Stage, Store, StoreError};
+use callwright_store::{
+    Admission, Amendment, CallFilter, Ending, Finished, Marked, Number, Opened, Stage, Store, StoreError,
+};
 use std::time::Duration;
 
 async fn accept(store: &Store, ids: impl IntoIterator<Item = u128>) {
@@ -231,4 +233,48 @@ pub(crate) async fn what_happened_since_is_read_by_pages(opened: Opened) {
     late.sort_unstable_by_key(|(call, _)| call.to_string());
     assert_eq!(read(later(30), 1).await, late, "not of the call that was over, and nothing older");
     assert_eq!(reader.journal_since(&account("other"), NOW, None, 9).await.unwrap(), []);
+}
+
+/// Who did not hear that its events were written writes them again, with more behind them: each stands there once.
+pub(crate) async fn what_is_written_again_stands_once(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    accept(&store, [1, 2]).await;
+    assert_eq!(store.claim_due(NOW, 10).await.unwrap().len(), 2);
+    let marked = |mark: u64, event: CallEvent| Marked { mark, at: later(i64::try_from(mark).unwrap()), event };
+    let said = |text: &str| CallEvent::Said { text: Pii::new(text.to_owned()), interrupted: false };
+    let busy = CallEvent::Ended { cause: HangupCause::Busy, status: None, q850: None };
+    let seqs = |recorded: &[callwright_domain::Recorded]| recorded.iter().map(|one| one.seq).collect::<Vec<_>>();
+
+    let first = vec![marked(3, dialing(1)), marked(4, answered())];
+    assert_eq!(seqs(&store.record(call(1), first.clone()).await.unwrap()), [2, 3]);
+    assert_eq!(seqs(&store.record(call(1), first.clone()).await.unwrap()), [2, 3], "as it stands there");
+    let more = [first.clone(), vec![marked(7, said("hello"))]].concat();
+    let recorded = store.record(call(1), more).await.unwrap();
+    assert_eq!((seqs(&recorded), &recorded[2].event), (vec![2, 3, 4], &said("hello")));
+    // An event without a mark in between changes nothing.
+    let trouble = CallEvent::Trouble { part: "ears".into(), detail: "x".into() };
+    store.append(call(1), vec![(NOW, trouble.clone())]).await.unwrap();
+    assert_eq!(store.record(call(1), vec![marked(7, said("hello"))]).await.unwrap().len(), 1);
+    assert_eq!(reader.journal(&acme, call(1), 0, 99).await.unwrap().len(), 5);
+
+    // What cannot happen refuses all of it, or is left out when it comes late.
+    let illegal = vec![marked(8, trouble.clone()), marked(9, dialing(2))];
+    assert!(matches!(store.record(call(1), illegal.clone()).await, Err(StoreError::Illegal(_))));
+    let epoch = opened.identity.epoch;
+    let late = [illegal, vec![marked(10, busy.clone()), marked(11, busy.clone()), marked(12, trouble)]].concat();
+    assert_eq!(seqs(&store.record_late(epoch, call(1), late).await.unwrap()), [6, 7, 8]);
+    assert_eq!(store.record(call(1), vec![marked(13, busy.clone())]).await.unwrap(), [], "the first end stands");
+    assert_eq!(reader.records(&acme, call(1)).await.unwrap().len(), 1);
+
+    // Another life's marks mean nothing, and another life's calls are not written to.
+    let other = store.record_late(epoch + 1, call(2), vec![marked(1, busy.clone())]).await;
+    assert!(matches!(other, Err(StoreError::NotOwner)), "{other:?}");
+    store.unclaim(vec![call(2)]).await.unwrap();
+    store
+        .record(call(2), vec![marked(20, CallEvent::Trouble { part: "trunk".into(), detail: "y".into() })])
+        .await
+        .unwrap();
+    let told = store.record_late(epoch + 1, call(2), vec![marked(1, busy)]).await.unwrap();
+    assert_eq!(seqs(&told), [3], "nobody's call, written by a life whose marks are lower");
 }

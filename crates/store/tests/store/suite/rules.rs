@@ -3,8 +3,10 @@
 
 use crate::suite::{NOW, account, admission, answered, call, dialing, equip, later, number, plan};
 use callwright_domain::policy::RulesPatch;
-use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal};
-use callwright_store::{Admission, AdmitError, Denial, Ending, Listed, Opened, Permit, Seat, Store, StoredConsent};
+use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal, TrunkId, Way};
+use callwright_store::{
+    Admission, AdmitError, Denial, Ending, Listed, Number, Opened, Permit, Seat, Store, StoredConsent,
+};
 use futures_util::future::join_all;
 
 const CALLEE: &str = "+4915112345678";
@@ -92,6 +94,47 @@ pub(crate) async fn counts_are_exact_under_contention(opened: Opened) {
         assert_eq!(refusal(store.admit(more(0), at).await), None);
         assert_eq!(refusal(store.admit(more(1), at).await), Some(Refusal::CalleeTooOften));
         store.finish(more(0).plan.id, at, Ending::from(HangupCause::Cancelled)).await.unwrap();
+    }
+}
+
+/// Many numbers, agents and callees at once, each agent and each callee with a limit: whoever asks gets a verdict, because
+/// nobody ever waits for somebody who waits for them.
+pub(crate) async fn limits_that_cross_are_exact_and_in_nobodys_way(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    let main = TrunkId::new("main").unwrap();
+    let callers = [0, 1, 2, 3].map(|n| number(&format!("+49301234560{n}")));
+    for caller in &callers {
+        store.put_number(Number::new(acme.clone(), caller.clone(), main.clone())).await.unwrap();
+    }
+    rule(&store, &acme, r#"{"agent_calls":5,"callee":{"status":"on","at_most":[{"calls":1000,"seconds":60}]}}"#).await;
+    let agents = ["ada", "bob", "cy"];
+    for round in 0..12_u128 {
+        let tasks = (0..96_usize).map(|n| {
+            let mut request = admission(&acme, round * 100 + n as u128 + 1);
+            // Neighbours differ in all three, and no two orders of them are alike.
+            let agent = agents[(n * 7 + n / 13) % 3];
+            request.plan.agent_id = AgentId::new(agent).unwrap();
+            if let Way::Telephone(telephone) = &mut request.plan.way {
+                telephone.caller = callers[n % 4].clone();
+                telephone.callee = number(&format!("+491511234567{}", (n * 5 + n / 11) % 4));
+            }
+            let store = store.clone();
+            tokio::spawn(async move { (request.plan.id, agent, refusal(store.admit(request, NOW).await)) })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, agent, None) => accepted.push((id, agent)),
+                (_, _, Some(why)) => assert_eq!(why, Refusal::AgentBusy),
+            }
+        }
+        for agent in agents {
+            assert_eq!(accepted.iter().filter(|(_, of)| *of == agent).count(), 5, "round {round}, {agent}");
+        }
+        for (id, _) in accepted {
+            store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
     }
 }
 
