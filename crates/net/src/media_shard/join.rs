@@ -43,13 +43,12 @@ impl Joint {
         self.converted.clear();
         resampler.process(heard.samples(), &mut self.converted);
         for piece in self.converted.chunks(Rate::Wide.frame_samples()) {
-            // Full, or the other leg is gone: what is said now is heard by nobody.
-            self.to.try_send(Frame::from_samples(piece)).ok();
+            self.push(Frame::from_samples(piece));
         }
     }
 
     fn push(&self, frame: Frame) {
-        // As above.
+        // Full, or the other leg is gone: what is said now is heard by nobody.
         self.to.try_send(frame).ok();
     }
 

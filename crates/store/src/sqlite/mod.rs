@@ -1,5 +1,5 @@
-//! The embedded database: files, options, opening and checking. The statements are in [`crate::sql`]. Never seen
-//! outside the crate.
+//! The embedded database: files, opening and checking, the one connection that writes and the few that read. The
+//! statements are in [`crate::sql`]. Never seen outside the crate.
 
 mod connection;
 mod disk;

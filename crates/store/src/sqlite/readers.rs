@@ -1,6 +1,6 @@
 //! The connections that read: a few, opened when they are first needed, used by threads that may wait for a disk. In a
 //! simulation one, on the thread of whoever asks, so that nothing else of a simulated node goes on meanwhile. Hides
-//! which; never writes.
+//! which; never writes. One of the documented places that spawn: a read must not hold up a thread that others wait for.
 
 use super::connection::{Connection, Options};
 use super::disk::Disk;
