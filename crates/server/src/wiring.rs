@@ -181,7 +181,7 @@ impl Running {
 
     /// Lets live calls end, then stops everything. `hurry` cuts the wait short.
     pub(crate) async fn stop(self, hurry: impl Future<Output = ()> + Send) {
-        let Self { engine, store, stop, tasks, media, .. } = self;
+        let Self { engine, store, stop, tasks, media, models, .. } = self;
         engine.drain(hurry).await;
         // The SIP endpoint says its last goodbyes and ends when nobody holds it any more: not the engine, not the API.
         drop(engine);
@@ -190,6 +190,9 @@ impl Running {
         tasks.close();
         if timeout(STOP_PATIENCE, tasks.wait()).await.is_err() {
             warn!("some connections did not close in time");
+        }
+        if let Err(error) = tokio::task::spawn_blocking(move || models.close()).await {
+            warn!(%error, "the local models could not be closed");
         }
         store.close().await;
     }

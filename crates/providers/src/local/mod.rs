@@ -140,6 +140,17 @@ impl LocalModels {
         pending.into_iter().try_for_each(workers::Pending::wait)
     }
 
+    /// Ends the threads of the local models: what runs comes to its end, what waits is given up, and nothing is begun
+    /// any more. For the end of a process, which must not take the models' libraries apart under them. Blocks as long
+    /// as the longest running job, a second or so.
+    pub fn close(&self) {
+        self.inner.workers.get_or_init(|| Arc::new(Workers::ended())).close();
+        #[cfg(feature = "local-llm")]
+        if let Some(engine) = self.inner.engine.get() {
+            engine.close();
+        }
+    }
+
     /// The words of a whole recording (mono, `rate` samples a second). Blocks, about a fortieth of the recording's
     /// length: call it from a thread of its own.
     pub fn transcribe(&self, pcm: &[i16], rate: u32) -> Result<String, ProviderError> {

@@ -1,5 +1,6 @@
 //! A few threads on which the local models run, with their loaded networks. Hides the queue and its order: work that
-//! somebody waits for goes before guesses, and a full queue refuses at once. Never runs anything on the async runtime.
+//! somebody waits for goes before guesses, and a full queue refuses at once. Never runs anything on the async runtime,
+//! and never outlives its owner: a network that still computes while the process takes its libraries apart crashes it.
 
 use super::bench::Bench;
 use super::{Home, VENDOR, failure};
@@ -7,7 +8,7 @@ use crate::{ErrorKind, ProviderError};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 
 /// Urgent jobs that may wait. Beyond it the answer is [`ErrorKind::Saturated`]: at some 50 ms a job, one more would
@@ -33,11 +34,12 @@ pub(crate) enum Urgency {
     Casual,
 }
 
-/// The threads. Dropping it lets them finish what runs and end.
+/// The threads. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Workers {
     shared: Arc<Shared>,
     threads: usize,
+    running: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -67,11 +69,11 @@ impl Shared {
     fn next(&self) -> Option<Job> {
         let mut queues = self.queues();
         loop {
-            if let Some(job) = queues.urgent.pop_front().or_else(|| queues.casual.pop_front()) {
-                return Some(job);
-            }
             if queues.closed {
                 return None;
+            }
+            if let Some(job) = queues.urgent.pop_front().or_else(|| queues.casual.pop_front()) {
+                return Some(job);
             }
             queues = self.arrived.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
@@ -83,16 +85,21 @@ impl Workers {
     pub(crate) fn start(home: &Home) -> Self {
         let wanted = thread::available_parallelism().map_or(2, usize::from).clamp(2, MOST_THREADS);
         let shared = Arc::new(Shared::default());
-        let mut threads = 0;
+        let mut running = Vec::new();
         for number in 0..wanted {
             let (shared, home) = (Arc::clone(&shared), home.clone());
             let named = thread::Builder::new().name(format!("local-model-{number}"));
             match named.spawn(move || work(&shared, &home)) {
-                Ok(_) => threads += 1,
+                Ok(thread) => running.push(thread),
                 Err(error) => tracing::error!(%error, "a thread for local models could not be started"),
             }
         }
-        Self { shared, threads }
+        Self { shared, threads: running.len(), running: Mutex::new(running) }
+    }
+
+    /// None, for good: what stands in where models are wanted after the end.
+    pub(crate) fn ended() -> Self {
+        Self { shared: Arc::default(), threads: 0, running: Mutex::default() }
     }
 
     /// How many there are.
@@ -116,11 +123,15 @@ impl Workers {
         });
         {
             let mut queues = self.shared.queues();
+            let closed = queues.closed;
             let (queue, cap) = match urgency {
                 Urgency::Urgent => (&mut queues.urgent, URGENT_CAP),
                 Urgency::Owed => (&mut queues.urgent, URGENT_CAP + OWED_CAP),
                 Urgency::Casual => (&mut queues.casual, CASUAL_CAP),
             };
+            if closed {
+                return Err(failure("the local models are closed"));
+            }
             if queue.len() >= cap || self.threads == 0 {
                 return Err(ProviderError::new(VENDOR, ErrorKind::Saturated, "all threads for local models are busy"));
             }
@@ -129,12 +140,30 @@ impl Workers {
         self.shared.arrived.notify_one();
         Ok(Pending { receiver: pending, kept: None })
     }
+
+    /// Gives up what waits, lets what runs come to its end, and returns when no thread is left. Blocks as long as a
+    /// job takes; further calls return at once.
+    pub(crate) fn close(&self) {
+        let waiting = {
+            let mut queues = self.shared.queues();
+            queues.closed = true;
+            (std::mem::take(&mut queues.urgent), std::mem::take(&mut queues.casual))
+        };
+        drop(waiting);
+        self.shared.arrived.notify_all();
+        let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in running {
+            // The last owner may be a job: its own thread cannot wait for itself.
+            if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+                tracing::error!("a thread for local models ended by a panic");
+            }
+        }
+    }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.queues().closed = true;
-        self.shared.arrived.notify_all();
+        self.close();
     }
 }
 
@@ -219,6 +248,28 @@ mod tests {
             pending.wait().unwrap();
         }
         assert_eq!(order.lock().unwrap()[0], "urgent");
+    }
+
+    #[test]
+    fn closing_waits_for_what_runs_and_gives_up_what_waits() {
+        let workers = workers();
+        let (gate, done) = (Arc::new(Barrier::new(2)), Arc::new(Mutex::new(false)));
+        let (inside, finished) = (Arc::clone(&gate), Arc::clone(&done));
+        let runs = workers
+            .submit(Urgency::Urgent, move |_| {
+                inside.wait();
+                // The closing thread has every chance to return too early.
+                (0..1000).for_each(|_| thread::yield_now());
+                *finished.lock().unwrap() = true;
+                Ok(())
+            })
+            .unwrap();
+        gate.wait();
+        workers.close();
+        assert!(*done.lock().unwrap());
+        runs.wait().unwrap();
+        assert_eq!(workers.submit(Urgency::Owed, |_| Ok(())).unwrap_err().kind, ErrorKind::Internal);
+        assert_eq!(Workers::ended().submit(Urgency::Owed, |_| Ok(())).unwrap_err().kind, ErrorKind::Saturated);
     }
 
     #[test]

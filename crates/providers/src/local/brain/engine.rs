@@ -1,5 +1,6 @@
 //! The thread that owns the language model and its memory of one conversation. Takes orders from a bounded queue; checks
-//! before every token whether the answer is still wanted. Never runs two conversations at once.
+//! before every token whether the answer is still wanted. Never runs two conversations at once, and never outlives its
+//! owner.
 
 use super::chat::{Letters, Span, prompt, tool_call};
 use crate::local::{Home, VENDOR, failure, models};
@@ -19,7 +20,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -62,11 +63,20 @@ impl Question {
     }
 }
 
-/// The way to the thread.
+/// The way to the thread. Dropping it closes it.
 #[derive(Debug)]
 pub(crate) struct Engine {
-    orders: SyncSender<Question>,
+    /// None once it is closed.
+    way: Mutex<Option<Way>>,
+    /// Set when no answer is wanted any more at all.
+    closing: Arc<AtomicBool>,
     owner: Mutex<Option<Owner>>,
+}
+
+#[derive(Debug)]
+struct Way {
+    orders: SyncSender<Question>,
+    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -79,11 +89,29 @@ impl Engine {
     /// Starts the thread; the model is loaded with the first question.
     pub(super) fn start(home: &Home) -> Self {
         let (orders, received) = sync_channel(ORDERS);
-        let home = home.clone();
-        if let Err(error) = thread::Builder::new().name("local-brain".into()).spawn(move || serve(&home, &received)) {
-            tracing::error!(%error, "the thread of the local language model could not be started");
+        let (home, closing) = (home.clone(), Arc::new(AtomicBool::new(false)));
+        let end = Arc::clone(&closing);
+        let started = thread::Builder::new().name("local-brain".into()).spawn(move || serve(&home, &received, &end));
+        let thread = match started {
+            Ok(thread) => Some(thread),
+            Err(error) => {
+                tracing::error!(%error, "the thread of the local language model could not be started");
+                None
+            }
+        };
+        Self { way: Mutex::new(Some(Way { orders, thread })), closing, owner: Mutex::new(None) }
+    }
+
+    /// Breaks off what is being answered and returns when the thread has ended. Blocks as long as a step of the model
+    /// takes, or its loading.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Way { orders, thread }) = way else { return };
+        drop(orders);
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the local language model ended by a panic");
         }
-        Self { orders, owner: Mutex::new(None) }
     }
 
     /// Puts a question of `conversation`. [`ErrorKind::Saturated`] while another conversation has the model.
@@ -100,9 +128,11 @@ impl Engine {
             }
             *owner = Some(Owner { conversation: conversation.to_owned(), seen: now });
         }
-        self.orders.try_send(question).map_err(|error| match error {
+        let ended = || failure("the thread of the local language model has ended");
+        let way = self.way.lock().unwrap_or_else(PoisonError::into_inner);
+        way.as_ref().ok_or_else(ended)?.orders.try_send(question).map_err(|error| match error {
             TrySendError::Full(_) => saturated("the local language model is busy"),
-            TrySendError::Disconnected(_) => failure("the thread of the local language model has ended"),
+            TrySendError::Disconnected(_) => ended(),
         })
     }
 
@@ -115,7 +145,13 @@ impl Engine {
     }
 }
 
-fn serve(home: &Home, orders: &Receiver<Question>) {
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn serve(home: &Home, orders: &Receiver<Question>, closing: &AtomicBool) {
     while let Ok(first) = orders.recv() {
         let began = Instant::now();
         let model = match load(home) {
@@ -139,7 +175,7 @@ fn serve(home: &Home, orders: &Receiver<Question>) {
             memory_mb = model.size() / (1 << 20),
             "local language model loaded"
         );
-        let mut mind = Mind { model: &model, context, held: Vec::new(), tools: ToolTokens::of(&model) };
+        let mut mind = Mind { model: &model, context, held: Vec::new(), tools: ToolTokens::of(&model), closing };
         mind.take(&first);
         while let Ok(question) = orders.recv() {
             mind.take(&question);
@@ -197,11 +233,16 @@ struct Mind<'m> {
     /// The tokens in the model's memory, in order.
     held: Vec<LlamaToken>,
     tools: ToolTokens,
+    closing: &'m AtomicBool,
 }
 
 impl Mind<'_> {
+    fn is_unwanted(&self, question: &Question) -> bool {
+        question.is_unwanted() || self.closing.load(Ordering::Relaxed)
+    }
+
     fn take(&mut self, question: &Question) {
-        if question.is_unwanted() {
+        if self.is_unwanted(question) {
             return;
         }
         match self.answer(question) {
@@ -223,7 +264,7 @@ impl Mind<'_> {
         let reused = self.keep_common(&tokens)?;
         let mut usage = Usage { prompt: tokens.len() as u32, completion: 0 };
         for step in tokens[reused..].chunks(STEP) {
-            if question.is_unwanted() {
+            if self.is_unwanted(question) {
                 return Ok(usage);
             }
             self.read(step)?;
@@ -258,7 +299,7 @@ impl Mind<'_> {
         let mut tool: Option<Letters> = None;
         let mut call = String::new();
         for written in 0..question.max_tokens {
-            if question.is_unwanted() {
+            if self.is_unwanted(question) {
                 return Ok(written);
             }
             let token = sampler.sample(&self.context, -1);
