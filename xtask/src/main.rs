@@ -103,6 +103,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// How long ten million numbers take onto the deny list, and what asking it costs then.
+    DenyList {
+        /// Arguments handed to tests/heavy/deny_list.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// What signed requests cost at the front door, and whether the time of a refusal tells its reason.
     Signatures {
         /// Arguments handed to tests/heavy/signatures.py.
@@ -155,6 +161,7 @@ fn main() -> Result<()> {
         Chore::Cluster { rest } => script(&root, "tests/heavy/cluster.py", &rest),
         Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
+        Chore::DenyList { rest } => script(&root, "tests/heavy/deny_list.py", &rest),
         Chore::Signatures { rest } => script(&root, "tests/heavy/signatures.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }

@@ -446,8 +446,11 @@ async fn read_body(request: &mut Request, body: Incoming, (most, time): (usize, 
     }
 }
 
-/// Whether the body may be a whole file: callees on their way into a campaign.
+/// Whether the body may be a whole file: callees on their way into a campaign, numbers on theirs onto the deny list.
 fn is_upload(request: &Request) -> bool {
+    if request.method == Method::POST && request.path == "/v1/denied" {
+        return true;
+    }
     let inside = request.path.strip_prefix("/v1/campaigns/").and_then(|rest| rest.strip_suffix("/callees"));
     request.method == Method::POST && inside.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }

@@ -450,6 +450,12 @@ pub enum CallEvent {
         /// The callee cut it off.
         interrupted: bool,
     },
+    /// The agent was heard for the first time.
+    Spoke {
+        /// How long the callee had waited in silence by then: since it stopped speaking, or since it answered when it had not
+        /// spoken. 0: it was still speaking. In milliseconds.
+        silence_ms: u32,
+    },
     /// The sentence that tells that a machine speaks was heard, all of it or nearly.
     Disclosed,
     /// The callee spoke over the agent and won.
@@ -594,6 +600,7 @@ impl CallEvent {
             Self::Heard { .. } => "heard",
             Self::TurnTaken { .. } => "turn_taken",
             Self::Said { .. } => "said",
+            Self::Spoke { .. } => "spoke",
             Self::Disclosed => "disclosed",
             Self::Interrupted => "interrupted",
             Self::MessageReceived { .. } => "message_received",
@@ -617,6 +624,7 @@ impl CallEvent {
                 | Self::Heard { .. }
                 | Self::TurnTaken { .. }
                 | Self::Said { .. }
+                | Self::Spoke { .. }
                 | Self::Disclosed
                 | Self::Interrupted
                 | Self::MessageReceived { .. }
@@ -684,6 +692,7 @@ mod tests {
             CallEvent::Heard { text: text() },
             CallEvent::TurnTaken { latency: TurnLatency::default() },
             CallEvent::Said { text: text(), interrupted: false },
+            CallEvent::Spoke { silence_ms: 300 },
             CallEvent::Disclosed,
             CallEvent::MachineDetected { sign: MachineSign::Tone },
             CallEvent::Interrupted,

@@ -167,6 +167,7 @@ impl Topics {
             Topic::CallAnswered,
             Topic::CallEnded,
             Topic::RecordingReady,
+            Topic::LimitNear,
             Topic::WebhookDisabled,
         ])
     }
@@ -213,6 +214,8 @@ topics! {
     MachineDetected = "call.machine_detected",
     /// Somebody finished saying something; final text.
     Transcript = "call.transcript",
+    /// The agent was heard for the first time.
+    AgentSpoke = "call.agent_spoke",
     /// How the time before an agent's answer was spent.
     CallTurn = "call.turn",
     /// The callee interrupted the agent.
@@ -237,6 +240,8 @@ topics! {
     RecordingReady = "call.recording_ready",
     /// The call is over; comes with its record and transcript.
     CallEnded = "call.ended",
+    /// Four fifths of one of the account's limits are used up.
+    LimitNear = "limit.near",
     /// Another endpoint of the account was switched off by the server.
     WebhookDisabled = "webhook.disabled",
     /// A test that the owner asked for.
@@ -259,6 +264,7 @@ impl Topic {
             CallEvent::Answered { .. } => Self::CallAnswered,
             CallEvent::MachineDetected { .. } => Self::MachineDetected,
             CallEvent::Heard { .. } | CallEvent::Said { .. } | CallEvent::Disclosed => Self::Transcript,
+            CallEvent::Spoke { .. } => Self::AgentSpoke,
             CallEvent::TurnTaken { .. } => Self::CallTurn,
             CallEvent::Interrupted => Self::CallInterrupted,
             CallEvent::MessageReceived { .. } => Self::MessageReceived,

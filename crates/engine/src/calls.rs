@@ -15,7 +15,7 @@ use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::CallerLine;
 use callwright_domain::agent::AgentProfile;
 use callwright_domain::campaign::MAX_ATTEMPTS;
-use callwright_domain::policy::{Rules, RulesPatch};
+use callwright_domain::policy::{Evidence, Rules, RulesPatch};
 use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{
@@ -256,6 +256,20 @@ impl Calls {
         now: Moment,
     ) -> Result<Started, StartError> {
         self.accept(request, endpoint, Patience::AnyPlace, now).await
+    }
+
+    /// What would become of a request now: the call as it would be made, and the verdict with all that it is made of. No
+    /// call is made, and nothing is kept.
+    ///
+    /// # Errors
+    /// [`StartError`] where there would be no verdict either.
+    pub async fn try_out(&self, request: StartCall, now: Moment) -> Result<(CallPlan, Evidence), StartError> {
+        if self.node.is_draining() {
+            return Err(Refusal::Draining.into());
+        }
+        let (plan, patience) = (self.plan(request, now).await?, Patience::AnyPlace);
+        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None, patience };
+        Ok(self.node.store.try_out(admission, now).await?)
     }
 
     pub(crate) async fn accept(
@@ -771,6 +785,28 @@ impl Configure<'_> {
     /// [`StoreError`] when it could not be written.
     pub async fn allow(&self, account: &AccountId, number: &PhoneNumber) -> Result<bool, StoreError> {
         self.node.store.allow(Listed::Of(account.clone()), number.clone()).await
+    }
+
+    /// Keeps the time zone that a callee is in.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn put_zone(
+        &self,
+        account: &AccountId,
+        number: &PhoneNumber,
+        zone: &str,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.node.store.put_zone(account.clone(), number.clone(), zone.to_owned(), now).await
+    }
+
+    /// Forgets where a callee is; `false` when it was not known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written.
+    pub async fn delete_zone(&self, account: &AccountId, number: &PhoneNumber) -> Result<bool, StoreError> {
+        self.node.store.delete_zone(account.clone(), number.clone()).await
     }
 
     /// Keeps a consent.

@@ -57,6 +57,7 @@ impl CallPrinter {
                 let sign = format!("{sign:?}").to_lowercase();
                 line(at, "call", &format!("a machine has answered (known by its {sign})"));
             }
+            CallEvent::Spoke { .. } => {}
             CallEvent::Disclosed => line(at, "call", "the callee knows that a machine speaks"),
             CallEvent::Interrupted => {
                 self.interruptions += 1;

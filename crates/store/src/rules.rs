@@ -113,6 +113,30 @@ impl Store {
         self.writer().write(move |conn| Box::pin(async move { sql::allow(conn, &listed, &number).await })).await
     }
 
+    /// Keeps the time zone (IANA) that a callee is in, whatever its number says.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn put_zone(
+        &self,
+        account: AccountId,
+        number: PhoneNumber,
+        zone: String,
+        now: Moment,
+    ) -> Result<(), StoreError> {
+        self.writer()
+            .write(move |conn| Box::pin(async move { sql::put_zone(conn, &account, (&number, &zone), now).await }))
+            .await
+    }
+
+    /// Forgets where a callee is; `false`: it was not known.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn delete_zone(&self, account: AccountId, number: PhoneNumber) -> Result<bool, StoreError> {
+        self.writer().write(move |conn| Box::pin(async move { sql::delete_zone(conn, &account, &number).await })).await
+    }
+
     /// Keeps a consent; one of the same number and scope gives way.
     ///
     /// # Errors
@@ -159,6 +183,14 @@ impl Reader {
     /// As the database says.
     pub async fn denial(&self, listed: &Listed, number: &PhoneNumber) -> Result<Option<(Denial, Moment)>, StoreError> {
         sql::denial(self.pool(), listed, number).await
+    }
+
+    /// The time zone that a callee is known to be in, and since when.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn zone(&self, account: &AccountId, number: &PhoneNumber) -> Result<Option<(String, Moment)>, StoreError> {
+        sql::zone(self.pool(), account, number).await
     }
 
     /// The consents of a number, by scope.

@@ -15,6 +15,7 @@ use crate::configuration::{Account, Number, Trunk};
 use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
 use crate::sqlite::{self, Disk, Scratch};
 use crate::{Reader, StoreError, postgres};
+use callwright_domain::policy::Evidence;
 use callwright_domain::{
     AccountId, AgentId, AgentProfile, ApiKey, CallEvent, CallId, CallPlan, KeyId, Moment, PhoneNumber, Pii, Recorded,
     TrunkId,
@@ -276,6 +277,21 @@ impl Store {
             Answer::Admitted(admitted) => Ok(admitted),
             Answer::Refused(refusal) => Err(AdmitError::Refused(refusal)),
         }
+    }
+
+    /// What [`Store::admit`] would say to a request now, and everything that the verdict is made of; the plan shows the
+    /// caller number that it would take. Nothing of it is kept, and its idempotency key is not used up.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn try_out(&self, request: Admission, now: Moment) -> Result<(CallPlan, Evidence), StoreError> {
+        let (lane, request) = (choosing::lane(&request.plan), Arc::new(request));
+        self.writer
+            .write_for(lane, move |conn| {
+                let request = Arc::clone(&request);
+                Box::pin(async move { admission::try_out(conn, &request, now).await })
+            })
+            .await
     }
 
     /// Changes what a call that is not over was to be; the call as it is to be now. `None`: there is no such call, or it

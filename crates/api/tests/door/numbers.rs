@@ -1,6 +1,6 @@
 //! The vectors of numbers on every door: the same verdict whoever asks. A new door is a new line in [`DOORS`].
 
-use crate::support::{Server, Signed, server};
+use crate::support::{SECRET, Server, Signed, server};
 use callwright_testkit::{AGENT, CALLER};
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -112,4 +112,54 @@ async fn rules_and_lists_are_set_shown_and_asked() {
     assert_eq!(by_native(&server, "+14155550123", 0).await, Err(String::from("no_consent")));
     set(&server, "/v1/consents/+14155550123", json!({"scope": "service", "source": "form"})).await;
     assert_eq!(by_native(&server, "+14155550123", 0).await, Ok(String::from("+14155550123")));
+}
+
+/// What a request would meet, with everything that the answer is made of; and nothing is left of having asked.
+#[tokio::test]
+async fn a_call_can_be_tried_out() {
+    let server = server().await;
+    let request = json!({"agent": AGENT, "to": "+14155550123"});
+    let body = request.to_string();
+    let dry = async |query: &str| server.native_as("admin", "POST", &format!("/v1/calls?{query}"), body.as_bytes()).await;
+    let placed = dry("dry_run=true").await;
+    let told = placed.json();
+    assert_eq!((placed.status, &told["verdict"], &told["rule"]), (200, &json!("placed"), &Value::Null), "{told}");
+    assert_eq!((&told["dry_run"], &told["to"]), (&json!(true), &json!("+14155550123")));
+    assert_eq!(told["evidence"]["facts"]["callee"], "free");
+    set(&server, "/v1/denied/+14155550123", json!({"reason": "asked"})).await;
+    let refused = dry("dry_run=true").await.json();
+    assert_eq!((&refused["verdict"], &refused["rule"]), (&json!("refused"), &json!("callee_blocked")), "{refused}");
+    assert_eq!(refused["dialled_at"], Value::Null);
+    for (query, field) in [("dry_run=yes", "dry_run"), ("dryrun=true", "dryrun")] {
+        let answer = dry(query).await;
+        assert_eq!((answer.status, &answer.json()["error"]["field"]), (400, &json!(field)), "{query}");
+    }
+    let calls = server.native_as("admin", "GET", "/v1/calls", b"").await.json();
+    assert_eq!(calls["calls"], json!([]), "{calls}");
+    // Where the callee is said to be is where the clock is read.
+    let zones = async |method: &str, body: &str| {
+        server.native_as("admin", method, "/v1/zones/+14155550123", body.as_bytes()).await
+    };
+    assert_eq!(zones("GET", "").await.status, 404);
+    assert_eq!(zones("PUT", r#"{"zone": "Mars/Olympus"}"#).await.json()["error"]["field"], "zone");
+    assert_eq!(zones("PUT", r#"{"zone": "Asia/Tokyo"}"#).await.json()["zone"], "Asia/Tokyo");
+    assert_eq!(dry("dry_run=true").await.json()["evidence"]["clocks"][0][0], "Asia/Tokyo");
+    assert_eq!(zones("DELETE", "").await.status, 204);
+    assert_eq!(zones("DELETE", "").await.status, 404);
+}
+
+/// A file of numbers in any order, with what is wrong told by its line.
+#[tokio::test]
+async fn a_list_comes_as_a_file() {
+    let server = server().await;
+    let ask = async |method: &str, path: &str, body: &[u8]| server.native_as("admin", method, path, body).await;
+    let csv = format!("Authorization: Bearer admin.{SECRET}\r\nContent-Type: text/csv\r\n");
+    let file = "number,why\n+14155550199,asked\nnobody\n+14155550101\na,b\n+14155550199,again\n+8613800138000, by mail\n";
+    let answer = server.send("POST", "/v1/denied", &csv, file.as_bytes()).await.json();
+    assert_eq!((&answer["read"], &answer["added"], &answer["invalid"]), (&json!(4), &json!(3), &json!(2)), "{answer}");
+    let lines: Vec<_> = answer["errors"].as_array().expect("a list").iter().map(|one| one["line"].clone()).collect();
+    assert_eq!(lines, [3, 5]);
+    for (number, reason) in [("+14155550199", "asked"), ("+14155550101", ""), ("+8613800138000", "by mail")] {
+        assert_eq!(ask("GET", &format!("/v1/denied/{number}"), b"").await.json()["reason"], reason, "{number}");
+    }
 }

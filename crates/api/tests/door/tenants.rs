@@ -48,6 +48,7 @@ impl Route {
             ("POST", Some("campaigns"), Some("callees")) => json!({"callees": [{"to": "+15550123"}]}),
             ("PUT", Some("webhooks"), _) => json!({"url": "https://8.8.8.8/hook"}),
             ("PUT", Some("consents"), _) => json!({"scope": "service", "source": "form"}),
+            ("PUT", Some("zones"), _) => json!({"zone": "Europe/Berlin"}),
             ("GET" | "DELETE", ..) => return Vec::new(),
             _ => json!({}),
         };
@@ -70,7 +71,8 @@ async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
     let webhook = made("/v1/webhooks", json!({"url": "https://8.8.8.8/hook"})).await;
     let erasure = made("/v1/erasures", json!({"number": "+14155550199"})).await;
     let listed = String::from("+14155550101");
-    for (path, body) in [("denied", json!({})), ("consents", json!({"scope": "service", "source": "form"}))] {
+    let consent = json!({"scope": "service", "source": "form"});
+    for (path, body) in [("denied", json!({})), ("consents", consent), ("zones", json!({"zone": "Asia/Tokyo"}))] {
         let put =
             server.native_as(OTHER_KEY, "PUT", &format!("/v1/{path}/{listed}"), body.to_string().as_bytes()).await;
         assert_eq!(put.status, 200, "{path}: {}", put.json());
@@ -85,7 +87,8 @@ async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
         ("numbers", OTHER_NUMBER.to_owned(), String::from("+15550778")),
         ("keys", OTHER_KEY.to_owned(), String::from("nokey")),
         ("denied", listed.clone(), String::from("+14155550102")),
-        ("consents", listed, String::from("+14155550102")),
+        ("consents", listed.clone(), String::from("+14155550102")),
+        ("zones", listed, String::from("+14155550102")),
     ]
 }
 

@@ -24,10 +24,14 @@ impl Contact {
         for recorded in journal {
             match &recorded.event {
                 CallEvent::Answered { .. } => answered = Some(recorded.at),
+                CallEvent::Spoke { silence_ms } if answered.is_some() => {
+                    return Self::after(Duration::from_millis(u64::from(*silence_ms)));
+                }
+                // In journals of before the first sound was noted.
                 CallEvent::TurnTaken { latency } if answered.is_some() => {
                     return Self::after(Duration::from_millis(u64::from(latency.total_ms)));
                 }
-                // The agent opened the call: it did not wait for anybody's greeting.
+                // There, too: the agent opened the call, and did not wait for anybody's greeting.
                 CallEvent::Said { .. } if answered.is_some() => return Self::Connected,
                 _ => {}
             }
@@ -61,6 +65,10 @@ mod tests {
         assert_eq!(contact(&[], 5_000), Contact::None);
         assert_eq!(contact(&[answered(), taken(1_999)], 60_000), Contact::Connected);
         assert_eq!(contact(&[answered(), taken(2_001), said.clone()], 60_000), Contact::Abandoned);
+        let spoke = |silence_ms| (4_000, CallEvent::Spoke { silence_ms });
+        assert_eq!(contact(&[answered(), spoke(2_000), said.clone()], 60_000), Contact::Connected);
+        assert_eq!(contact(&[answered(), spoke(2_001), said.clone()], 60_000), Contact::Abandoned, "said too late");
+        assert_eq!(contact(&[answered(), spoke(1_000), taken(5_000)], 60_000), Contact::Connected, "a later turn");
         assert_eq!(contact(&[answered(), said], 60_000), Contact::Connected);
         assert_eq!(contact(&[answered()], 2_500), Contact::Connected, "the callee left before the agent had to speak");
         assert_eq!(contact(&[answered()], 3_500), Contact::Abandoned);

@@ -29,7 +29,7 @@ pub struct Case<'a> {
     pub rules: &'a Rules,
     /// The numbers of a call that is dialled; none: it is met in a browser, and no rule about numbers is asked.
     pub numbers: Option<Numbers<'a>>,
-    /// The zone that the requester names for the callee (IANA), when it knows better than the number.
+    /// The zone (IANA) that the account knows the callee to be in, when it knows better than the number and the rules.
     pub zone: Option<&'a str>,
     /// When the call is to be dialled: now, or when it is due.
     pub at: Moment,
@@ -257,7 +257,8 @@ fn local_date(at: Moment) -> Option<jiff::civil::Date> {
 }
 
 fn hours(case: &Case<'_>, numbers: Numbers<'_>) -> Result<Moment, Refusal> {
-    let Some(table) = case.rules.hours.timetable(numbers.callee.country().or(case.home()), &case.zones()) else {
+    let country = numbers.callee.country().or(case.home());
+    let Some(table) = case.rules.hours.timetable(country, case.zone, &case.zones()) else {
         return Ok(case.at);
     };
     match case.rules.hours.otherwise {

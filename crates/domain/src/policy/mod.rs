@@ -1,6 +1,7 @@
 //! May this call exist? A function of facts, never a fetch: the store gathers the facts and asks inside its transaction,
 //! when a call is accepted and again when it is to be dialled.
 
+pub mod alarm;
 mod counts;
 pub mod hours;
 mod judge;

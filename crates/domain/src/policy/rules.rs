@@ -122,12 +122,18 @@ pub enum Otherwise {
 }
 
 impl Hours {
-    /// The timetable for a callee; none when nothing restricts the call.
-    pub fn timetable<'a>(&'a self, country: Option<Country>, zones: &[impl AsRef<str>]) -> Option<Timetable<'a>> {
+    /// The timetable for a callee that is known to be in the zone `known`, or else in the one that the rule names, or else
+    /// in any of `zones`; none when nothing restricts the call.
+    pub fn timetable<'a>(
+        &'a self,
+        country: Option<Country>,
+        known: Option<&str>,
+        zones: &[impl AsRef<str>],
+    ) -> Option<Timetable<'a>> {
         if !self.status.is_on() {
             return None;
         }
-        match &self.zone {
+        match known.or(self.zone.as_deref()) {
             Some(zone) => Timetable::of(&self.windows, &self.holidays, country, &[zone]),
             None => Timetable::of(&self.windows, &self.holidays, country, zones),
         }

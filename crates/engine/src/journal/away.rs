@@ -235,6 +235,7 @@ const fn is_of_talk(event: &CallEvent) -> bool {
         | CallEvent::Joined { .. }
         | CallEvent::Answered { .. }
         | CallEvent::MachineDetected { .. }
+        | CallEvent::Spoke { .. }
         | CallEvent::Disclosed
         | CallEvent::Transferring { .. }
         | CallEvent::TransferDialing { .. }

@@ -52,6 +52,8 @@ pub(super) struct Talk<'a> {
     greeting: Option<Greeting>,
     /// Whether the voice works.
     spoken: Spoken,
+    /// How long the callee has waited for the agent's first sound.
+    waited: Waited,
     /// Listens for an answering machine's tone, while that is of use.
     beeps: Option<BeepDetector>,
     /// The callee is being handed over.
@@ -73,6 +75,16 @@ enum Spoken {
     Sounded,
     /// The voice failed at it.
     Failed,
+}
+
+/// The callee's wait for the agent's first sound: what makes an answered call an abandoned one (16 CFR 310.4(b)(1)(iv)).
+enum Waited {
+    /// It waits, in silence since then.
+    Since(Instant),
+    /// It speaks.
+    NotYet,
+    /// The agent was heard.
+    Over,
 }
 
 /// Whether the far end still has to be told of the end.
@@ -104,6 +116,7 @@ impl LiveCall {
             voice,
             greeting,
             spoken: Spoken::Sounded,
+            waited: Waited::Since(instant()),
             beeps: None,
             transfer: None,
             transfers: 0,
@@ -235,10 +248,16 @@ impl Talk<'_> {
                 self.ears.hear(AsrInput::Audio(chunk.to_vec()));
             }
             LegReport::SpeechStarted { at } => {
+                if matches!(self.waited, Waited::Since(_)) {
+                    self.waited = Waited::NotYet;
+                }
                 self.ears.hear(AsrInput::SpeechStarted);
                 self.tell(Input::SpeechStarted { speech: now.saturating_duration_since(at) }).await;
             }
             LegReport::SpeechStopped { at, .. } => {
+                if matches!(self.waited, Waited::NotYet) {
+                    self.waited = Waited::Since(at);
+                }
                 self.ears.hear(AsrInput::SpeechStopped);
                 self.tell(Input::SpeechStopped { silence: now.saturating_duration_since(at) }).await;
             }
@@ -303,13 +322,27 @@ impl Talk<'_> {
     async fn on_voice(&mut self, report: VoiceReport) {
         self.spoken = if matches!(report, VoiceReport::Failed(..)) { Spoken::Failed } else { Spoken::Sounded };
         match report {
-            VoiceReport::FirstSound(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::FirstSound)).await,
+            VoiceReport::FirstSound(phrase) => {
+                self.note_first_sound().await;
+                self.tell(Input::Voiced(phrase, VoiceProgress::FirstSound)).await;
+            }
             VoiceReport::Complete(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::Complete)).await,
             VoiceReport::Failed(phrase, error) => {
                 self.trouble("voice", &error.to_string()).await;
                 self.tell(Input::Voiced(phrase, VoiceProgress::Failed)).await;
             }
         }
+    }
+
+    /// Writes down how long the callee waited for the agent's first sound.
+    async fn note_first_sound(&mut self) {
+        let silence = match std::mem::replace(&mut self.waited, Waited::Over) {
+            Waited::Over => return,
+            Waited::NotYet => Duration::ZERO,
+            Waited::Since(since) => instant().saturating_duration_since(since),
+        };
+        let silence_ms = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
+        self.call.note(CallEvent::Spoke { silence_ms }).await;
     }
 
     async fn on_order(&mut self, order: Option<Order>) {

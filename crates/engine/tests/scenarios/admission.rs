@@ -176,7 +176,7 @@ async fn a_drain_refuses_new_calls_and_lets_live_ones_finish() {
     line.hang_up();
     timeout(PATIENCE, drain).await.expect("in time").expect("no panic");
     let names = node.event_names(call).await;
-    assert_eq!(names[4..], ["said", "ended", "recording_kept"], "nothing is lost: {names:?}");
+    assert_eq!(names[4..], ["spoke", "said", "ended", "recording_kept"], "nothing is lost: {names:?}");
     assert_eq!(node.calls().readiness().live, 0);
 }
 

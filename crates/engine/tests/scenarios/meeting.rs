@@ -129,7 +129,7 @@ async fn a_browser_joins_and_two_turns_are_heard_and_shown() {
     let kept = node.wait_for(call, "the recording", |event| matches!(event, CallEvent::RecordingKept { .. })).await;
     assert!(matches!(kept.event, CallEvent::RecordingKept { .. }));
     let names = node.event_names(call).await;
-    assert_eq!(names[..4], ["created", "joined", "answered", "said"], "{names:?}");
+    assert_eq!(names[..5], ["created", "joined", "answered", "spoke", "said"], "{names:?}");
     assert_eq!(callee.calls(), 0, "nobody was dialled");
 }
 

@@ -67,7 +67,7 @@ async fn a_queued_call_survives_and_is_dialled_once() {
     callee.line().await;
     node.wait_for(call, "the greeting", said("Hello there.")).await;
     assert_eq!(callee.calls(), 1);
-    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "said"]);
+    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "spoke", "said"]);
 }
 
 #[tokio::test]

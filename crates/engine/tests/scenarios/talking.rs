@@ -28,7 +28,7 @@ async fn the_greeting_is_heard_and_the_journal_tells_it_in_order() {
     line.hears_silence(ms(100)).await;
     line.hang_up();
     assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
-    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "said", "ended"]);
+    assert_eq!(node.event_names(call).await, ["created", "dialing", "ringing", "answered", "spoke", "said", "ended"]);
     let length = ToneVoice::new(ms(30)).length("Hello there.");
     assert!(difference(line.heard(), length) <= ms(60), "{:?} of {length:?}", line.heard());
     assert_eq!(node.active_calls().await, 0, "its place is given back");
@@ -124,7 +124,7 @@ async fn two_turns_are_taken_and_timed() {
     line.hang_up();
     node.ended(call).await;
     let turn = ["heard", "turn_taken", "said"];
-    let expected = [&["created", "dialing", "ringing", "answered", "said"][..], &turn, &turn, &["ended"]].concat();
+    let expected = [&["created", "dialing", "ringing", "answered", "spoke", "said"][..], &turn, &turn, &["ended"]].concat();
     assert_eq!(node.event_names(call).await, expected);
     let lines = node.transcript(call).await;
     let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
@@ -163,7 +163,7 @@ async fn a_callee_who_talks_over_the_agent_wins() {
     let text = text.into_exposed();
     assert!(LONG.starts_with(&text) && text.len() < LONG.len() / 2, "{text:?}");
     let names = node.event_names(call).await;
-    assert_eq!(names[4..], ["interrupted", "said", "heard", "turn_taken", "said"]);
+    assert_eq!(names[4..], ["spoke", "interrupted", "said", "heard", "turn_taken", "said"]);
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn the_agent_hangs_up_after_its_last_words() {
     let wanted = ToneVoice::new(ms(30)).length(goodbye) + ToneVoice::new(ms(30)).length("Hello there.");
     assert!(line.heard() + ms(80) >= wanted, "heard {:?} of {wanted:?}", line.heard());
     let names = node.event_names(call).await;
-    assert_eq!(names[4..], ["said", "heard", "tool_run", "turn_taken", "said", "ended"]);
+    assert_eq!(names[4..], ["spoke", "said", "heard", "tool_run", "turn_taken", "said", "ended"]);
     assert!(node.events(call).await.iter().any(said(goodbye)));
 }
 

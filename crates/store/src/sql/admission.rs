@@ -2,14 +2,15 @@
 //! [`policy::judge`] does.
 
 use super::choosing::{self, Places};
-use super::facts::ready;
+use super::facts::{Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
 use super::{Conn, Query, outbox, query, rules, threads, together, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::policy::{self, Case, Numbers, Placement, Rules};
+use callwright_domain::policy::alarm::{self, Near};
+use callwright_domain::policy::{self, Case, Evidence, Facts, Numbers, Placement};
 use callwright_domain::webhook::Whose;
 use callwright_domain::{CallEvent, CallPlan, Moment, Refusal};
 use std::fmt::Write;
@@ -43,15 +44,7 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     {
         return told(Answer::Admitted(earlier), 0);
     }
-    let mut plan = request.plan.clone();
-    let ready = ready(conn, &plan).await?;
-    // What is due later takes its place among the others' when it is dialled.
-    let places = if plan.due > now { Places::NotYet } else { Places::Counted };
-    let at = plan.due.max(now);
-    let (facts, outcome) = choosing::choose(conn, &mut plan, &ready, (at, places)).await?;
-    let evidence = case_of(&ready.rules, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
-    let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
-    let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
+    let Judged { mut plan, outcome, waits, evidence } = judge(conn, request, now).await?;
     let verdict = rules::verdict(&plan, &evidence)?;
     match outcome {
         Ok(placement) => plan.due = plan.due.max(placement.at),
@@ -72,8 +65,44 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         None if plan.due <= now => Place::Held,
         None => Place::Later,
     };
-    let messages = insert_with(conn, &plan, place, vec![verdict]).await?;
+    let mut messages = insert_with(conn, &plan, place, vec![verdict]).await?;
+    if matches!(place, Place::Held) {
+        messages += rules::alarm(conn, &plan.account, calls_near(&evidence.facts), now).await?;
+    }
     told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
+}
+
+/// What would become of a request.
+struct Judged {
+    /// With the number that would show.
+    plan: CallPlan,
+    outcome: Result<Placement, Refusal>,
+    /// The rule that it would wait for.
+    waits: Option<Refusal>,
+    evidence: Evidence,
+}
+
+async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judged, StoreError> {
+    let mut plan = request.plan.clone();
+    let ready = ready(conn, &plan).await?;
+    // What is due later takes its place among the others' when it is dialled.
+    let places = if plan.due > now { Places::NotYet } else { Places::Counted };
+    let at = plan.due.max(now);
+    let (facts, outcome) = choosing::choose(conn, &mut plan, &ready, (at, places)).await?;
+    let evidence = case_of(&ready, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
+    let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
+    let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
+    Ok(Judged { plan, outcome, waits, evidence })
+}
+
+/// [`crate::Store::try_out`].
+pub(crate) async fn try_out(
+    conn: &mut Conn,
+    request: &Admission,
+    now: Moment,
+) -> Result<(CallPlan, Evidence), StoreError> {
+    let Judged { plan, evidence, .. } = judge(conn, request, now).await?;
+    Ok((plan, evidence))
 }
 
 fn may_wait(request: &Admission, refusal: Refusal) -> bool {
@@ -86,7 +115,7 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
     let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
-    let evidence = case_of(&ready.rules, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
+    let evidence = case_of(&ready, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
     let (evidence, change, permit) = match outcome {
         Err(refusal) if refusal.is_busy() => {
             (waiting::waits(evidence), waiting::begin(plan, refusal, now), Permit::Waits(refusal))
@@ -106,7 +135,16 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     if permit == Permit::Moved {
         choosing::keep(conn, &chosen).await?;
     }
+    if permit == Permit::Granted {
+        // The outbox looks by itself for what nobody rang its bell for.
+        rules::alarm(conn, &plan.account, calls_near(&facts), now).await?;
+    }
     Ok(permit)
+}
+
+/// Whether the account has nearly all of its calls, with one more than the facts know of.
+fn calls_near(facts: &Facts) -> Option<Near> {
+    alarm::calls_near(facts.account_active.saturating_add(1), facts.account_limit)
 }
 
 fn hold(plan: &CallPlan, now: Moment) -> Query {
@@ -136,9 +174,9 @@ fn postpone(plan: &CallPlan, until: Moment) -> Query {
     .bind(until.millis())
 }
 
-pub(super) fn case_of<'a>(rules: &'a Rules, plan: &'a CallPlan, at: Moment) -> Case<'a> {
+pub(super) fn case_of<'a>(ready: &'a Ready, plan: &'a CallPlan, at: Moment) -> Case<'a> {
     let numbers = plan.telephone().map(|telephone| Numbers { callee: &telephone.callee, caller: &telephone.caller });
-    Case { rules, numbers, zone: None, at }
+    Case { rules: &ready.rules, numbers, zone: ready.zone.as_deref(), at }
 }
 
 /// An opening after the deadline is none.

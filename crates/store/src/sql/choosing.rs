@@ -67,7 +67,7 @@ async fn verdict(
     ready: &Ready,
     (at, places): (Moment, Places),
 ) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
-    let case = case_of(&ready.rules, plan, at);
+    let case = case_of(ready, plan, at);
     let mut facts = facts::facts(conn, plan, ready, &case).await?;
     if places == Places::NotYet {
         facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };

@@ -56,6 +56,7 @@ pub(crate) async fn open(conn: &mut Conn, order: &ErasureOrder) -> Result<Erasur
     let consents = query("DELETE FROM consents WHERE account = $1 AND number = $2");
     erasure.tally.consents +=
         consents.bind(order.account.as_str()).bind(order.number.dial()).execute(&mut *conn).await?;
+    super::rules::delete_zone(conn, &order.account, &order.number).await?;
     erasure.tally.suppressed = suppress(conn, order, &digest).await?;
     save(conn, &order.account, &erasure).await?;
     Ok(erasure)

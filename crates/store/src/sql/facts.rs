@@ -20,7 +20,8 @@ use callwright_domain::{AccountId, CallPlan, Moment};
 const NUMBERS: &str = "
     SELECT n.number, n.status, n.max_calls, a.max_calls AS account_limit,
         (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = '') AS whole,
-        (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = $2) AS own
+        (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = $2) AS own,
+        (SELECT z.zone FROM callee_zones z WHERE z.account = $1 AND z.number = $3) AS zone
     FROM numbers n LEFT JOIN accounts a ON a.id = n.account
     WHERE n.account = $1 AND n.number IN (";
 
@@ -79,6 +80,8 @@ const COUNTED: &str = concat!(
 /// Caller numbers whose rows are locked, and the rules that count for a call of them.
 pub(super) struct Ready {
     pub(super) rules: Rules,
+    /// The time zone that the account knows the callee to be in.
+    pub(super) zone: Option<String>,
     numbers: Vec<Locked>,
     account_limit: Option<u32>,
 }
@@ -95,7 +98,8 @@ pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, Sto
     if plan.telephone().is_none() {
         return ready_to_be_met(conn, plan).await;
     }
-    let mut select = query(NUMBERS).bind(plan.account.as_str()).bind(plan.agent_id.as_str());
+    let select = query(NUMBERS).bind(plan.account.as_str()).bind(plan.agent_id.as_str());
+    let mut select = select.bind(plan.callee_dialled());
     for (place, number) in plan.callers().enumerate() {
         select.push(if place == 0 { "" } else { ", " }).push_bind(number.dial());
     }
@@ -104,7 +108,7 @@ pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, Sto
     let rows = select.fetch_all(&mut *conn).await?;
     let Some(row) = rows.first() else {
         let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
-        return Ok(Ready { rules, numbers: Vec::new(), account_limit: None });
+        return Ok(Ready { rules, zone: None, numbers: Vec::new(), account_limit: None });
     };
     let patch = |column: &'static str| {
         row.read::<Option<&str>>(column)?.map(|text| of_json::<RulesPatch>("rules", text)).transpose()
@@ -112,6 +116,7 @@ pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, Sto
     let account_limit: Option<i64> = row.read("account_limit")?;
     Ok(Ready {
         rules: effective(patch("whole")?, patch("own")?),
+        zone: row.read("zone")?,
         numbers: rows.iter().map(locked).collect::<Result<_, StoreError>>()?,
         account_limit: account_limit.map(|limit| unsigned("limit", limit)).transpose()?,
     })
@@ -133,7 +138,7 @@ async fn ready_to_be_met(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, Stor
     // An account without a row has no limit of its own.
     let limit = row.map(|row| unsigned("limit", row.read("max_calls")?)).transpose()?;
     let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
-    Ok(Ready { rules, numbers: Vec::new(), account_limit: limit })
+    Ok(Ready { rules, zone: None, numbers: Vec::new(), account_limit: limit })
 }
 
 /// What is known about a call whose caller number is locked.
@@ -266,7 +271,7 @@ async fn found(conn: &mut Conn, plan: &CallPlan, count: &Count, at: Moment) -> R
     unsigned("count", select.fetch_one(conn).await?.read(0)?)
 }
 
-async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage, StoreError> {
+pub(super) async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage, StoreError> {
     let row = query(
         "SELECT CAST(COALESCE(SUM(talked_ms), 0) AS BIGINT) AS ever,
             CAST(COALESCE(SUM(CASE WHEN day = $2 THEN talked_ms ELSE 0 END), 0) AS BIGINT) AS today,

@@ -262,13 +262,13 @@ async fn add(
     }
     parts.push(update(me, &standing)?);
     together(conn, parts).await?;
+    let mut messages = 0;
     for failed in &standing.failed {
         let timeline = Timeline { ended: Some(failed.at), ..failed.timeline };
-        write_record(conn, &standing.key, (failed.attempt, failed.ending), &timeline).await?;
+        messages += write_record(conn, &standing.key, (failed.attempt, failed.ending), &timeline).await?;
     }
-    let mut messages = 0;
     if !was_ended {
-        record(conn, &standing).await?;
+        messages += record(conn, &standing).await?;
         if let (CallState::Ended(cause), Some(ended)) = (standing.state, standing.ended) {
             super::campaigns::settle_call(conn, &standing.key, (cause, ended)).await?;
             if standing.retries {
@@ -310,9 +310,9 @@ fn update(me: &NodeIdentity, standing: &Standing) -> Result<Query, StoreError> {
         .bind(i64::try_from(standing.mark).unwrap_or(i64::MAX)))
 }
 
-/// Writes the attempt's record when the call has just ended.
-async fn record(conn: &mut Conn, standing: &Standing) -> Result<(), StoreError> {
-    let CallState::Ended(cause) = standing.state else { return Ok(()) };
+/// Writes the attempt's record when the call has just ended; how many messages to endpoints came of it.
+async fn record(conn: &mut Conn, standing: &Standing) -> Result<u64, StoreError> {
+    let CallState::Ended(cause) = standing.state else { return Ok(0) };
     let ending = Ending { cause, status: standing.status, q850: standing.q850 };
     write_record(conn, &standing.key, (standing.attempt, ending), &standing.timeline).await
 }
@@ -322,8 +322,8 @@ async fn write_record(
     key: &Key,
     (attempt, ending): (u32, Ending),
     timeline: &Timeline,
-) -> Result<(), StoreError> {
-    let Some(ended) = timeline.ended else { return Ok(()) };
+) -> Result<u64, StoreError> {
+    let Some(ended) = timeline.ended else { return Ok(0) };
     let talked = timeline.answered.map_or(0, |answered| ended.since(answered).as_millis());
     let written = query(RECORD)
         .bind(key.0.as_str())
@@ -338,7 +338,7 @@ async fn write_record(
         .execute(&mut *conn)
         .await?;
     if written == 0 {
-        return Ok(());
+        return Ok(0);
     }
     super::rules::use_up(conn, key, ended, i64::try_from(talked).unwrap_or(i64::MAX)).await
 }

@@ -2,18 +2,25 @@
 //! [`super::facts`]; never judges.
 
 use super::rows::{json, of_json, unsigned};
-use super::{Conn, Pool, Query, Row, erasure, query};
+use super::{Conn, Pool, Query, Row, dialect, erasure, outbox, query};
 use crate::StoreError;
 use crate::calls::Key;
 use crate::rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
+use callwright_domain::policy::alarm::{self, Near};
 use callwright_domain::policy::rules::{effective, start_of_day};
 use callwright_domain::policy::{Evidence, Rules, RulesPatch};
-use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber};
+use callwright_domain::webhook::Announcement;
+use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber, Topic};
+use std::collections::BTreeMap;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 3600 * 1000;
-/// Numbers in one statement of an import.
-const AT_ONCE: usize = 1000;
+/// Numbers with the same reason in one statement of an import.
+const AT_ONCE: usize = 10_000;
+/// From so many numbers with the same reason on they go as one list.
+const MANY: usize = 50;
+/// Numbers with reasons of their own in one statement.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// The rules that count for a call of `agent`.
 pub(crate) async fn rules_of(conn: &mut Conn, account: &AccountId, agent: &AgentId) -> Result<Rules, StoreError> {
@@ -59,10 +66,10 @@ pub(crate) async fn daily_usage(
         .collect()
 }
 
-/// Adds a call's talk to what its account has used.
-pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms: i64) -> Result<(), StoreError> {
+/// Adds a call's talk to what its account has used; how many messages to endpoints came of it.
+pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms: i64) -> Result<u64, StoreError> {
     if talked_ms <= 0 {
-        return Ok(());
+        return Ok(0);
     }
     let row = query("SELECT plan FROM calls WHERE account = $1 AND id = $2")
         .bind(key.0.as_str())
@@ -82,9 +89,31 @@ pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms:
     .bind(day(ended))
     .bind(talked_ms)
     .bind(i64::try_from(cost).unwrap_or(i64::MAX))
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(())
+    if !rules.quota.status.is_on() {
+        return Ok(0);
+    }
+    let usage = super::facts::usage(conn, &plan.account, ended).await?;
+    alarm(conn, &plan.account, alarm::near(&rules.quota, &usage), ended).await
+}
+
+/// Tells the account's endpoints which of its limits are nearly used up, each once in its time: what has been told has the
+/// same name, and is in the outbox already.
+pub(super) async fn alarm(
+    conn: &mut Conn,
+    account: &AccountId,
+    alarms: impl IntoIterator<Item = Near>,
+    now: Moment,
+) -> Result<u64, StoreError> {
+    let mut messages = 0;
+    for near in alarms {
+        let body = serde_json::to_value(&near).map_err(|error| StoreError::unreadable("alarm", error))?;
+        let (id, account) = (near.name(now), account.clone());
+        let news = Announcement { account, agent: None, topic: Topic::LimitNear, id, at: now, body };
+        messages += outbox::announce(conn, &news, now).await?;
+    }
+    Ok(messages)
 }
 
 /// Keeps a verdict; a later one at the same stage takes its place.
@@ -126,23 +155,53 @@ pub(crate) async fn put_rules(
 
 /// [`crate::Store::deny`]. How many were not on the list before.
 pub(crate) async fn deny(conn: &mut Conn, listed: Listed, denials: &[Denial], now: Moment) -> Result<u64, StoreError> {
-    let mut added = 0;
-    for piece in denials.chunks(AT_ONCE) {
-        let mut insert = query("INSERT INTO denied (account, added, number, reason) VALUES ");
-        for (place, denial) in piece.iter().enumerate() {
-            insert.push(if place == 0 { "(" } else { ", (" });
-            if place == 0 {
-                insert.push_bind(listed.key()).push(", ").push_bind(now.millis());
-            } else {
-                // The list and the moment are the same for all.
-                insert.push("$1, $2");
-            }
-            insert.push(", ").push_bind(denial.number.dial()).push(", ").push_bind(&denial.reason).push(")");
+    // Two imports with numbers in common would wait for each other, had each written some of them: one goes after the other.
+    if conn.gates().is_some() {
+        let lock = query(
+            "INSERT INTO gates (account, gate, touched) VALUES ($1, 'deny list', $2)
+             ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched",
+        );
+        lock.bind(listed.key()).bind(now.millis()).execute(&mut *conn).await?;
+    }
+    let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for denial in denials {
+        by_reason.entry(&denial.reason).or_default().push(denial.number.dial());
+    }
+    let (mut added, mut few) = (0, Vec::new());
+    for (reason, numbers) in by_reason {
+        if numbers.len() < MANY {
+            few.extend(numbers.into_iter().map(|number| (number, reason)));
+            continue;
         }
-        insert.push(" ON CONFLICT (account, number) DO NOTHING");
-        added += insert.execute(&mut *conn).await?;
+        for piece in numbers.chunks(AT_ONCE) {
+            let mut insert =
+                query("INSERT INTO denied (account, added, reason, number) SELECT $1, $2, $3, listed.value FROM ");
+            insert.push(dialect::listed(conn.backend())).push(" WHERE 1 = 1 ON CONFLICT (account, number) DO NOTHING");
+            let insert = insert.bind(listed.key()).bind(now.millis()).bind(reason);
+            added += insert.bind(dialect::list_of(conn.backend(), piece)?).execute(&mut *conn).await?;
+        }
+    }
+    for piece in few.chunks(ROWS_AT_ONCE) {
+        added += denied_rows(&listed, piece, now).execute(&mut *conn).await?;
     }
     Ok(added)
+}
+
+/// Numbers with a reason of their own each.
+fn denied_rows(listed: &Listed, rows: &[(&str, &str)], now: Moment) -> Query {
+    let mut insert = query("INSERT INTO denied (account, added, number, reason) VALUES ");
+    for (place, (number, reason)) in rows.iter().enumerate() {
+        insert.push(if place == 0 { "(" } else { ", (" });
+        if place == 0 {
+            insert.push_bind(listed.key()).push(", ").push_bind(now.millis());
+        } else {
+            // The list and the moment are the same for all.
+            insert.push("$1, $2");
+        }
+        insert.push(", ").push_bind(*number).push(", ").push_bind(*reason).push(")");
+    }
+    insert.push(" ON CONFLICT (account, number) DO NOTHING");
+    insert
 }
 
 /// [`crate::Store::allow`].
@@ -157,6 +216,47 @@ fn digest_of(listed: &Listed, number: &PhoneNumber) -> Option<String> {
         Listed::Of(account) => Some(erasure::digest(account, number)),
         Listed::Everywhere => None,
     }
+}
+
+/// [`crate::Store::put_zone`].
+pub(crate) async fn put_zone(
+    conn: &mut Conn,
+    account: &AccountId,
+    (number, zone): (&PhoneNumber, &str),
+    now: Moment,
+) -> Result<(), StoreError> {
+    query(
+        "INSERT INTO callee_zones (account, number, zone, updated) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (account, number) DO UPDATE SET zone = excluded.zone, updated = excluded.updated",
+    )
+    .bind(account.as_str())
+    .bind(number.dial())
+    .bind(zone)
+    .bind(now.millis())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// [`crate::Store::delete_zone`].
+pub(crate) async fn delete_zone(
+    conn: &mut Conn,
+    account: &AccountId,
+    number: &PhoneNumber,
+) -> Result<bool, StoreError> {
+    let gone = query("DELETE FROM callee_zones WHERE account = $1 AND number = $2");
+    Ok(gone.bind(account.as_str()).bind(number.dial()).execute(conn).await? > 0)
+}
+
+/// [`crate::Reader::zone`].
+pub(crate) async fn zone(
+    pool: &Pool,
+    account: &AccountId,
+    number: &PhoneNumber,
+) -> Result<Option<(String, Moment)>, StoreError> {
+    let row = query("SELECT zone, updated FROM callee_zones WHERE account = $1 AND number = $2");
+    let row = row.bind(account.as_str()).bind(number.dial()).fetch_optional(pool).await?;
+    row.map(|row| Ok((row.read("zone")?, Moment(row.read("updated")?)))).transpose()
 }
 
 /// [`crate::Store::put_consent`].

@@ -27,6 +27,7 @@ const STEPS: &[(i64, &str)] = &[
     (125, include_str!("migrations/0125_open_channels.sql")),
     (130, include_str!("migrations/0130_marks.sql")),
     (140, include_str!("migrations/0140_aliases.sql")),
+    (150, include_str!("migrations/0150_zones.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

@@ -123,7 +123,7 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         change(conn, plan, (Some(refusal), 0), None).await?;
         return Ok(untold(Seat::Moved));
     }
-    let evidence = case_of(&ready.rules, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
+    let evidence = case_of(&ready, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
     rules::verdict(plan, &evidence)?.execute(&mut *conn).await?;
     match outcome {
         Err(refusal) => end(conn, me, plan, HangupCause::of_refusal(refusal), now).await,

@@ -195,6 +195,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
         CallEvent::Created
         | CallEvent::Joined { .. }
         | CallEvent::AttemptFailed { .. }
+        | CallEvent::Spoke { .. }
         | CallEvent::Disclosed
         | CallEvent::MachineDetected { .. }
         | CallEvent::Interrupted

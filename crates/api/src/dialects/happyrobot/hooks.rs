@@ -23,6 +23,7 @@ pub(super) fn callback(telling: &Telling) -> Option<Callback> {
         | CallEvent::Heard { .. }
         | CallEvent::TurnTaken { .. }
         | CallEvent::Said { .. }
+        | CallEvent::Spoke { .. }
         | CallEvent::Disclosed
         | CallEvent::MachineDetected { .. }
         | CallEvent::Interrupted

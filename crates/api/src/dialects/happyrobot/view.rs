@@ -242,6 +242,7 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             | CallEvent::MessageReceived { .. }
             | CallEvent::Answered { .. }
             | CallEvent::TurnTaken { .. }
+            | CallEvent::Spoke { .. }
             | CallEvent::Disclosed
             | CallEvent::MachineDetected { .. }
             | CallEvent::Interrupted

@@ -11,6 +11,7 @@ use crate::links::Purpose;
 use crate::socket;
 use axum::body::Body;
 use callwright_domain::campaign::{RetryPlan, Windows};
+use callwright_domain::policy::Verdict;
 use callwright_domain::retry::Retries;
 use callwright_domain::transcript::{Speaker, TranscriptLine, of_journal};
 use callwright_domain::{
@@ -45,6 +46,9 @@ pub(super) const LINK: Purpose = Purpose("native");
 pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let (calls, now) = (&asked.context.calls, asked.request.received);
     let (request, endpoint) = decode(asked).await?;
+    if is_dry_run(asked)? {
+        return try_out(asked, request).await;
+    }
     let secret = endpoint.as_ref().and_then(|webhook| webhook.endpoint.secrets.first().cloned());
     let started = match calls.start_told(request, endpoint, now).await {
         Ok(started) => started,
@@ -102,6 +106,35 @@ pub(super) fn common(asked: &Asked<'_>, body: &mut Object) -> Result<Common, Fau
         .map_err(|(field, why)| invalid(&format!("overrides.{field}"), &why.to_string()))?;
     profile::check_patch(&patch).map_err(|(field, rule)| invalid(&format!("overrides.{field}"), &rule))?;
     Ok(Common { agent, variables, user_data, thread, patch })
+}
+
+/// Whether only the verdict is wanted.
+fn is_dry_run(asked: &Asked<'_>) -> Result<bool, Fault> {
+    match query(asked.request, &["dry_run"])?.get("dry_run").map(String::as_str) {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(invalid("dry_run", "must be true or false")),
+    }
+}
+
+/// The verdict that the request would have, and what it is made of. Nothing is kept.
+async fn try_out(asked: &Asked<'_>, request: StartCall) -> Result<Response, Fault> {
+    let (plan, evidence) = match asked.context.calls.try_out(request, asked.request.received).await {
+        Ok(tried) => tried,
+        Err(error) => return not_started(asked.request, &error),
+    };
+    let body = json!({
+        "dry_run": true,
+        "verdict": evidence.verdict,
+        "rule": evidence.refusal.map(Refusal::id),
+        "message": evidence.refusal.map(|refusal| refusal.to_string()),
+        "dialled_at": (evidence.verdict == Verdict::Placed).then(|| timestamp(evidence.at)),
+        "agent": plan.agent_id,
+        "to": plan.callee(),
+        "from": plan.caller(),
+        "evidence": evidence,
+    });
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault> {

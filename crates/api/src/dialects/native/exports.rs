@@ -67,12 +67,15 @@ async fn head(asked: &Asked<'_>, number: &PhoneNumber) -> Result<Bytes, Fault> {
     let denied = denied.map(|(denial, added)| json!({"reason": denial.reason, "added_at": timestamp(added)}));
     let consents = reader.consents(&asked.account, number).await.map_err(|error| storage(&error))?;
     let consents: Vec<Value> = consents.iter().map(consent_json).collect();
+    let zone = reader.zone(&asked.account, number).await.map_err(|error| storage(&error))?;
+    let zone = zone.map(|(zone, updated)| json!({"zone": zone, "updated_at": timestamp(updated)}));
     let rows = campaigns::rows_of(asked, number).await?;
     let head = json!({
         "number": number,
         "exported_at": timestamp(asked.request.received),
         "denied": denied,
         "consents": consents,
+        "zone": zone,
         "campaign_rows": rows,
     });
     let mut text = head.to_string();

@@ -131,7 +131,7 @@ fn template(route: &Route) -> String {
 
 fn part_name(route: &Route) -> &'static str {
     match route.path.get(1) {
-        Some(&("numbers" | "denied" | "consents")) => "number",
+        Some(&("numbers" | "denied" | "consents" | "zones")) => "number",
         _ => "id",
     }
 }
@@ -182,6 +182,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Operation::ListDeliveries => &["status", "limit", "cursor"],
         Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
         Operation::ListAgents => &["limit", "cursor"],
+        Operation::StartCall => &["dry_run"],
         Operation::Feed => &["call", "after", "since", "seen"],
         Operation::Campaign(action) => campaigns::query_of(action),
         Operation::PutAgent => &["shape"],

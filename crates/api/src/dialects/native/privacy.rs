@@ -131,7 +131,7 @@ pub(super) fn schemas() -> Map<String, Value> {
                 "Put the number on the deny list as a digest. One that is on it stays there in any case"}})),
         "ExportOrder": object(&["number"], json!({"number": text})),
         "Export": object(&["number", "exported_at", "consents", "campaign_rows", "calls"], json!({
-            "number": text, "exported_at": time, "denied": {"type": ["object", "null"]},
+            "number": text, "exported_at": time, "denied": {"type": ["object", "null"]}, "zone": {"type": ["object", "null"]},
             "consents": {"type": "array", "items": {"$ref": "#/components/schemas/Consent"}},
             "campaign_rows": {"type": "array", "items": {"type": "object"}},
             "calls": {"type": "array", "items": {"type": "object"}}})),

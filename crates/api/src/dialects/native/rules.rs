@@ -7,17 +7,25 @@ use super::{Asked, json_response, no_content};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
 use crate::http::Response;
+use callwright_domain::number::{Country, zones};
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
 use callwright_domain::{AgentId, CallId, PhoneNumber};
 use callwright_store::{Denial, Listed, StoreError, StoredConsent, StoredVerdict};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
 /// Longest text that says why or how.
 const MAX_WORDS: usize = 200;
 /// Bad lines of an import that are told one by one.
 const TOLD_LINES: usize = 100;
+/// Longest name of a time zone.
+const LONGEST_ZONE: usize = 64;
+/// Numbers of an import that are written in one transaction: tens of milliseconds, so that calls are accepted in between.
+const AT_ONCE: usize = 10_000;
+/// Digits of the longest number (E.164), and those of nineteen fit in 64 bits.
+const MOST_DIGITS: u32 = 15;
 
 /// An operation of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +38,9 @@ pub(super) enum Action {
     Deny,
     Allow,
     ImportDenied,
+    ShowZone,
+    PutZone,
+    DeleteZone,
     ShowConsents,
     PutConsent,
     RevokeConsent,
@@ -47,6 +58,9 @@ pub(super) async fn serve(action: Action, asked: &Asked<'_>) -> Result<Response,
         Action::Deny => deny(asked).await,
         Action::Allow => allow(asked).await,
         Action::ImportDenied => import_denied(asked).await,
+        Action::ShowZone => show_zone(asked).await,
+        Action::PutZone => put_zone(asked).await,
+        Action::DeleteZone => delete_zone(asked).await,
         Action::ShowConsents => show_consents(asked).await,
         Action::PutConsent => put_consent(asked).await,
         Action::RevokeConsent => revoke_consent(asked).await,
@@ -73,6 +87,11 @@ pub(super) const fn about(action: Action) -> Words {
         Action::ImportDenied => {
             words("importDenied", "Put the numbers of a text/csv body on the deny list", None, "200", Some("Imported"))
         }
+        Action::ShowZone => words("showZone", "Show where a callee is", None, "200", Some("CalleeZone")),
+        Action::PutZone => {
+            words("putZone", "Say in which time zone a callee is", Some("CalleeZone"), "200", Some("CalleeZone"))
+        }
+        Action::DeleteZone => words("deleteZone", "Forget where a callee is", None, "204", None),
         Action::ShowConsents => words("showConsents", "Show a number's consents", None, "200", Some("Consents")),
         Action::PutConsent => words("putConsent", "Record a consent", Some("Consent"), "200", Some("Consent")),
         Action::RevokeConsent => words("revokeConsent", "Take a number's consents back", None, "204", None),
@@ -160,47 +179,119 @@ async fn import_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
         return Err(Fault::MediaType { wanted });
     }
-    let text = std::str::from_utf8(&asked.request.body)
-        .map_err(|_| Fault::Malformed { rule: String::from("the file must be UTF-8") })?;
-    let home = home(asked).await?;
-    let (mut good, mut bad, mut wrong) = (Vec::new(), Vec::new(), 0_u64);
-    for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let (first, rest) = line.split_once(',').unwrap_or((line, ""));
-        let first = first.trim().trim_matches('"');
-        if first.is_empty() && rest.is_empty() || place == 0 && first.eq_ignore_ascii_case("number") {
-            continue;
-        }
-        match read_line(first, rest, home) {
-            Ok(denial) => good.push(denial),
-            Err(rule) => {
-                wrong += 1;
-                if bad.len() < TOLD_LINES {
-                    bad.push(json!({"line": place + 1, "rule": rule}));
-                }
-            }
-        }
+    let (file, home) = (asked.request.body.clone(), home(asked).await?);
+    // Away from the runtime's threads: a file of two million lines takes a second or two.
+    let reading = tokio::task::spawn_blocking(move || Sheet::read(&file, home));
+    let sheet = reading.await.map_err(|_| Fault::Storage("the file could not be read"))??;
+    let mut new = 0;
+    for piece in sheet.numbers.chunks(AT_ONCE) {
+        new += added(asked, piece.iter().filter_map(|entry| sheet.denial(*entry)).collect()).await?;
     }
-    let read = good.len();
-    let new = if good.is_empty() { 0 } else { added(asked, good).await? };
-    let body = json!({"read": read, "added": new, "invalid": wrong, "errors": bad});
+    let body = json!({"read": sheet.read, "added": new, "invalid": sheet.wrong, "errors": sheet.bad});
     Ok(json_response(StatusCode::OK, &body))
 }
 
-fn read_line(first: &str, rest: &str, home: Option<callwright_domain::number::Country>) -> Result<Denial, String> {
-    let number = PhoneNumber::parse(first).map_err(|why| why.to_string())?.at_home(home);
-    if number.international().is_none() {
-        return Err(String::from(NEEDS_COUNTRY));
+/// A file of numbers that was read. Millions of lines fit in little memory, and stand in the order of the list that they go
+/// to, so that writing them touches each part of it once.
+struct Sheet {
+    /// The digits of each number, as many as the longest has, and how many it has; and the place of its reason.
+    numbers: Vec<(u64, u8, u32)>,
+    reasons: Vec<String>,
+    read: usize,
+    wrong: u64,
+    bad: Vec<Value>,
+}
+
+impl Sheet {
+    fn read(file: &[u8], home: Option<Country>) -> Result<Self, Fault> {
+        let text = std::str::from_utf8(file)
+            .map_err(|_| Fault::Malformed { rule: String::from("the file must be UTF-8") })?;
+        let mut sheet = Self { numbers: Vec::new(), reasons: Vec::new(), read: 0, wrong: 0, bad: Vec::new() };
+        let mut places: HashMap<&str, u32> = HashMap::new();
+        for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+            let (first, rest) = line.split_once(',').unwrap_or((line, ""));
+            let first = first.trim().trim_matches('"');
+            if first.is_empty() && rest.is_empty() || place == 0 && first.eq_ignore_ascii_case("number") {
+                continue;
+            }
+            match read_line(first, rest, home) {
+                Ok(((digits, length), reason)) => {
+                    let next = u32::try_from(sheet.reasons.len()).unwrap_or(u32::MAX);
+                    let reason = *places.entry(reason).or_insert_with(|| {
+                        sheet.reasons.push(reason.to_owned());
+                        next
+                    });
+                    sheet.numbers.push((digits, length, reason));
+                }
+                Err(rule) => {
+                    sheet.wrong += 1;
+                    if sheet.bad.len() < TOLD_LINES {
+                        sheet.bad.push(json!({"line": place + 1, "rule": rule}));
+                    }
+                }
+            }
+        }
+        sheet.read = sheet.numbers.len();
+        // Of lines with the same number the first counts.
+        sheet.numbers.sort_by_key(|(digits, length, _)| (*digits, *length));
+        sheet.numbers.dedup_by_key(|(digits, length, _)| (*digits, *length));
+        Ok(sheet)
     }
+
+    fn denial(&self, (digits, length, reason): (u64, u8, u32)) -> Option<Denial> {
+        let digits = digits / 10_u64.pow(MOST_DIGITS - u32::from(length));
+        let number = PhoneNumber::parse(&format!("+{digits}")).ok()?;
+        Some(Denial { number, reason: self.reasons.get(reason as usize).cloned().unwrap_or_default() })
+    }
+}
+
+/// The digits of a line's number, filled up behind so that their order is that of the texts, and how many there are; and
+/// the reason.
+fn read_line<'a>(first: &str, rest: &'a str, home: Option<Country>) -> Result<((u64, u8), &'a str), String> {
+    let number = PhoneNumber::parse(first).map_err(|why| why.to_string())?.at_home(home);
+    let digits = number.international().ok_or_else(|| String::from(NEEDS_COUNTRY))?;
+    let length = u8::try_from(digits.len()).unwrap_or(u8::MAX);
+    let room = MOST_DIGITS.checked_sub(u32::from(length)).ok_or_else(|| String::from(NEEDS_COUNTRY))?;
+    let value: u64 = digits.parse().map_err(|_| String::from(NEEDS_COUNTRY))?;
     let reason = rest.trim().trim_matches('"');
     if reason.chars().count() > MAX_WORDS {
         return Err(format!("the reason must be at most {MAX_WORDS} characters"));
     }
-    Ok(Denial { number, reason: reason.to_owned() })
+    Ok(((value * 10_u64.pow(room), length), reason))
 }
 
 async fn added(asked: &Asked<'_>, denials: Vec<Denial>) -> Result<u64, Fault> {
     let configure = asked.context.calls.configure();
     configure.deny(&asked.account, denials, asked.request.received).await.map_err(|error| storage(&error))
+}
+
+async fn show_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let found = asked.context.calls.reader().zone(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
+    let (zone, updated) = found.ok_or(Fault::NotFound { what: "zone" })?;
+    let body = json!({"number": wanted, "zone": zone, "updated_at": timestamp(updated)});
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// Where a callee is: its calling hours and its days are reckoned by that clock alone, whatever its number says.
+async fn put_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let mut body = Object::of(asked.request)?;
+    let zone = body.needed_text("zone", LONGEST_ZONE)?;
+    body.end()?;
+    if zones::named(&zone).is_none() {
+        return Err(invalid("zone", "must be the IANA name of a time zone, such as America/Denver"));
+    }
+    let configure = asked.context.calls.configure();
+    let put = configure.put_zone(&asked.account, &wanted, &zone, asked.request.received).await;
+    put.map_err(|error| storage(&error))?;
+    show_zone(asked).await
+}
+
+async fn delete_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let wanted = whole_number(asked, asked.part()).await?;
+    let gone = asked.context.calls.configure().delete_zone(&asked.account, &wanted).await;
+    if gone.map_err(|error| storage(&error))? { Ok(no_content()) } else { Err(Fault::NotFound { what: "zone" }) }
 }
 
 async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> {
@@ -274,6 +365,7 @@ pub(super) fn schemas() -> Map<String, Value> {
             "rules": {"$ref": "#/components/schemas/Rules"}, "effective": {"$ref": "#/components/schemas/Rules"}})),
         "Deny": object(&[], json!({"reason": text})),
         "Denied": object(&["number"], json!({"number": text, "reason": text, "added_at": time})),
+        "CalleeZone": object(&["zone"], json!({"number": text, "zone": text, "updated_at": time})),
         "Imported": object(&["read", "added", "invalid"], json!({
             "read": whole, "added": whole, "invalid": whole,
             "errors": {"type": "array", "items": object(&["line", "rule"], json!({"line": whole, "rule": text}))}})),
@@ -288,7 +380,7 @@ pub(super) fn schemas() -> Map<String, Value> {
 /// What a number on a list needs, because it is looked up as it is dialled.
 const NEEDS_COUNTRY: &str = "must begin with + and the country, unless the rules name a home country";
 
-async fn home(asked: &Asked<'_>) -> Result<Option<callwright_domain::number::Country>, Fault> {
+async fn home(asked: &Asked<'_>) -> Result<Option<Country>, Fault> {
     let rules = asked.context.calls.reader().rules(&asked.account, None).await.map_err(|error| storage(&error))?;
     Ok(effective(rules, None).home)
 }

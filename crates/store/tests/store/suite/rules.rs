@@ -1,11 +1,12 @@
 //! Rules in the admitting transaction: lists, counts under contention, consents, quotas, places of calls that are due
 //! later, and the second judgement when a call is to be dialled.
 
-use crate::suite::{NOW, account, admission, answered, call, dialing, equip, later, number, plan};
-use callwright_domain::policy::RulesPatch;
-use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal, TrunkId, Way};
+use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number, plan};
+use callwright_domain::policy::{RulesPatch, Verdict};
+use callwright_domain::webhook::Whose;
+use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal, Topic, TrunkId, WebhookId, Way};
 use callwright_store::{
-    Admission, AdmitError, Denial, Ending, Listed, Number, Opened, Permit, Seat, Store, StoredConsent,
+    Account, Admission, AdmitError, Denial, Ending, Idempotency, Listed, Number, Opened, Permit, Seat, Store, StoredConsent,
 };
 use futures_util::future::join_all;
 
@@ -262,4 +263,109 @@ pub(crate) async fn quotas_are_used_up(opened: Opened) {
     assert_eq!(refusal(store.admit(admission(&acme, 3), later(60_000)).await), Some(Refusal::QuotaUsedUp));
     let tomorrow = later(86_400_000);
     assert_eq!(refusal(store.admit(due(&acme, 4, tomorrow), tomorrow).await), None);
+}
+
+/// A moved number: the hours are those of the place where its owner is.
+pub(crate) async fn a_callee_is_where_the_account_says(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let hours = r#"{"hours":{"status":"on","windows":[{"from":"08:00","to":"21:00"}]}}"#;
+    rule(&store, &acme, hours).await;
+    // 23:13 in Berlin, 15:13 in Denver.
+    let night = NOW;
+    assert_eq!(refusal(store.admit(admission(&acme, 1), night).await), Some(Refusal::OutsideCallingHours));
+    store.put_zone(acme.clone(), number(CALLEE), "America/Denver".into(), NOW).await.unwrap();
+    assert_eq!(refusal(store.admit(admission(&acme, 2), night).await), None);
+    assert_eq!(reader.zone(&acme, &number(CALLEE)).await.unwrap(), Some(("America/Denver".into(), NOW)));
+    let verdicts = reader.verdicts(&acme, call(2)).await.unwrap();
+    assert_eq!(verdicts[0].evidence["clocks"][0][0], "America/Denver");
+    // It is asked again when the call is dialled, and it beats the zone of the rules.
+    rule(&store, &acme, &hours.replace("\"status\"", "\"zone\":\"Europe/Berlin\",\"status\"")).await;
+    let claimed = store.claim_due(night, 10).await.unwrap();
+    assert_eq!(store.permit(claimed[0].clone(), night).await.unwrap(), Permit::Granted);
+    // Another account knows nothing of it.
+    assert_eq!(reader.zone(&account("evil"), &number(CALLEE)).await.unwrap(), None);
+    assert!(!store.delete_zone(account("evil"), number(CALLEE)).await.unwrap());
+    assert!(store.delete_zone(acme.clone(), number(CALLEE)).await.unwrap());
+    assert_eq!(refusal(store.admit(admission(&acme, 3), night).await), Some(Refusal::OutsideCallingHours));
+}
+
+pub(crate) async fn what_is_tried_out_leaves_nothing(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let one = Number::new(acme.clone(), number(CALLER), TrunkId::new("main").unwrap());
+    store.put_number(Number { max_calls: 1, ..one }).await.unwrap();
+    let key = Idempotency { key: "once".into(), body_hash: [3; 32] };
+    let request = |id| Admission { idempotency: Some(key.clone()), ..admission(&acme, id) };
+    for id in 1..=3 {
+        let (plan, evidence) = store.try_out(request(id), NOW).await.unwrap();
+        assert_eq!((evidence.verdict, evidence.refusal), (Verdict::Placed, None));
+        assert_eq!(plan, request(id).plan);
+    }
+    assert_eq!(refusal(store.admit(request(4), NOW).await), None, "the key and the place were free");
+    let (_, evidence) = store.try_out(admission(&acme, 5), NOW).await.unwrap();
+    assert_eq!((evidence.verdict, evidence.refusal), (Verdict::Refused, Some(Refusal::CallerBusy)));
+    assert_eq!((evidence.facts.caller_active, evidence.facts.caller_limit), (1, 1));
+    let mut patient = admission(&acme, 6);
+    patient.plan.wait_ms = 1000;
+    assert_eq!(store.try_out(patient, NOW).await.unwrap().1.verdict, Verdict::Waits);
+    for id in [1, 2, 3, 5, 6] {
+        assert_eq!(reader.call(&acme, call(id)).await.unwrap(), None);
+        assert_eq!(reader.verdicts(&acme, call(id)).await.unwrap(), []);
+    }
+}
+
+/// More than one statement's worth, with reasons of their own, some of it twice.
+pub(crate) async fn a_long_list_is_taken_and_asked(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    let listed = Listed::Of(acme);
+    let denials = |range: std::ops::Range<u32>| -> Vec<Denial> {
+        let one = |n: u32| Denial {
+            number: number(&format!("+1415{n:07}")),
+            reason: if n % 1000 == 7 { format!("asked, {n}") } else { String::new() },
+        };
+        range.map(one).collect()
+    };
+    assert_eq!(store.deny(listed.clone(), denials(0..25_000), NOW).await.unwrap(), 25_000);
+    assert_eq!(store.deny(listed.clone(), denials(24_000..26_000), later(5)).await.unwrap(), 1_000);
+    for n in [0, 7, 9_999, 10_000, 24_500, 25_999] {
+        let (denial, added) = reader.denial(&listed, &number(&format!("+1415{n:07}"))).await.unwrap().unwrap();
+        assert_eq!((&denial, added), (&denials(n..n + 1)[0], if n < 25_000 { NOW } else { later(5) }));
+    }
+    assert_eq!(reader.denial(&listed, &number("+14150026000")).await.unwrap(), None);
+}
+
+pub(crate) async fn who_comes_near_a_limit_is_told_once(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    store.put_account(Account { id: acme.clone(), name: String::new(), max_calls: 5 }).await.unwrap();
+    rule(&store, &acme, r#"{"quota":{"status":"on","minutes_per_day":10,"minutes":1000}}"#).await;
+    store.put_webhook(super::outbox::webhook(&acme, "all", Whose::Account)).await.unwrap();
+    let told = async || {
+        let page = reader.deliveries(&acme, &WebhookId::new("all").unwrap(), None, None, 100).await.unwrap();
+        let alarms = page.items.into_iter().filter(|item| item.topic == Topic::LimitNear);
+        alarms.map(|item| item.message).collect::<std::collections::BTreeSet<_>>()
+    };
+    let talk = async |id: u128, at: Moment, minutes: i64| {
+        store.admit(due(&acme, id, at), at).await.unwrap();
+        store.append(call(id), vec![(at, dialing(1)), (at, answered())]).await.unwrap();
+        let ended = Moment(at.millis() + minutes * 60_000);
+        store.finish(call(id), ended, Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
+    };
+    talk(1, NOW, 7).await;
+    assert!(told().await.is_empty());
+    talk(2, NOW, 1).await;
+    talk(3, NOW, 1).await;
+    assert_eq!(told().await.len(), 1, "{:?}", told().await);
+    talk(4, later(86_400_000), 9).await;
+    assert_eq!(told().await.len(), 2, "another day");
+    for id in 10..13 {
+        store.admit(admission(&acme, id), NOW).await.unwrap();
+    }
+    assert_eq!(told().await.len(), 2, "three of five");
+    for id in 13..15 {
+        store.admit(admission(&acme, id), NOW).await.unwrap();
+    }
+    let all = told().await;
+    assert_eq!(all.iter().filter(|id| id.starts_with("msg_limit_calls_5_")).count(), 1, "{all:?}");
 }
