@@ -4,7 +4,7 @@ use crate::said;
 use callwright_domain::agent::Tool;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::Destinations;
-use callwright_domain::{CallEvent, HangupCause, Moment, Refusal, Transfer, TransferTarget, TrunkId};
+use callwright_domain::{CallEvent, CallState, HangupCause, Moment, Refusal, Transfer, TransferTarget, TrunkId};
 use callwright_engine::OrderError;
 use callwright_sip::EndedBy;
 use callwright_store::{Denial, TransferBy};
@@ -153,4 +153,26 @@ async fn a_callee_who_hangs_up_leaves_nobody_on_the_other_line() {
     first.hang_up();
     assert_eq!(node.ended(call).await, HangupCause::Transferred);
     assert_eq!(second.ended().await, EndedBy::Peer);
+}
+
+/// Neither of two people who were joined is left on the line by a crash.
+#[tokio::test]
+async fn a_crash_leaves_nobody_of_a_joined_pair_on_the_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut callee = Callee::start(Plan::answer()).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    transfers_by(doomed.node(), TransferBy::Bridge).await;
+    let (call, mut first, mut second) = joined(&mut callee, doomed.node()).await;
+    let began = Instant::now();
+    first.speak(Duration::from_millis(400));
+    second.hears(began).await;
+    doomed.kill();
+
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    assert_eq!((first.ended().await, second.ended().await), (EndedBy::Peer, EndedBy::Peer));
+    let view = node.calls().reader().call(&node.account(), call).await.expect("readable").expect("still known");
+    assert_eq!(view.state, CallState::Ended(HangupCause::ServerRestarted));
+    let steps: Vec<_> = node.event_names(call).await.into_iter().filter(|name| name.starts_with("transfer")).collect();
+    assert_eq!(steps, ["transferring", "transfer_dialing", "transfer_answered"]);
+    assert_eq!((callee.calls(), node.active_calls().await), (2, 0), "nobody is called again");
 }
