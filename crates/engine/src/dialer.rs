@@ -10,11 +10,12 @@ use crate::node::Node;
 use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
-use callwright_store::{Permit, Seat};
+use callwright_store::{Permit, Seat, StoreError};
+use futures_util::future::join_all;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::{self, Instant};
-use tracing::{Instrument, error, info, info_span};
+use tracing::{Instrument, error, info, info_span, warn};
 
 /// The loop that claims and starts.
 pub(crate) struct Dialer {
@@ -63,7 +64,7 @@ impl Dialer {
             self.end_expired().await;
             self.end_unjoined().await;
             // Who waits already goes first: the room that is left is for new ones.
-            way_at = self.start_waiting();
+            way_at = self.start_waiting().await;
             if matches!(occasion, Occasion::Due) {
                 // Who waits for a place on another node's account is seen at the next look by the clock.
                 if self.node.waiting.places_are_wanted() || Instant::now() >= claim_at {
@@ -71,7 +72,7 @@ impl Dialer {
                 }
                 claim_at = Instant::now() + CLAIM_EVERY;
                 self.claim().await;
-                way_at = self.start_waiting();
+                way_at = self.start_waiting().await;
             }
         }
     }
@@ -140,13 +141,36 @@ impl Dialer {
     }
 
     /// Starts every waiting call that finds a way; when the next one may.
-    fn start_waiting(&self) -> Option<Instant> {
-        let mut soonest: Option<Instant> = None;
+    async fn start_waiting(&self) -> Option<Instant> {
+        let (lines, mut soonest) = self.ways();
+        let claimed = join_all(lines.into_iter().map(claim)).await;
+        for Claimed { go, stay } in claimed {
+            for (plan, passage) in go {
+                self.start(plan, passage);
+            }
+            if !stay.is_empty() {
+                let again = Instant::now() + CLAIM_EVERY;
+                soonest = Some(soonest.map_or(again, |soonest| soonest.min(again)));
+            }
+            for plan in stay.into_iter().rev() {
+                self.node.waiting.put_back(plan);
+            }
+        }
+        soonest
+    }
+
+    /// The waiting calls of each line that find a way on this node, taken out of it; when the next one may.
+    fn ways(&self) -> (Vec<Ready>, Option<Instant>) {
+        let (mut lines, mut soonest, mut room): (_, Option<Instant>, _) = (Vec::new(), None, self.room());
         for choice in self.node.waiting.lines() {
-            while self.room() > 0 {
+            let mut ready = Ready::new();
+            while room > 0 {
                 match self.node.trunks.pick(&choice.0, &choice.1) {
                     Pick::Take(passage) => match self.node.waiting.pop(&choice) {
-                        Some(plan) => self.start(plan, passage),
+                        Some(plan) => {
+                            ready.push((plan, passage));
+                            room -= 1;
+                        }
                         None => break,
                     },
                     Pick::Wait(until) => {
@@ -158,8 +182,9 @@ impl Dialer {
                     }
                 }
             }
+            lines.push(ready);
         }
-        soonest
+        (lines, soonest)
     }
 
     async fn end_expired(&self) {
@@ -212,6 +237,49 @@ impl Dialer {
             error!(%call, panic = said, "a call's task panicked; the call is ended");
             end(&after, &account, call, HangupCause::InternalError).await;
         });
+    }
+}
+
+/// Calls of one line, in their order, and the ways that they have found.
+type Ready = Vec<(CallPlan, Passage)>;
+
+/// What became of calls that asked for channels which several nodes share.
+struct Claimed {
+    go: Ready,
+    /// They wait on, in their order.
+    stay: Vec<CallPlan>,
+}
+
+/// Asks for the channels of a line's calls. The first asks alone: while other nodes have all channels, one question is
+/// enough.
+async fn claim(mut ready: Ready) -> Claimed {
+    let rest = ready.split_off(ready.len().min(1));
+    let mut claimed = Claimed { go: Vec::new(), stay: Vec::new() };
+    for (plan, mut passage) in ready {
+        claimed.note(plan.id, passage.claim(plan.id).await, (plan, passage));
+    }
+    if claimed.stay.is_empty() {
+        let asked =
+            rest.into_iter().map(|(plan, mut passage)| async move { (passage.claim(plan.id).await, (plan, passage)) });
+        for (outcome, (plan, passage)) in join_all(asked).await {
+            claimed.note(plan.id, outcome, (plan, passage));
+        }
+    } else {
+        claimed.stay.extend(rest.into_iter().map(|(plan, _)| plan));
+    }
+    claimed
+}
+
+impl Claimed {
+    fn note(&mut self, call: CallId, outcome: Result<bool, StoreError>, (plan, passage): (CallPlan, Passage)) {
+        match outcome {
+            Ok(true) => self.go.push((plan, passage)),
+            Ok(false) => self.stay.push(plan),
+            Err(error) => {
+                warn!(%call, %error, "a trunk's channel could not be asked for; the call waits");
+                self.stay.push(plan);
+            }
+        }
     }
 }
 

@@ -205,7 +205,10 @@ impl Trunks {
                 changed
             });
         } else if trunk.is_some() {
-            let turns = self.shared.clone().map(|store| SharedTurns::new(store, key.clone(), self.clock.clone()));
+            let turns = self
+                .shared
+                .clone()
+                .map(|store| SharedTurns::new(store, key.clone(), self.clock.clone(), self.tasks.clone()));
             let standing = Arc::new(Standing::new(key.clone(), Arc::clone(&self.freed), turns));
             standing.configure(trunk.as_ref());
             let (wanted, watched) = watch::channel(trunk);

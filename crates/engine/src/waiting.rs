@@ -13,6 +13,10 @@ pub(crate) type Choice = (AccountId, Vec<TrunkId>);
 
 type Lines = BTreeMap<Choice, VecDeque<CallPlan>>;
 
+fn choice_of(plan: &CallPlan) -> Choice {
+    (plan.account.clone(), plan.telephone().map(Telephone::trunks).unwrap_or_default())
+}
+
 /// Everybody who waits on this node.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingCalls {
@@ -26,8 +30,12 @@ pub(crate) struct WaitingCalls {
 impl WaitingCalls {
     /// Puts a call at the end of its line.
     pub(crate) fn push(&self, plan: CallPlan) {
-        let trunks = plan.telephone().map(Telephone::trunks).unwrap_or_default();
-        self.lock().entry((plan.account.clone(), trunks)).or_default().push_back(plan);
+        self.lock().entry(choice_of(&plan)).or_default().push_back(plan);
+    }
+
+    /// Puts a call that could not go back where it stood, before everybody of its line.
+    pub(crate) fn put_back(&self, plan: CallPlan) {
+        self.lock().entry(choice_of(&plan)).or_default().push_front(plan);
     }
 
     /// Notes whether calls wait for a place.

@@ -56,6 +56,6 @@ pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
 pub use spool::{SPOOL_RECORDS, Spool, SpoolError, Spooled};
 pub use sqlite::{Disk, DiskTime};
-pub use store::shares::Share;
+pub use store::shares::{Channel, Share};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
 pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

@@ -189,7 +189,11 @@ impl Reader {
     ///
     /// # Errors
     /// As the database says.
-    pub async fn zone(&self, account: &AccountId, number: &PhoneNumber) -> Result<Option<(String, Moment)>, StoreError> {
+    pub async fn zone(
+        &self,
+        account: &AccountId,
+        number: &PhoneNumber,
+    ) -> Result<Option<(String, Moment)>, StoreError> {
         sql::zone(self.pool(), account, number).await
     }
 

@@ -120,7 +120,8 @@ async fn a_call_can_be_tried_out() {
     let server = server().await;
     let request = json!({"agent": AGENT, "to": "+14155550123"});
     let body = request.to_string();
-    let dry = async |query: &str| server.native_as("admin", "POST", &format!("/v1/calls?{query}"), body.as_bytes()).await;
+    let dry =
+        async |query: &str| server.native_as("admin", "POST", &format!("/v1/calls?{query}"), body.as_bytes()).await;
     let placed = dry("dry_run=true").await;
     let told = placed.json();
     assert_eq!((placed.status, &told["verdict"], &told["rule"]), (200, &json!("placed"), &Value::Null), "{told}");
@@ -154,7 +155,8 @@ async fn a_list_comes_as_a_file() {
     let server = server().await;
     let ask = async |method: &str, path: &str, body: &[u8]| server.native_as("admin", method, path, body).await;
     let csv = format!("Authorization: Bearer admin.{SECRET}\r\nContent-Type: text/csv\r\n");
-    let file = "number,why\n+14155550199,asked\nnobody\n+14155550101\na,b\n+14155550199,again\n+8613800138000, by mail\n";
+    let file =
+        "number,why\n+14155550199,asked\nnobody\n+14155550101\na,b\n+14155550199,again\n+8613800138000, by mail\n";
     let answer = server.send("POST", "/v1/denied", &csv, file.as_bytes()).await.json();
     assert_eq!((&answer["read"], &answer["added"], &answer["invalid"]), (&json!(4), &json!(3), &json!(2)), "{answer}");
     let lines: Vec<_> = answer["errors"].as_array().expect("a list").iter().map(|one| one["line"].clone()).collect();

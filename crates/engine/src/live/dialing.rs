@@ -292,9 +292,17 @@ impl LiveCall {
                 return Next::None;
             }
             let until = match self.node.trunks.pick(&self.plan.account, left) {
-                Pick::Take(passage) => return Next::Go(passage),
-                Pick::Wait(until) => until.unwrap_or(patience).min(tokio::time::Instant::now() + CLAIM_EVERY),
+                Pick::Take(mut passage) => match passage.claim(self.plan.id).await {
+                    Ok(true) => return Next::Go(passage),
+                    Ok(false) => None,
+                    Err(error) => {
+                        warn!(%error, "the next trunk's channel could not be asked for");
+                        None
+                    }
+                },
+                Pick::Wait(until) => until,
             };
+            let until = until.unwrap_or(patience).min(tokio::time::Instant::now() + CLAIM_EVERY);
             if until > patience {
                 return Next::None;
             }

@@ -40,10 +40,13 @@ pub(super) async fn call(
     to: TransferTarget,
     (trunk, count): (TrunkId, u32),
 ) -> Result<Box<Second>, Trouble> {
-    let passage = match node.trunks.pick(&plan.account, std::slice::from_ref(&trunk)) {
+    let mut passage = match node.trunks.pick(&plan.account, std::slice::from_ref(&trunk)) {
         Pick::Take(passage) => passage,
         Pick::Wait(_) => return Err(Trouble::NoLine),
     };
+    if !passage.claim(plan.id).await? {
+        return Err(Trouble::NoLine);
+    }
     let reachable = node.trunks.find(&plan.account, passage.trunk()).await?;
     let telephone = plan.telephone().ok_or(Trouble::NoLine)?;
     let mut settings = leg_settings(&node, &plan);

@@ -4,9 +4,10 @@
 use super::pace::Pace;
 use super::shared::SharedTurns;
 use super::status::{RegistrationStatus, TrunkHealth, TrunkStatus};
+use crate::limits::CLAIM_EVERY;
 use callwright_domain::agent::Switch;
-use callwright_domain::{AccountId, Moment, TrunkId};
-use callwright_store::Trunk;
+use callwright_domain::{AccountId, CallId, Moment, TrunkId};
+use callwright_store::{Channel, StoreError, Trunk};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +37,8 @@ struct State {
     max_calls: u32,
     pace: Pace,
     calls: u32,
+    /// The nodes' calls together have all its channels: it is not asked before then.
+    full_until: Option<Instant>,
     health: TrunkHealth,
     misses: u32,
     rests_until: Option<Moment>,
@@ -60,7 +63,7 @@ pub(super) enum Fitness {
 pub(super) enum Busy {
     /// Every channel is taken: until one is given back.
     Full,
-    /// The pace is kept: until then.
+    /// The pace is kept, or other nodes have the channels: until then.
     Until(Instant),
 }
 
@@ -72,6 +75,7 @@ impl Standing {
             max_calls: 0,
             pace: Pace::default(),
             calls: 0,
+            full_until: None,
             health: TrunkHealth::Unchecked,
             misses: 0,
             rests_until: None,
@@ -122,9 +126,19 @@ impl Standing {
         if state.max_calls > 0 && state.calls >= state.max_calls {
             return Err(Busy::Full);
         }
+        if let Some(again) = state.full_until.filter(|again| *again > now) {
+            return Err(Busy::Until(again));
+        }
         let turn = state.pace.reserve(now).map_err(Busy::Until)?;
         state.calls = state.calls.saturating_add(1);
-        Ok(Passage { trunk: self.key.1.clone(), held: Some((Arc::clone(self), turn)) })
+        let held = Held { standing: Arc::clone(self), turn, channel: None };
+        Ok(Passage { trunk: self.key.1.clone(), held: Some(held) })
+    }
+
+    /// A channel came back to all nodes: it may be asked for again.
+    fn reopen(&self) {
+        self.lock().full_until = None;
+        self.freed.notify_one();
     }
 
     /// The turn of a call that is ready: its own, or the next that all nodes agree on. Meanwhile no other call is made ready.
@@ -191,7 +205,15 @@ impl Standing {
 #[derive(Debug)]
 pub(crate) struct Passage {
     trunk: TrunkId,
-    held: Option<(Arc<Standing>, Option<Instant>)>,
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    standing: Arc<Standing>,
+    turn: Option<Instant>,
+    /// What it has of the channels that all nodes share.
+    channel: Option<Channel>,
 }
 
 impl Passage {
@@ -200,13 +222,35 @@ impl Passage {
         Self { trunk, held: None }
     }
 
+    /// Makes the channel this call's over all nodes; `false`: theirs are all taken, and this way leads nowhere for now. A
+    /// trunk without a limit, and a node that is alone, need not ask.
+    pub(crate) async fn claim(&mut self, call: CallId) -> Result<bool, StoreError> {
+        let Some(held) = &mut self.held else { return Ok(true) };
+        let most = held.standing.lock().max_calls;
+        let Some(shared) = held.standing.turns.as_ref().filter(|_| most > 0) else { return Ok(true) };
+        let channel = shared.channel(call);
+        // Noted before it is asked for: an answer that is not heard must not leave it taken.
+        held.channel = Some(channel.clone());
+        let taken = shared.take(channel, most).await?;
+        if !taken {
+            held.channel = None;
+            held.standing.lock().full_until = Some(Instant::now() + CLAIM_EVERY);
+        }
+        Ok(taken)
+    }
+
     /// Gives the channel back now.
     pub(crate) fn give_back(&mut self) {
-        let Some((standing, _)) = self.held.take() else { return };
+        let Some(Held { standing, channel, .. }) = self.held.take() else { return };
         let mut state = standing.lock();
         state.calls = state.calls.saturating_sub(1);
         if state.max_calls > 0 {
             standing.freed.notify_one();
+        }
+        drop(state);
+        if let (Some(channel), Some(shared)) = (channel, &standing.turns) {
+            let then = Arc::clone(&standing);
+            shared.give_back(channel, move || then.reopen());
         }
     }
 
@@ -217,7 +261,7 @@ impl Passage {
 
     /// Sends the INVITE when it is its turn.
     pub(crate) async fn in_turn<T>(&self, send: impl Future<Output = T>) -> T {
-        let Some((standing, Some(turn))) = &self.held else { return send.await };
+        let Some(Held { standing, turn: Some(turn), .. }) = &self.held else { return send.await };
         let _alone = standing.gate.lock().await;
         let turn = standing.common_turn(*turn).await;
         let clear = standing.lock().pace.clear_at(turn);

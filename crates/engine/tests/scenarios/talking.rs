@@ -124,7 +124,8 @@ async fn two_turns_are_taken_and_timed() {
     line.hang_up();
     node.ended(call).await;
     let turn = ["heard", "turn_taken", "said"];
-    let expected = [&["created", "dialing", "ringing", "answered", "spoke", "said"][..], &turn, &turn, &["ended"]].concat();
+    let expected =
+        [&["created", "dialing", "ringing", "answered", "spoke", "said"][..], &turn, &turn, &["ended"]].concat();
     assert_eq!(node.event_names(call).await, expected);
     let lines = node.transcript(call).await;
     let texts: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();

@@ -24,6 +24,7 @@ pub(crate) mod amending;
 pub(crate) mod browsers;
 pub(crate) mod campaign_rows;
 pub(crate) mod campaigns;
+pub(crate) mod channels;
 pub(crate) mod chats;
 pub(crate) mod choosing;
 pub(crate) mod configuration;

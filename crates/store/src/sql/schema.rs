@@ -28,6 +28,7 @@ const STEPS: &[(i64, &str)] = &[
     (130, include_str!("migrations/0130_marks.sql")),
     (140, include_str!("migrations/0140_aliases.sql")),
     (150, include_str!("migrations/0150_zones.sql")),
+    (151, include_str!("migrations/0151_trunk_channels.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

@@ -2,8 +2,8 @@
 
 use super::Store;
 use crate::StoreError;
-use crate::sql::{Lane, shares};
-use callwright_domain::{AccountId, Moment, TrunkId};
+use crate::sql::{Lane, channels, shares};
+use callwright_domain::{AccountId, CallId, Moment, TrunkId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,19 @@ pub struct Share {
     pub second: i64,
     /// How long it goes on.
     pub left: Duration,
+}
+
+/// A channel of a trunk, as a call holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Whose trunk.
+    pub account: AccountId,
+    /// Which trunk.
+    pub trunk: TrunkId,
+    /// Which call; with its end the channel is free, whatever else happens.
+    pub call: CallId,
+    /// Tells apart what this node takes for the same call: a second leg, or another try.
+    pub hold: i64,
 }
 
 /// Shares of one account that are asked for together are given out in one transaction, each row in its turn: one flush of
@@ -65,5 +78,29 @@ impl Store {
                 Box::pin(async move { shares::turn(conn, (&whose.0, &whose.1), apart, now).await })
             })
             .await
+    }
+
+    /// Takes one of the channels of a trunk, of which there are `most` for all nodes together; `false`: all are taken.
+    ///
+    /// # Errors
+    /// As the database says. Then it may be taken all the same, and is to be given back.
+    pub async fn take_channel(&self, channel: Channel, most: u32) -> Result<bool, StoreError> {
+        let lane = Lane::of(("channels", channel.account.as_str(), channel.trunk.as_str()), ("", ""));
+        let (me, channel) = (Arc::clone(&self.me), Arc::new(channel));
+        self.writer
+            .write_for(lane, move |conn| {
+                let (me, channel) = (Arc::clone(&me), Arc::clone(&channel));
+                Box::pin(async move { channels::take(conn, &me, (&channel, most)).await })
+            })
+            .await
+    }
+
+    /// Gives a channel back that this life of the node has taken; harmless when it has not.
+    ///
+    /// # Errors
+    /// As the database says; it is free when its call has ended, at the latest.
+    pub async fn give_channel_back(&self, channel: Channel) -> Result<(), StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { channels::give_back(conn, &me, &channel).await })).await
     }
 }

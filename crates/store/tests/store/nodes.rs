@@ -2,6 +2,7 @@
 //! are exact over all of them.
 
 use crate::cluster::{self, Database};
+use crate::suite::shares::channel;
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, number};
 use callwright_domain::{CallEvent, CallState, HangupCause, KeyId, Refusal};
 use callwright_store::{
@@ -169,6 +170,69 @@ async fn what_a_dead_node_held_is_ended_by_another() {
     b.store.finish(call(1), NOW, Ending::from(HangupCause::ServerRestarted)).await.unwrap();
     assert_eq!(a.reader.records(&acme, call(1)).await.unwrap().len(), 1);
     assert_eq!(a.reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 2);
+}
+
+/// Both ask at once for the channels of a trunk, round after round; and what a dead node held is free when its call has
+/// ended, or is another's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_channels_of_a_trunk_hold_over_both() {
+    let Some((_database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    without_limit(&a.store).await;
+    for node in [&a, &b] {
+        node.store.renew_lease(NOW, LEASE).await.unwrap();
+        for id in 0..32 {
+            let id = id + if std::ptr::eq(node, &a) { 0 } else { 100 };
+            node.store.admit(admission(&acme, id), NOW).await.unwrap();
+        }
+        assert_eq!(node.store.claim_due(NOW, 100).await.unwrap().len(), 32);
+    }
+    let mut held = Vec::new();
+    for hold in 0..10 {
+        let asks =
+            (0..32).flat_map(|id| [(a.store.clone(), channel(id, hold)), (b.store.clone(), channel(100 + id, hold))]);
+        let asks = asks.map(|(store, wanted)| {
+            tokio::spawn(async move {
+                let taken = store.take_channel(wanted.clone(), 10).await.unwrap();
+                (store, wanted, taken)
+            })
+        });
+        let answers = join_all(asks).await.into_iter().map(Result::unwrap);
+        held = answers.filter(|(.., taken)| *taken).map(|(store, channel, _)| (store, channel)).collect();
+        assert_eq!(held.len(), 10, "round {hold}");
+        if hold < 9 {
+            for (store, channel) in &held {
+                store.give_channel_back(channel.clone()).await.unwrap();
+            }
+        }
+    }
+    // It dies with what it holds: one call was being dialled, the others were about to be.
+    let of_a: Vec<_> = held.iter().filter(|(_, one)| (0..32).any(|id| call(id) == one.call)).collect();
+    for (store, channel) in &held {
+        if of_a.iter().all(|(_, one)| one != channel) {
+            store.give_channel_back(channel.clone()).await.unwrap();
+        }
+    }
+    let (free, mut last) = (10 - of_a.len(), 200);
+    let mut fill = async |wanted: usize| {
+        for _ in 0..wanted {
+            last += 1;
+            assert!(b.store.take_channel(channel(100, last), 10).await.unwrap());
+        }
+        assert!(!b.store.take_channel(channel(101, last), 10).await.unwrap());
+    };
+    fill(free).await;
+    if let Some((_, dialled)) = of_a.first() {
+        a.store.append(dialled.call, vec![(NOW, dialing(1))]).await.unwrap();
+        a.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+        fill(0).await;
+        assert_eq!(b.store.claim_due(NOW, 100).await.unwrap().len(), 31);
+        fill(of_a.len() - 1).await;
+        assert_eq!(b.store.interrupted_calls(NOW).await.unwrap().len(), 1);
+        fill(0).await;
+        b.store.finish(dialled.call, NOW, Ending::from(HangupCause::ServerRestarted)).await.unwrap();
+        fill(1).await;
+    }
 }
 
 /// A node that starts again does not wait for the lease of its earlier life.

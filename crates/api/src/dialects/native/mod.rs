@@ -489,7 +489,9 @@ fn methods(path: &[&str]) -> &'static str {
         ["v1", "webhooks", "*", "deliveries", "*", "replay"] => "POST",
         ["v1", "rules"] | ["v1", "agents", "*", "rules"] => "GET, PUT",
         ["v1", "denied" | "erasures" | "exports" | "browser-calls"] => "POST",
-        ["v1", "agents" | "numbers" | "trunks" | "webhooks" | "denied" | "consents" | "zones", "*"] => "DELETE, GET, PUT",
+        ["v1", "agents" | "numbers" | "trunks" | "webhooks" | "denied" | "consents" | "zones", "*"] => {
+            "DELETE, GET, PUT"
+        }
         ["v1", "keys", "*"] => "DELETE",
         ["v1", "campaigns"] | ["v1", "campaigns", "*", "callees"] => "GET, POST",
         ["v1", "campaigns", "*"] => "DELETE, GET, PUT",

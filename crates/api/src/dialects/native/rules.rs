@@ -204,8 +204,8 @@ struct Sheet {
 
 impl Sheet {
     fn read(file: &[u8], home: Option<Country>) -> Result<Self, Fault> {
-        let text = std::str::from_utf8(file)
-            .map_err(|_| Fault::Malformed { rule: String::from("the file must be UTF-8") })?;
+        let text =
+            std::str::from_utf8(file).map_err(|_| Fault::Malformed { rule: String::from("the file must be UTF-8") })?;
         let mut sheet = Self { numbers: Vec::new(), reasons: Vec::new(), read: 0, wrong: 0, bad: Vec::new() };
         let mut places: HashMap<&str, u32> = HashMap::new();
         for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {

@@ -82,6 +82,8 @@ macro_rules! conformance {
             rules::what_is_tried_out_leaves_nothing,
             rules::a_long_list_is_taken_and_asked,
             shares::a_second_grants_no_more_than_it_has,
+            shares::the_channels_of_a_trunk_are_no_more_than_it_has,
+            shares::a_channel_goes_with_its_call,
             shares::turns_are_as_far_apart_as_they_are_to_be,
             threads::calls_of_a_thread_are_found_newest_first,
             threads::events_of_a_thread_come_in_order_and_in_portions,

@@ -4,9 +4,10 @@
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number, plan};
 use callwright_domain::policy::{RulesPatch, Verdict};
 use callwright_domain::webhook::Whose;
-use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal, Topic, TrunkId, WebhookId, Way};
+use callwright_domain::{AccountId, AgentId, HangupCause, Moment, Refusal, Topic, TrunkId, Way, WebhookId};
 use callwright_store::{
-    Account, Admission, AdmitError, Denial, Ending, Idempotency, Listed, Number, Opened, Permit, Seat, Store, StoredConsent,
+    Account, Admission, AdmitError, Denial, Ending, Idempotency, Listed, Number, Opened, Permit, Seat, Store,
+    StoredConsent,
 };
 use futures_util::future::join_all;
 
@@ -193,7 +194,7 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
     for id in 1..=100 {
         assert_eq!(refusal(store.admit(due(&acme, id, tomorrow), NOW).await), None);
     }
-    assert_eq!(reader.active_calls(&acme, &number(crate::suite::CALLER)).await.unwrap(), 0);
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
     assert_eq!(refusal(store.admit(admission(&acme, 200), NOW).await), None);
     store.finish(call(200), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
     assert_eq!(store.claim_due(later(86_399_999), 100).await.unwrap(), vec![]);
