@@ -121,6 +121,12 @@ address = "127.0.0.1"
         self.addresses = json.loads(wait_for("server", up, 30))
         return self
 
+    def voiced(self):
+        """Waits until the local voice is loaded: it is at every start, and on a busy machine that takes seconds."""
+        log = self.folder / "server.log"
+        wait_for("local voice", lambda: '"synthesiser"' in log.read_text(errors="replace"), 60)
+        return self
+
     def tail(self):
         return (self.folder / "server.log").read_text(errors="replace")[-4000:]
 

@@ -313,7 +313,8 @@ async fn a_paced_trunk_gets_its_calls_one_by_one() {
     let mut node = NodeBuilder::to_address(carrier.address());
     node.trunk.cps = 5;
     let node = node.start().await;
-    let mut arrived: Vec<Instant> = Vec::new();
+    let began = Instant::now();
+    let mut arrived: Vec<Duration> = Vec::new();
     let placing = async {
         for _ in 0..11 {
             node.call().await;
@@ -325,17 +326,17 @@ async fn a_paced_trunk_gets_its_calls_one_by_one() {
         while arrived.len() < 11 {
             let invite = carrier.hears("INVITE").await;
             if seen.insert(invite.header("Call-ID").to_owned()) {
-                arrived.push(Instant::now());
+                arrived.push(began.elapsed());
                 carrier.answers(&invite, "486 Busy Here", "").await;
             }
         }
     };
     tokio::join!(placing, hearing);
-    // To the millisecond the pace is tested on a virtual clock; here a busy machine may read the first of six late.
-    for six in arrived.windows(6) {
-        assert!(six[5] - six[0] >= ms(850), "{:?}", six[5] - six[0]);
+    // Five a second: the sixth comes a second after the first at the earliest, and the first comes after the beginning.
+    // A busy machine may only make them later; how late the pace itself lets them go is tested on a virtual clock.
+    for (place, at) in arrived.iter().enumerate() {
+        assert!(*at >= ms(990) * (place / 5) as u32, "the call at place {place} came after {at:?}");
     }
-    assert!(arrived[10] - arrived[0] < ms(2600), "{:?}", arrived[10] - arrived[0]);
 }
 
 /// BARS R58.
