@@ -176,7 +176,7 @@ fn postpone(plan: &CallPlan, until: Moment) -> Query {
 
 pub(super) fn case_of<'a>(ready: &'a Ready, plan: &'a CallPlan, at: Moment) -> Case<'a> {
     let numbers = plan.telephone().map(|telephone| Numbers { callee: &telephone.callee, caller: &telephone.caller });
-    Case { rules: &ready.rules, numbers, zone: ready.zone.as_deref(), at }
+    Case { rules: ready.rules(), numbers, zone: ready.zone.as_deref(), at }
 }
 
 /// An opening after the deadline is none.

@@ -5,14 +5,15 @@
 
 use super::rows::{of_json, unsigned};
 use super::rules::{day, rules_of};
-use super::{Conn, Gates, Row, dialect, erasure, query};
+use super::{Conn, Gates, Held, Row, dialect, erasure, query};
 use crate::rules::DENIED_EVERYWHERE;
 use crate::{NumberStatus, StoreError};
 use callwright_domain::policy::rules::effective;
 use callwright_domain::policy::{
     CalleeStanding, CallerStanding, Case, Consent, Count, Facts, Rules, RulesPatch, Usage, Whom, counts_needed,
 };
-use callwright_domain::{AccountId, CallPlan, Moment};
+use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
+use std::sync::Arc;
 
 /// The caller numbers that may show, with the account's limit and rules. Nobody else counts over the numbers' calls from
 /// here to the transaction's end; what is counted is asked for afterwards, or it would not show what was written by
@@ -21,7 +22,8 @@ const NUMBERS: &str = "
     SELECT n.number, n.status, n.max_calls, a.max_calls AS account_limit,
         (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = '') AS whole,
         (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = $2) AS own,
-        (SELECT z.zone FROM callee_zones z WHERE z.account = $1 AND z.number = $3) AS zone
+        (SELECT z.zone FROM callee_zones z WHERE z.account = $1 AND z.number = $3) AS zone,
+        CAST(CASE WHEN EXISTS (SELECT 1 FROM callee_zones k WHERE k.account = $1) THEN 1 ELSE 0 END AS BIGINT) AS zones
     FROM numbers n LEFT JOIN accounts a ON a.id = n.account
     WHERE n.account = $1 AND n.number IN (";
 
@@ -77,13 +79,36 @@ const COUNTED: &str = concat!(
     FROM (SELECT 1 AS one) asks LEFT JOIN calls m ON m.account = $1 AND m.id = $3"
 );
 
-/// Caller numbers whose rows are locked, and the rules that count for a call of them.
+/// What a verdict on a call begins with.
 pub(super) struct Ready {
-    pub(super) rules: Rules,
+    common: Arc<Common>,
     /// The time zone that the account knows the callee to be in.
     pub(super) zone: Option<String>,
+}
+
+impl Ready {
+    /// The rules that count for the call.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.common.rules
+    }
+}
+
+/// Caller numbers whose rows are locked, and the rules that count for a call of them.
+pub(crate) struct Common {
+    account: AccountId,
+    agent: AgentId,
+    asked: Vec<PhoneNumber>,
+    rules: Rules,
+    zones: Zones,
     numbers: Vec<Locked>,
     account_limit: Option<u32>,
+}
+
+/// Whether the account knows where any of its callees are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Zones {
+    Known,
+    Unknown,
 }
 
 /// One of them.
@@ -93,10 +118,48 @@ struct Locked {
     max_calls: u32,
 }
 
-/// Locks the numbers that may show for a call: nobody else counts until this verdict is written.
+impl Common {
+    /// Whether it is what a call needs.
+    fn is_for(&self, plan: &CallPlan) -> bool {
+        self.account == plan.account && self.agent == plan.agent_id && self.asked.iter().eq(plan.callers())
+    }
+
+    fn new(plan: &CallPlan, rules: Rules, (numbers, account_limit): (Vec<Locked>, Option<u32>)) -> Self {
+        let (account, agent, asked) = (plan.account.clone(), plan.agent_id.clone(), plan.callers().cloned().collect());
+        Self { account, agent, asked, rules, zones: Zones::Unknown, numbers, account_limit }
+    }
+}
+
+/// Locks the numbers that may show for a call: nobody else counts until this verdict is written. What an earlier verb of
+/// the same transaction has locked is ready: every verb of it was asked for before its first lock, so that none misses a
+/// change that its requester knows of.
 pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, StoreError> {
+    let known = |held: &mut Held| held.ready.iter().find(|common| common.is_for(plan)).cloned();
+    if let Some(common) = conn.held().and_then(known) {
+        let zone = match common.zones {
+            Zones::Known => zone_of(conn, plan).await?,
+            Zones::Unknown => None,
+        };
+        return Ok(Ready { common, zone });
+    }
+    let (common, zone) = lock_numbers(conn, plan).await?;
+    let common = Arc::new(common);
+    if let Some(held) = conn.held() {
+        held.ready.push(Arc::clone(&common));
+    }
+    Ok(Ready { common, zone })
+}
+
+async fn zone_of(conn: &mut Conn, plan: &CallPlan) -> Result<Option<String>, StoreError> {
+    let select = query("SELECT zone FROM callee_zones WHERE account = $1 AND number = $2").bind(plan.account.as_str());
+    let row = select.bind(plan.callee_dialled()).fetch_optional(conn).await?;
+    row.map(|row| row.read("zone")).transpose()
+}
+
+/// The same of the database, with the callee's zone.
+async fn lock_numbers(conn: &mut Conn, plan: &CallPlan) -> Result<(Common, Option<String>), StoreError> {
     if plan.telephone().is_none() {
-        return ready_to_be_met(conn, plan).await;
+        return Ok((ready_to_be_met(conn, plan).await?, None));
     }
     let select = query(NUMBERS).bind(plan.account.as_str()).bind(plan.agent_id.as_str());
     let mut select = select.bind(plan.callee_dialled());
@@ -108,18 +171,16 @@ pub(super) async fn ready(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, Sto
     let rows = select.fetch_all(&mut *conn).await?;
     let Some(row) = rows.first() else {
         let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
-        return Ok(Ready { rules, zone: None, numbers: Vec::new(), account_limit: None });
+        return Ok((Common::new(plan, rules, (Vec::new(), None)), None));
     };
     let patch = |column: &'static str| {
         row.read::<Option<&str>>(column)?.map(|text| of_json::<RulesPatch>("rules", text)).transpose()
     };
-    let account_limit: Option<i64> = row.read("account_limit")?;
-    Ok(Ready {
-        rules: effective(patch("whole")?, patch("own")?),
-        zone: row.read("zone")?,
-        numbers: rows.iter().map(locked).collect::<Result<_, StoreError>>()?,
-        account_limit: account_limit.map(|limit| unsigned("limit", limit)).transpose()?,
-    })
+    let limit = row.read::<Option<i64>>("account_limit")?.map(|limit| unsigned("limit", limit)).transpose()?;
+    let numbers = rows.iter().map(locked).collect::<Result<_, StoreError>>()?;
+    let common = Common::new(plan, effective(patch("whole")?, patch("own")?), (numbers, limit));
+    let zones = if row.read::<i64>("zones")? == 0 { Zones::Unknown } else { Zones::Known };
+    Ok((Common { zones, ..common }, row.read("zone")?))
 }
 
 fn locked(row: &Row) -> Result<Locked, StoreError> {
@@ -131,14 +192,14 @@ fn locked(row: &Row) -> Result<Locked, StoreError> {
     })
 }
 
-async fn ready_to_be_met(conn: &mut Conn, plan: &CallPlan) -> Result<Ready, StoreError> {
+async fn ready_to_be_met(conn: &mut Conn, plan: &CallPlan) -> Result<Common, StoreError> {
     let mut select = query(ACCOUNT);
     select.push(dialect::for_update(conn.backend()));
     let row = select.bind(plan.account.as_str()).fetch_optional(&mut *conn).await?;
     // An account without a row has no limit of its own.
     let limit = row.map(|row| unsigned("limit", row.read("max_calls")?)).transpose()?;
     let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
-    Ok(Ready { rules, zone: None, numbers: Vec::new(), account_limit: limit })
+    Ok(Common::new(plan, rules, (Vec::new(), limit)))
 }
 
 /// What is known about a call whose caller number is locked.
@@ -163,12 +224,12 @@ pub(super) async fn facts(
 /// What is counted over without a row of its own is locked by one: all that a verdict needs in one statement, and over the
 /// verbs of a transaction in an order that is the same for everybody. SQLite has one writer and needs nothing.
 async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Result<(), StoreError> {
-    let Some(held) = conn.gates() else { return Ok(()) };
+    let Some(held) = conn.held().map(|held| &held.gates) else { return Ok(()) };
     let mut gates = Vec::new();
-    if ready.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
+    if ready.common.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
         gates.push(String::from("account"));
     }
-    if ready.rules.agent_calls > 0 {
+    if ready.common.rules.agent_calls > 0 {
         gates.push(format!("agent {}", plan.agent_id));
     }
     if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
@@ -190,8 +251,8 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
     }
     lock.push(" ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched");
     lock.execute(&mut *conn).await?;
-    if let Some(held) = conn.gates() {
-        held.extend(wanted);
+    if let Some(held) = conn.held() {
+        held.gates.extend(wanted);
     }
     Ok(())
 }
@@ -203,26 +264,26 @@ async fn standing(conn: &mut Conn, plan: &CallPlan, ready: &Ready) -> Result<Fac
         .bind(plan.caller_dialled())
         .bind(plan.id.to_string())
         .bind(plan.agent_id.as_str())
-        .bind(i64::from(ready.account_limit.is_some()))
-        .bind(i64::from(ready.rules.agent_calls))
+        .bind(i64::from(ready.common.account_limit.is_some()))
+        .bind(i64::from(ready.common.rules.agent_calls))
         .bind(plan.callee_dialled())
         .bind(digest)
         .bind(DENIED_EVERYWHERE)
-        .bind(ready.rules.consent.scope.as_str())
+        .bind(ready.common.rules.consent.scope.as_str())
         .bind(plan.telephone().map(|telephone| telephone.trunk.as_str()))
         .fetch_one(conn)
         .await?;
     let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
     let counted = Facts {
         account_active: unsigned("count", row.read("account_active")?)?,
-        account_limit: ready.account_limit.unwrap_or(u32::MAX),
+        account_limit: ready.common.account_limit.unwrap_or(u32::MAX),
         agent_active: unsigned("count", row.read("agent_active")?)?,
         ..Facts::default()
     };
     if plan.telephone().is_none() {
         return Ok(Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..counted });
     }
-    let own = ready.numbers.iter().find(|own| own.number == plan.caller_dialled());
+    let own = ready.common.numbers.iter().find(|own| own.number == plan.caller_dialled());
     Ok(Facts {
         caller: match (own.map(|own| own.status), row.read::<Option<i64>>("trunk_enabled")?) {
             (None, _) => CallerStanding::Foreign,

@@ -50,5 +50,5 @@ pub(crate) mod waiting;
 pub(crate) mod webhooks;
 mod writer;
 
-pub(crate) use query::{Backend, Conn, Gates, Opener, Pool, Query, Row, query, query_of_own_names, together};
+pub(crate) use query::{Backend, Conn, Gates, Held, Opener, Pool, Query, Row, query, query_of_own_names, together};
 pub(crate) use writer::{Lane, Writer};

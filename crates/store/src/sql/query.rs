@@ -2,6 +2,7 @@
 //! subset: only 64-bit integers and text can be bound or read, so nothing that one database lacks can slip in.
 //! Never rewrites a statement but to send several as one ([`together`]): what is written is what is sent.
 
+use super::facts::Common;
 use crate::StoreError;
 use crate::sqlite::{self, Done, Line, Value, Wanted};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
@@ -9,6 +10,7 @@ use sqlx::{Arguments, AssertSqlSafe, ColumnIndex, ConnectOptions, Connection, De
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -26,13 +28,21 @@ pub(crate) enum Backend {
 pub(crate) enum Conn {
     /// Each statement is carried out on the spot.
     Sqlite(sqlite::Connection),
-    /// With the gates that its transaction has locked.
-    Postgres(PgConnection, Gates),
+    /// With what its transaction has locked.
+    Postgres(PgConnection, Held),
 }
 
 /// Rows of the table `gates`, by account and name. A transaction locks them in this order, so that no two wait for each
 /// other.
 pub(crate) type Gates = BTreeSet<(String, String)>;
+
+/// What a transaction has locked so far, so that its later verbs need not ask again.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) gates: Gates,
+    /// Caller numbers, with the rules as they were when those were locked.
+    pub(super) ready: Vec<Arc<Common>>,
+}
 
 impl Conn {
     /// Which database it leads to.
@@ -43,7 +53,17 @@ impl Conn {
         }
     }
 
-    /// Carries out statements without values, several at once if need be: transactions and migrations.
+    /// Begins, divides or ends a transaction. The embedded database keeps these statements ready, too.
+    pub(crate) async fn bracket(&mut self, statements: &[&'static str]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(conn) => {
+                statements.iter().try_for_each(|statement| conn.run(statement, &[], Wanted::Nothing).map(drop))
+            }
+            Self::Postgres(..) => self.batch(statements.join("; ")).await,
+        }
+    }
+
+    /// Carries out statements without values, several at once if need be: migrations and the like.
     pub(crate) async fn batch(&mut self, sql: impl Into<Cow<'static, str>>) -> Result<(), StoreError> {
         let sql = sql.into();
         match self {
@@ -52,11 +72,11 @@ impl Conn {
         }
     }
 
-    /// The gates that the transaction has locked; none: this database has one writer and needs no gates.
-    pub(crate) const fn gates(&mut self) -> Option<&mut Gates> {
+    /// What the transaction has locked; none: this database has one writer and needs no locks.
+    pub(crate) const fn held(&mut self) -> Option<&mut Held> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(_, gates) => Some(gates),
+            Self::Postgres(_, held) => Some(held),
         }
     }
 
@@ -93,7 +113,7 @@ impl Opener {
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
             Self::Sqlite(options) => Conn::Sqlite(options.connect()?),
-            Self::Postgres(options) => Conn::Postgres(options.connect().await?, Gates::new()),
+            Self::Postgres(options) => Conn::Postgres(options.connect().await?, Held::default()),
         })
     }
 }

@@ -156,7 +156,7 @@ pub(crate) async fn put_rules(
 /// [`crate::Store::deny`]. How many were not on the list before.
 pub(crate) async fn deny(conn: &mut Conn, listed: Listed, denials: &[Denial], now: Moment) -> Result<u64, StoreError> {
     // Two imports with numbers in common would wait for each other, had each written some of them: one goes after the other.
-    if conn.gates().is_some() {
+    if conn.held().is_some() {
         let lock = query(
             "INSERT INTO gates (account, gate, touched) VALUES ($1, 'deny list', $2)
              ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched",

@@ -11,7 +11,7 @@
 //! One of the documented places that spawn: the connection must outlive any verb's future, so that a caller who goes
 //! away in the middle cannot leave a transaction half done.
 
-use super::{Backend, Conn, Gates, Opener, dialect};
+use super::{Backend, Conn, Held, Opener, dialect};
 use crate::sqlite::{DirectoryLock, Disk};
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
@@ -200,12 +200,16 @@ enum Verdict {
 }
 
 trait Job: Send {
+    /// Whether it can be carried out again once it was undone.
+    fn is_repeatable(&self) -> bool;
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
 
 /// What a job does, once or as often as it is told.
 trait Task<T, E>: Send + 'static {
+    /// Whether it may begin more than once.
+    const REPEATABLE: bool;
     fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>>;
 }
 
@@ -217,6 +221,8 @@ impl<F, T, E> Task<T, E> for Once<F>
 where
     F: for<'c> FnOnce(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
 {
+    const REPEATABLE: bool = false;
+
     fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>> {
         self.0.take().map(|task| task(conn))
     }
@@ -226,6 +232,8 @@ impl<F, T, E> Task<T, E> for Again<F>
 where
     F: for<'c> Fn(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
 {
+    const REPEATABLE: bool = true;
+
     fn begin<'c>(&mut self, conn: &'c mut Conn) -> Option<Running<'c, Result<T, E>>> {
         Some((self.0)(conn))
     }
@@ -243,6 +251,10 @@ where
     T: Send + 'static,
     E: Failure,
 {
+    fn is_repeatable(&self) -> bool {
+        K::REPEATABLE
+    }
+
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict> {
         Box::pin(async move {
             let Some(task) = self.task.begin(conn) else { return Verdict::Undo };
@@ -394,32 +406,56 @@ impl WriterTask {
         Ok(())
     }
 
-    /// A verb alone needs no savepoint: undoing it is undoing the transaction.
+    /// Savepoints cost a question each, and verbs that can be carried out again hardly ever want to be undone: a group of
+    /// them goes without at first.
     async fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<usize, StoreError> {
+        let repeatable = batch.len() > 1 && batch.iter().all(|job| job.is_repeatable());
+        if repeatable && self.commit_as_one(batch).await? {
+            return Ok(batch.len());
+        }
+        self.commit_each(batch).await
+    }
+
+    /// All or none; `false`: one of them wants to be undone, and all are.
+    async fn commit_as_one(&mut self, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+        self.hold(Held::default());
+        self.conn.bracket(&[dialect::begin(self.conn.backend())]).await?;
+        for job in batch.iter_mut() {
+            match job.run(&mut self.conn).await {
+                Verdict::Keep => {}
+                Verdict::Undo | Verdict::Apart => return self.conn.bracket(&["ROLLBACK"]).await.map(|()| false),
+                Verdict::Spoilt(error) => return Err(error),
+            }
+        }
+        self.conn.bracket(&["COMMIT"]).await.map(|()| true)
+    }
+
+    /// Each to be undone by itself. A verb alone needs no savepoint: undoing it is undoing the transaction.
+    async fn commit_each(&mut self, batch: &mut [Box<dyn Job>]) -> Result<usize, StoreError> {
         let alone = batch.len() == 1;
         let mut done = batch.len();
-        self.hold(Gates::new());
+        self.hold(Held::default());
         let opening = dialect::begin(self.conn.backend());
         if alone {
-            self.conn.batch(opening).await?;
+            self.conn.bracket(&[opening]).await?;
         } else {
-            self.conn.batch(format!("{opening}; SAVEPOINT job")).await?;
+            self.conn.bracket(&[opening, "SAVEPOINT job"]).await?;
         }
         for (place, job) in batch.iter_mut().enumerate() {
             if place > 0 {
-                self.conn.batch("RELEASE SAVEPOINT job; SAVEPOINT job").await?;
+                self.conn.bracket(&["RELEASE SAVEPOINT job", "SAVEPOINT job"]).await?;
             }
-            let held = self.conn.gates().cloned().unwrap_or_default();
+            let held = self.conn.held().cloned().unwrap_or_default();
             match job.run(&mut self.conn).await {
                 Verdict::Keep => {}
-                Verdict::Undo if alone => return self.conn.batch("ROLLBACK").await.map(|()| done),
+                Verdict::Undo if alone => return self.conn.bracket(&["ROLLBACK"]).await.map(|()| done),
                 Verdict::Undo => {
                     // What was locked since the savepoint is free again.
-                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
+                    self.conn.bracket(&["ROLLBACK TO SAVEPOINT job"]).await?;
                     self.hold(held);
                 }
                 Verdict::Apart if place > 0 => {
-                    self.conn.batch("ROLLBACK TO SAVEPOINT job").await?;
+                    self.conn.bracket(&["ROLLBACK TO SAVEPOINT job"]).await?;
                     done = place;
                     break;
                 }
@@ -427,12 +463,12 @@ impl WriterTask {
                 Verdict::Spoilt(error) => return Err(error),
             }
         }
-        self.conn.batch("COMMIT").await.map(|()| done)
+        self.conn.bracket(&["COMMIT"]).await.map(|()| done)
     }
 
-    fn hold(&mut self, gates: Gates) {
-        if let Some(held) = self.conn.gates() {
-            *held = gates;
+    fn hold(&mut self, now: Held) {
+        if let Some(held) = self.conn.held() {
+            *held = now;
         }
     }
 
@@ -442,7 +478,7 @@ impl WriterTask {
         if self.health == Health::Broken {
             return;
         }
-        let undone = timeout(CONNECT, self.conn.batch("ROLLBACK")).await;
+        let undone = timeout(CONNECT, self.conn.bracket(&["ROLLBACK"])).await;
         if !matches!(undone, Ok(Ok(()))) {
             self.health = Health::Broken;
         }

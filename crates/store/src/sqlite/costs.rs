@@ -41,15 +41,20 @@ impl Costs {
     }
 
     async fn steps(&self) -> i64 {
-        let steps = self.opened.store.writer().write(|conn| {
+        self.counted().await.0
+    }
+
+    /// Instructions so far, and statements that were planned again although they were ready.
+    async fn counted(&self) -> (i64, i64) {
+        let counted = self.opened.store.writer().write(|conn| {
             Box::pin(async move {
                 match conn {
-                    Conn::Sqlite(conn) => Ok::<_, StoreError>(conn.steps),
+                    Conn::Sqlite(conn) => Ok::<_, StoreError>((conn.steps, conn.planned_anew)),
                     Conn::Postgres(..) => panic!("an embedded database"),
                 }
             })
         });
-        steps.await.unwrap()
+        counted.await.unwrap()
     }
 
     fn request(&mut self, due: Moment) -> Admission {
@@ -135,10 +140,12 @@ async fn a_verb_costs_no_more_among_many_calls() {
         costs.live().await;
     }
     let few = std::mem::take(&mut costs.by_verb);
+    let planned = costs.counted().await.1;
     for _ in FEW..MANY {
         costs.schedule().await;
         costs.live().await;
     }
+    assert_eq!(costs.counted().await.1, planned, "statements are planned once");
     for (verb, few) in few {
         let many = costs.by_verb[verb];
         // A tree that is a level deeper is allowed for; one instruction for each call more is not.
