@@ -24,8 +24,8 @@ use callwright_domain::{
 };
 use callwright_store::blobs::Blob;
 use callwright_store::{
-    Admission, AdmitError, Admitted, Alias, Basis, BlobError, BlobName, CallFilter, Denial, Erasure, ErasureOrder,
-    Idempotency, Listed, Note, Number, Patience, Reader, Share, Stage, StoreError, StoredConsent, Trunk,
+    Admission, AdmitError, Admitted, Alias, AliasKind, Basis, BlobError, BlobName, CallFilter, Denial, Erasure,
+    ErasureOrder, Idempotency, Listed, Note, Number, Patience, Reader, Share, Stage, StoreError, StoredConsent, Trunk,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +64,9 @@ pub struct StartCall {
     pub once: Option<Idempotency>,
     /// Where the request came from.
     pub origin: Origin,
+    /// What the vendor calls the call, for a dialect that cannot tell our id by its own: kept with the call, as one of the
+    /// dialect that it came from.
+    pub outer: Option<fn(&AccountId, CallId) -> String>,
 }
 
 /// The agent that a request means.
@@ -268,7 +271,8 @@ impl Calls {
             return Err(Refusal::Draining.into());
         }
         let (plan, patience) = (self.plan(request, now).await?, Patience::AnyPlace);
-        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None, patience };
+        let (idempotency, response, endpoint, alias) = (None, String::new(), None, None);
+        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
         Ok(self.node.store.try_out(admission, now).await?)
     }
 
@@ -282,11 +286,19 @@ impl Calls {
         if self.node.is_draining() {
             return Err(Refusal::Draining.into());
         }
-        let idempotency = request.once.clone();
+        let (idempotency, outer) = (request.once.clone(), request.outer);
         let plan = self.plan(request, now).await?;
         let id = plan.id;
+        let alias = outer.map(|outer| Alias {
+            account: plan.account.clone(),
+            dialect: plan.origin.dialect.clone(),
+            kind: AliasKind::Call,
+            outer: outer(&plan.account, id),
+            inner: id.to_string(),
+        });
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
-        self.admit(Admission { plan, idempotency, response: String::new(), endpoint, patience }, now).await
+        let response = String::new();
+        self.admit(Admission { plan, idempotency, response, endpoint, alias, patience }, now).await
     }
 
     pub(crate) async fn admit(&self, admission: Admission, now: Moment) -> Result<Started, StartError> {

@@ -39,7 +39,7 @@ impl Dialer {
     /// Claims until the node stops.
     pub(crate) async fn run(self) {
         let stop = self.node.tasks.stopping();
-        let mut claim_at = Instant::now();
+        let (mut claim_at, mut look_at) = (Instant::now(), Instant::now());
         let mut way_at = None;
         loop {
             let occasion = tokio::select! {
@@ -62,12 +62,17 @@ impl Dialer {
                 continue;
             }
             self.end_expired().await;
-            self.end_unjoined().await;
             // Who waits already goes first: the room that is left is for new ones.
             way_at = self.start_waiting().await;
             if matches!(occasion, Occasion::Due) {
+                // However often the bell rings.
+                let by_the_clock = Instant::now() >= look_at;
+                if by_the_clock {
+                    look_at = Instant::now() + CLAIM_EVERY;
+                    self.end_unjoined().await;
+                }
                 // Who waits for a place on another node's account is seen at the next look by the clock.
-                if self.node.waiting.places_are_wanted() || Instant::now() >= claim_at {
+                if by_the_clock || self.node.waiting.places_are_wanted() {
                     self.seat().await;
                 }
                 claim_at = Instant::now() + CLAIM_EVERY;

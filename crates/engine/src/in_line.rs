@@ -2,7 +2,7 @@
 //! line like any other that waits, on disk and in the order of arrival: the request looks on, and is woken when its call
 //! is seated. Never gives places.
 
-use crate::calls::{Calls, StartCall, StartError, Started};
+use crate::calls::{Calls, Repeat, StartCall, StartError, Started};
 use crate::limits::PLACE_LOOK;
 use callwright_domain::{AccountId, CallId, CallState, HangupCause, Moment, Refusal};
 use callwright_store::Patience;
@@ -19,7 +19,10 @@ impl Calls {
     pub async fn start_in_line(&self, request: StartCall, now: Moment) -> Result<Started, StartError> {
         let account = request.account.clone();
         let started = self.accept(request, None, Patience::NoCaller, now).await?;
-        self.placed(&account, started.id).await?;
+        // An earlier request's call may wait by now, or have waited in vain.
+        if started.waits.is_some() || started.repeat == Repeat::Replayed {
+            self.placed(&account, started.id).await?;
+        }
         Ok(Started { waits: None, ..started })
     }
 

@@ -83,6 +83,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         idempotency: Some(idempotency),
         response: "{\"status\":\"queued\"}".into(),
         endpoint: None,
+        alias: None,
         patience: Patience::AnyPlace,
     })
 }

@@ -1,7 +1,7 @@
 //! What goes into and comes out of the verbs about calls. Plain values; the verbs are in [`crate::Store`] and
 //! [`crate::Reader`].
 
-use crate::StoreError;
+use crate::{Alias, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::{
     Absence, AccountId, AgentId, AgentPatch, CallEvent, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment,
@@ -21,6 +21,8 @@ pub struct Admission {
     pub response: String,
     /// An endpoint that is told of this call alone; made with the call.
     pub endpoint: Option<Webhook>,
+    /// The vendor's id of the call, for a dialect that cannot make ours of it again; kept with the call.
+    pub alias: Option<Alias>,
     /// Which places it may wait for, when its plan lets it wait.
     pub patience: Patience,
 }

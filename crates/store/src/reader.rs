@@ -288,12 +288,17 @@ impl Reader {
         reading::next_due(&self.pool).await
     }
 
-    /// All pairs of one kind, in the order of the vendor's ids as texts.
+    /// All pairs of these kinds, in the order of the vendor's ids as texts.
     ///
     /// # Errors
     /// As the database says.
-    pub async fn aliases(&self, account: &AccountId, dialect: &str, kind: AliasKind) -> Result<Vec<Alias>, StoreError> {
-        reading::aliases(&self.pool, account, dialect, kind).await
+    pub async fn aliases(
+        &self,
+        account: &AccountId,
+        dialect: &str,
+        kinds: &[AliasKind],
+    ) -> Result<Vec<Alias>, StoreError> {
+        reading::aliases(&self.pool, account, dialect, kinds).await
     }
 
     /// The pair of a vendor's id.

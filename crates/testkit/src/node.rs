@@ -403,6 +403,7 @@ impl Node {
             retry: None,
             once: None,
             origin: Origin::default(),
+            outer: None,
         }
     }
 

@@ -22,7 +22,7 @@ fn task(more: Value) -> Tc3 {
 
 async fn campaign(server: &Server, task: &Value) -> (CampaignKey, Campaign) {
     let (calls, account) = (server.node.calls(), server.node.account());
-    let all = calls.reader().aliases(&account, "tencent", AliasKind::Task).await.expect("readable");
+    let all = calls.reader().aliases(&account, "tencent", &[AliasKind::Task]).await.expect("readable");
     let number = task.to_string();
     let found = all.into_iter().find(|alias| alias.outer == number).expect("a task");
     let id: CampaignId = found.inner_as().expect("ours");

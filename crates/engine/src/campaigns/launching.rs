@@ -173,6 +173,7 @@ impl<'a> Launcher<'a> {
             idempotency: None,
             response: String::new(),
             endpoint: None,
+            alias: None,
             patience: Patience::AnyPlace,
         };
         let launch = Launch { key: self.key.clone(), row: row.row, attempts: row.attempts, admission };
@@ -209,6 +210,7 @@ impl<'a> Launcher<'a> {
             retry: None,
             once: None,
             origin: settings.origin.clone(),
+            outer: None,
         })
     }
 

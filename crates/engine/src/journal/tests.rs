@@ -79,7 +79,8 @@ impl Life {
         let plan = plan(id, START);
         let call = plan.id;
         let patience = Patience::AnyPlace;
-        let admission = Admission { plan, idempotency: None, response: String::new(), endpoint: None, patience };
+        let (idempotency, response, endpoint, alias) = (None, String::new(), None, None);
+        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
         self.store.admit(admission, START).await.expect("admitted");
         self.commit(call, dialing()).await.expect("written");
         call

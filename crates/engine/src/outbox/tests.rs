@@ -137,8 +137,8 @@ impl Rig {
     async fn admit(&self, id: u128, endpoint: Option<Webhook>) -> CallId {
         let plan = plan(id, self.now());
         let call = plan.id;
-        let admission =
-            Admission { plan, idempotency: None, response: String::new(), endpoint, patience: Patience::AnyPlace };
+        let (idempotency, response, alias, patience) = (None, String::new(), None, Patience::AnyPlace);
+        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
         self.store.admit(admission, self.now()).await.expect("admitted");
         call
     }
@@ -491,6 +491,7 @@ impl World {
                 idempotency: None,
                 response: String::new(),
                 endpoint: None,
+                alias: None,
                 patience: Patience::AnyPlace,
             };
             store.admit(admission, now()).await.unwrap();

@@ -5,7 +5,7 @@ use super::choosing::{self, Places};
 use super::facts::{Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
-use super::{Conn, Query, outbox, query, rules, threads, together, waiting, webhooks};
+use super::{Conn, Query, once, outbox, query, rules, threads, together, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
@@ -65,7 +65,8 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         None if plan.due <= now => Place::Held,
         None => Place::Later,
     };
-    let mut messages = insert_with(conn, &plan, place, vec![verdict]).await?;
+    let parts = [verdict].into_iter().chain(request.alias.as_ref().map(once::alias_row)).collect();
+    let mut messages = insert_with(conn, &plan, place, parts).await?;
     if matches!(place, Place::Held) {
         messages += rules::alarm(conn, &plan.account, calls_near(&evidence.facts), now).await?;
     }

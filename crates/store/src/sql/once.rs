@@ -1,6 +1,6 @@
 //! Things that may be used once or paired once: nonces, vendor ids; and forgetting what has outlived its time.
 
-use super::{Conn, query};
+use super::{Conn, Query, query};
 use crate::{Alias, Purged, StoreError};
 use callwright_domain::{KeyId, Moment};
 use std::time::Duration;
@@ -28,19 +28,21 @@ pub(crate) async fn use_nonce(
     Ok(used == 1)
 }
 
+/// Writes a pair down.
+pub(super) fn alias_row(alias: &Alias) -> Query {
+    query("INSERT INTO aliases (account, dialect, kind, outer_id, inner_id) VALUES ($1, $2, $3, $4, $5)")
+        .bind(alias.account.as_str())
+        .bind(&alias.dialect)
+        .bind(alias.kind.word())
+        .bind(&alias.outer)
+        .bind(&alias.inner)
+}
+
 /// [`crate::Store::put_alias`].
 pub(crate) async fn put_alias(conn: &mut Conn, alias: &Alias) -> Result<(), StoreError> {
-    let put = query(
-        "INSERT INTO aliases (account, dialect, kind, outer_id, inner_id) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT DO NOTHING",
-    )
-    .bind(alias.account.as_str())
-    .bind(&alias.dialect)
-    .bind(alias.kind.word())
-    .bind(&alias.outer)
-    .bind(&alias.inner)
-    .execute(&mut *conn)
-    .await?;
+    let mut put = alias_row(alias);
+    put.push(" ON CONFLICT DO NOTHING");
+    let put = put.execute(&mut *conn).await?;
     if put == 1 {
         return Ok(());
     }

@@ -481,21 +481,23 @@ pub(crate) async fn aliases(
     pool: &Pool,
     account: &AccountId,
     dialect: &str,
-    kind: AliasKind,
+    kinds: &[AliasKind],
 ) -> Result<Vec<Alias>, StoreError> {
-    let rows = query(
-        "SELECT outer_id, inner_id FROM aliases WHERE account = $1 AND dialect = $2 AND kind = $3 ORDER BY outer_id",
-    )
-    .bind(account.as_str())
-    .bind(dialect)
-    .bind(kind.word())
-    .fetch_all(pool)
-    .await?;
+    let mut select =
+        query("SELECT kind, outer_id, inner_id FROM aliases WHERE account = $1 AND dialect = $2 AND kind IN (")
+            .bind(account.as_str())
+            .bind(dialect);
+    for (place, kind) in kinds.iter().enumerate() {
+        select.push(if place == 0 { "" } else { ", " }).push_bind(kind.word());
+    }
+    select.push(") ORDER BY outer_id");
     let pair = |row: &Row| {
-        let (outer, inner) = (row.read("outer_id")?, row.read("inner_id")?);
+        let (word, outer, inner) = (row.read::<&str>("kind")?, row.read("outer_id")?, row.read("inner_id")?);
+        let kind = kinds.iter().find(|kind| kind.word() == word).copied();
+        let kind = kind.ok_or_else(|| StoreError::unreadable("vendor id", "unknown kind"))?;
         Ok(Alias { account: account.clone(), dialect: dialect.to_owned(), kind, outer, inner })
     };
-    rows.iter().map(pair).collect()
+    select.fetch_all(pool).await?.iter().map(pair).collect()
 }
 
 /// A page of at most `limit` from one item more than that.

@@ -42,7 +42,8 @@ pub(super) fn admission(id: u128, ballast: usize) -> Admission {
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
     };
-    Admission { plan, idempotency: None, response: String::new(), endpoint: None, patience: crate::Patience::AnyPlace }
+    let (response, patience) = (String::new(), crate::Patience::AnyPlace);
+    Admission { plan, idempotency: None, response, endpoint: None, alias: None, patience }
 }
 
 async fn open(directory: &Path) -> Result<Opened, StoreError> {

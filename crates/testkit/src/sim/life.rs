@@ -297,6 +297,7 @@ async fn request(world: &Arc<World>, calls: &Calls, number: usize) {
         retry: None,
         once: Some(once),
         origin: Origin::default(),
+        outer: None,
     };
     let answer = calls.start(start, now).await;
     if !world.is_powered() {

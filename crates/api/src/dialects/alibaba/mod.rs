@@ -239,7 +239,9 @@ async fn start(
         // id of 32 digits is always a thread's; were it not, the call would have none.
         wanted.thread = ThreadId::new(request.uuid().replace('-', "")).ok();
     }
-    if let AgentRef::Stored(agent) = &wanted.agent {
+    if let AgentRef::Stored(agent) = &wanted.agent
+        && outbound::leans_on_stored(&wanted.patch, wanted.user_data.is_some())
+    {
         let stored = context.calls.reader().agent(account, agent).await;
         let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
         let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
@@ -274,6 +276,7 @@ fn decode(call: &Call<'_>, account: &AccountId) -> Result<StartCall, VendorError
         retry: None,
         once: None,
         origin: Origin { dialect: String::from("alibaba"), memo: config.unwrap_or_default() },
+        outer: None,
     })
 }
 

@@ -115,6 +115,11 @@ pub(super) fn decode_at(config: &Section<'_>) -> Result<AgentPatch, Fault> {
     Ok(patch)
 }
 
+/// Whether there is anything to [`settle`].
+pub(super) const fn leans_on_stored(patch: &AgentPatch, has_user_data: bool) -> bool {
+    patch.tools.is_some() || has_user_data
+}
+
 /// What depends on the stored agent: its other tools stay, and its brain's own parameters stay unless the request brings
 /// some. A brain that was given a parameter `extendData` gets the vendor's, with the UserData in it.
 pub(super) fn settle(patch: &mut AgentPatch, stored: &AgentProfile, user_data: Option<&str>) {

@@ -73,7 +73,6 @@ pub(super) async fn outbound(asked: &Asked<'_>) -> Result<Value, Complaint> {
     let mut wanted = decode(asked, &Fields::of(&body, "the body")?).await?;
     wanted.once = idempotency(asked)?.map(|key| once(asked, key));
     let view = start(asked, wanted).await?;
-    ids::keep(asked.context, &asked.book, std::slice::from_ref(&view)).await?;
     Ok(call(&view, &asked.book, asked.request.received))
 }
 
@@ -112,7 +111,6 @@ pub(super) async fn together(asked: &Asked<'_>, wanted: Vec<StartCall>) -> Resul
             }
         }
     }
-    ids::keep(asked.context, &asked.book, &views).await?;
     Ok(views.iter().map(|view| call(view, &asked.book, asked.request.received)).collect())
 }
 
@@ -195,6 +193,7 @@ pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<Sta
         retry: None,
         once: None,
         origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },
+        outer: Some(ids::of_call),
     })
 }
 

@@ -30,6 +30,11 @@ pub(super) fn made(account: &AccountId, kind: &str, inner: &str) -> String {
     hex
 }
 
+/// The id of a call.
+pub(super) fn of_call(account: &AccountId, id: CallId) -> String {
+    made(account, AliasKind::Call.word(), &id.to_string())
+}
+
 /// The ids of an account's things, and the hooks of its use cases: what every answer is written with.
 pub(super) struct Book {
     account: AccountId,
@@ -41,10 +46,8 @@ impl Book {
     /// Reads an account's own ids.
     pub(super) async fn open(context: &Context, account: &AccountId) -> Result<Self, Fault> {
         let reader = context.calls.reader();
-        let mut pairs = Vec::new();
-        for kind in [AliasKind::Agent, AliasKind::Application, AliasKind::Number] {
-            pairs.extend(reader.aliases(account, DIALECT, kind).await.map_err(|error| storage(&error))?);
-        }
+        let kinds = [AliasKind::Agent, AliasKind::Application, AliasKind::Number];
+        let pairs = reader.aliases(account, DIALECT, &kinds).await.map_err(|error| storage(&error))?;
         let mut hooks = reader.webhooks(account, None).await.map_err(|error| storage(&error))?;
         hooks.retain(|hook| hook.endpoint.origin.dialect == DIALECT);
         Ok(Self { account: account.clone(), pairs, hooks })
@@ -73,7 +76,7 @@ impl Book {
 
     /// The id of a call.
     pub(super) fn call(&self, id: CallId) -> String {
-        made(&self.account, AliasKind::Call.word(), &id.to_string())
+        of_call(&self.account, id)
     }
 
     /// The agent of an id.

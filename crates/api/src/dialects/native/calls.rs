@@ -171,6 +171,7 @@ async fn decode(asked: &Asked<'_>) -> Result<(StartCall, Option<Webhook>), Fault
         retry,
         once: idempotency(asked)?,
         origin: Origin { dialect: String::from("native"), memo: String::new() },
+        outer: None,
     };
     Ok((request, endpoint))
 }

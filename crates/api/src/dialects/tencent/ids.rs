@@ -96,7 +96,7 @@ async fn numbered(context: &Context, account: &AccountId, kind: AliasKind, inner
         if let Some(number) = kept.map_err(|error| storage(&error))?.and_then(|alias| alias.outer.parse().ok()) {
             return Ok(number);
         }
-        let all = reader.aliases(account, DIALECT, kind).await.map_err(|error| storage(&error))?;
+        let all = reader.aliases(account, DIALECT, &[kind]).await.map_err(|error| storage(&error))?;
         let last = all.iter().filter_map(|alias| alias.outer.parse::<i64>().ok()).max().unwrap_or(0);
         let alias = Alias {
             account: account.clone(),

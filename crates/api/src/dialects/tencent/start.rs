@@ -213,6 +213,7 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
             body_hash: hash(asked),
         }),
         origin: Origin { dialect: String::from("tencent"), memo: String::new() },
+        outer: None,
     };
     let started = asked.context.calls.start_in_line(wanted, asked.request.received).await?;
     Ok(json!({"SessionId": started.id}))

@@ -2,10 +2,10 @@
 
 use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan};
 use callwright_domain::agent::Switch;
-use callwright_domain::{HangupCause, KeyId, Refusal, TrunkId, Way};
+use callwright_domain::{CallId, HangupCause, KeyId, Refusal, TrunkId, Way};
 use callwright_store::{
-    Account, Admission, AdmitError, Admitted, CallFilter, Ending, Idempotency, Number, NumberStatus, Opened, Permit,
-    Purged, StoreError, Trunk, TrunkSettings,
+    Account, Admission, AdmitError, Admitted, Alias, AliasKind, CallFilter, Ending, Idempotency, Number, NumberStatus,
+    Opened, Permit, Purged, StoreError, Trunk, TrunkSettings,
 };
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -203,6 +203,33 @@ pub(crate) async fn fifty_repeats_at_once_make_one_call(opened: Opened) {
     let calls = reader.calls(&acme, &CallFilter::default(), None, 100).await.unwrap().items;
     assert_eq!(calls.len(), 1);
     assert!(replayed.iter().all(|id| *id == calls[0].plan.id));
+}
+
+pub(crate) async fn a_vendors_id_is_kept_with_its_call(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let named = |id: u128, outer: &str| {
+        let (outer, inner) = (outer.to_owned(), call(id).to_string());
+        let alias = Alias { account: acme.clone(), dialect: "d".into(), kind: AliasKind::Call, outer, inner };
+        Admission { alias: Some(alias), ..keyed(id, &id.to_string(), 1) }
+    };
+    let of = async |outer: &str| {
+        let found = reader.alias_of_outer(&acme, "d", AliasKind::Call, outer).await.unwrap();
+        found.map(|alias| alias.inner_as::<CallId>().unwrap())
+    };
+    assert_eq!(store.admit(named(1, "one"), NOW).await.unwrap(), Admitted::New);
+    assert_eq!(of("one").await, Some(call(1)));
+    // An id that is taken makes no call, whoever asks in the same moment.
+    let asked = [named(2, "two"), named(3, "one"), named(4, "four")];
+    let answers = join_all(asked.into_iter().map(|request| store.admit(request, NOW))).await;
+    assert!(matches!(answers[1], Err(AdmitError::Store(StoreError::Taken { .. }))), "{:?}", answers[1]);
+    assert_eq!((of("two").await, of("four").await), (Some(call(2)), Some(call(4))));
+    assert_eq!((reader.call(&acme, call(3)).await.unwrap(), of("one").await), (None, Some(call(1))));
+    // A refused call has no id.
+    let full = Number { max_calls: 1, ..Number::new(acme.clone(), number(CALLER), TrunkId::new("main").unwrap()) };
+    store.put_number(full).await.unwrap();
+    assert!(matches!(store.admit(named(5, "five"), NOW).await, Err(AdmitError::Refused(_))));
+    assert_eq!(of("five").await, None);
 }
 
 pub(crate) async fn a_nonce_works_once(opened: Opened) {

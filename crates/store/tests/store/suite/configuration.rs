@@ -195,7 +195,12 @@ pub(crate) async fn vendor_ids_pair_once(opened: Opened) {
     assert!(matches!(store.replace_alias(alias("5", "desk")).await, Err(StoreError::Taken { .. })));
     store.replace_alias(alias("18", "desk")).await.unwrap();
     store.replace_alias(alias("18", "desk")).await.unwrap();
-    let all = reader.aliases(&acme, "d", AliasKind::Agent).await.unwrap();
+    let all = reader.aliases(&acme, "d", &[AliasKind::Agent]).await.unwrap();
     assert_eq!(all, [alias("18", "desk"), alias("5", "bar")]);
-    assert_eq!(reader.aliases(&account("other"), "d", AliasKind::Agent).await.unwrap(), []);
+    let number = Alias { kind: AliasKind::Number, ..alias("3", "+15550100") };
+    store.put_alias(number.clone()).await.unwrap();
+    let all = reader.aliases(&acme, "d", &[AliasKind::Number, AliasKind::Call, AliasKind::Agent]).await.unwrap();
+    assert_eq!(all, [alias("18", "desk"), number, alias("5", "bar")]);
+    assert_eq!(reader.aliases(&acme, "d", &[AliasKind::Call]).await.unwrap(), []);
+    assert_eq!(reader.aliases(&account("other"), "d", &[AliasKind::Agent]).await.unwrap(), []);
 }

@@ -34,6 +34,7 @@ macro_rules! conformance {
             admission::a_key_is_forgotten_after_a_day,
             admission::keys_out_of_shape_are_refused,
             admission::fifty_repeats_at_once_make_one_call,
+            admission::a_vendors_id_is_kept_with_its_call,
             admission::a_nonce_works_once,
             browsers::a_call_that_is_met_waits_to_be_joined,
             browsers::one_that_joins_takes_the_call,
@@ -185,6 +186,7 @@ pub(crate) fn admission(owner: &AccountId, id: u128) -> Admission {
         idempotency: None,
         response: format!("{{\"id\":{id}}}"),
         endpoint: None,
+        alias: None,
         patience: Patience::AnyPlace,
     }
 }
