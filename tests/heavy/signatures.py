@@ -1,23 +1,37 @@
 #!/usr/bin/env python3
-"""Signed requests at the front door, on one core: how many a second, what each costs in CPU, and whether a refusal's time
-tells why it was refused.
+"""Requests at the front door, on one core: what a refused signature and an accepted call cost in CPU in each dialect, how
+many a second that makes, and whether a refusal's time tells why it was refused.
 
-The server runs on one core, this script on another. Tencent's TC3 scheme; `--limit` pairs of requests are compared. CPU is
-the process's own, by thread: the store's thread, which writes, is counted apart; what is read counts with the rest.
+    python3 tests/heavy/signatures.py [--calls 400] [--refusals 4000] [--limit 2000] [--kinds tencent,native]
+        [--connections 8] [--profile FOLDER]
+
+The server runs on one core, this script on another. CPU is the server's own, by thread: the store's threads, which write
+and read, are counted apart from the rest, and what the server does without any request is taken off. An accepted call is
+due at once and is not dialled: the server has room for one call, which rings somebody who never answers, so that accepting
+is all that is measured. `native later` is due tomorrow: what it costs less is the dialler's bell. With `--profile` each
+kind is measured a second time under `perf`, and its costliest functions are printed.
 """
 
 import argparse
+import contextlib
+import datetime
 import hashlib
 import hmac
+import itertools
 import json
 import os
 import pathlib
 import random
+import secrets
+import selectors
+import signal
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "e2e"))
 import harness  # noqa: E402
@@ -25,7 +39,14 @@ import harness  # noqa: E402
 KEY, SECRET = harness.KEY_ID, harness.KEY_SECRET
 CALLER = "+15550100"
 APPLICATION, AGENT = 1400000000, 15
-TICK = os.sysconf("SC_CLK_TCK")
+# Accounts that calls are made for in turns: Tencent's dialect takes 20 a second of each.
+ACCOUNTS = [(f"account{place}", f"key{place}") for place in range(40)]
+# Threads on which the store works: its writer, and those on which it reads.
+STORE = "store", "waits-for-disk"
+# How long the server is watched without requests.
+IDLE_S = 3
+# Functions of a profile that are printed.
+SHOWN = 25
 
 
 def digest(key, text):
@@ -55,6 +76,71 @@ def signed(host, action, parameters, key=KEY, secret=SECRET, spoil=None, seconds
     ).encode()
 
 
+def alibaba(host, callee, key):
+    """StartAIAgentOutboundCall as the vendor's newer SDKs sign it."""
+    query = urllib.parse.urlencode({
+        "AIAgentId": "desk", "CallerNumber": CALLER, "CalledNumber": callee, "UserData": '{"order":"17"}',
+        "Config": json.dumps({"Greeting": "Hello.", "TtsConfig": {"SpeechRate": 1.1}}),
+    }, quote_via=urllib.parse.quote)
+    query = "&".join(sorted(query.split("&")))
+    headers = {
+        "host": host, "x-acs-action": "StartAIAgentOutboundCall", "x-acs-version": "2020-11-09",
+        "x-acs-date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "x-acs-signature-nonce": secrets.token_hex(16),
+        "x-acs-content-sha256": hashlib.sha256(b"").hexdigest(),
+    }
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    canonical = f"POST\n/\n{query}\n{lines}\n{names}\n{headers['x-acs-content-sha256']}"
+    text = f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = digest(SECRET.encode(), text).hex()
+    shown = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return (f"POST /?{query} HTTP/1.1\r\n{shown}Content-Length: 0\r\n"
+            f"Authorization: ACS3-HMAC-SHA256 Credential={key},SignedHeaders={names},Signature={signature}\r\n\r\n").encode()
+
+
+def tencent(host, callee, key):
+    variables = [{"Key": "order", "Value": "17"}]
+    return signed(host, "CreateAIAgentCall", {"AIAgentId": AGENT, "Callee": callee, "Variables": variables}, key=key)
+
+
+def bearer(host, path, body, key):
+    body = json.dumps(body)
+    return (f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}.{SECRET}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
+
+
+def happyrobot(host, callee, key):
+    body = {"number_id": outer(key, "number", CALLER), "use_case_id": outer(key, "agent", "desk"),
+            "phone_number": callee, "params": {"order": "17"}, "metadata": {"lead": 4}}
+    return bearer(host, "/api/v1/dial/outbound", body, key)
+
+
+def outer(key, kind, inner):
+    """This dialect's id of a thing that was given none."""
+    account = dict((key, account) for account, key in ACCOUNTS)[key]
+    return hashlib.sha256(f"happyrobot/{account}/{kind}/{inner}".encode()).hexdigest()[:24]
+
+
+def native(host, callee, key, **more):
+    body = {"agent": "desk", "to": callee, "from": CALLER, "variables": {"order": "17"}, **more}
+    return bearer(host, "/v1/calls", body, key)
+
+
+def native_later(host, callee, key):
+    tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+    return native(host, callee, key, scheduled_for=tomorrow.isoformat())
+
+
+# What is asked for, and the member that the answer of an accepted call has.
+KINDS = {
+    "alibaba": (alibaba, b'"InstanceId"'),
+    "tencent": (tencent, b'"SessionId"'),
+    "happyrobot": (happyrobot, b'"id"'),
+    "native": (native, b'"id"'),
+    "native later": (native_later, b'"id"'),
+}
+
+
 class Line:
     """One connection that is kept."""
 
@@ -64,9 +150,15 @@ class Line:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.rest = b""
 
+    def fileno(self):
+        return self.socket.fileno()
+
     def ask(self, request):
         """The answer's body."""
         self.socket.sendall(request)
+        return self.answer()
+
+    def answer(self):
         while b"\r\n\r\n" not in self.rest:
             self.rest += self.more()
         head, self.rest = self.rest.split(b"\r\n\r\n", 1)
@@ -83,78 +175,130 @@ class Line:
 
 
 def cpu(pid):
-    """Seconds of CPU of a process: the store's threads, and all others."""
-    store = others = 0.0
+    """Milliseconds of CPU of a process: the store's threads, and all others."""
+    store = others = 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         # A thread may end while it is looked at.
         try:
-            name, fields = (task / "comm").read_text(), (task / "stat").read_text().rsplit(")", 1)[1].split()
+            name, used = (task / "comm").read_text(), int((task / "schedstat").read_text().split()[0])
         except OSError:
             continue
-        used = (int(fields[11]) + int(fields[12])) / TICK
-        if name.strip() == "store":
+        if name.strip() in STORE:
             store += used
         else:
             others += used
-    return store, others
+    return store / 1e6, others / 1e6
 
 
-def code(answer):
-    return json.loads(answer)["Response"].get("Error", {}).get("Code", "")
+class Watch:
+    """The server's CPU from here on, without what it takes in the same time when nobody asks for anything."""
+
+    def __init__(self, server):
+        self.pid = server.process.pid
+        at, before = time.monotonic(), cpu(self.pid)
+        time.sleep(IDLE_S)
+        self.idle = [(after - then) / (time.monotonic() - at) for then, after in zip(before, cpu(self.pid))]
+        self.begin()
+
+    def begin(self):
+        self.began, self.before = time.monotonic(), cpu(self.pid)
+
+    def told(self, count):
+        took = time.monotonic() - self.began
+        store, rest = (
+            (after - then - idle * took) / count for then, after, idle in zip(self.before, cpu(self.pid), self.idle)
+        )
+        return {
+            "requests": count,
+            "a_second": round(count / took),
+            "a_second_of_cpu": round(1000 / (store + rest)),
+            "cpu_ms_store": round(store, 3),
+            "cpu_ms_rest": round(rest, 3),
+            "idle_cpu_ms_a_second": [round(idle, 1) for idle in self.idle],
+        }
 
 
-def prepare(server):
-    # One call is dialled to nobody; the others wait for its channel, so that accepting is all that is measured.
-    server.trunk("nowhere", 9, max_calls=1)
-    server.number(CALLER, "nowhere", 10_000)
-    server.agent()
-    for kind, number, names in [("application", APPLICATION, "main"), ("agent", AGENT, "desk")]:
-        server.must("PUT", "/v1/ids", {"dialect": "tencent", "kind": kind, "id": str(number), "names": names})
+def all_of(server, requests, connections, wanted):
+    """Asks for everything over so many connections, each of which waits for its answer."""
+    left = iter(requests)
+    with selectors.DefaultSelector() as lines:
+        for request in itertools.islice(left, connections):
+            line = Line(server.addresses["http"])
+            line.socket.sendall(request)
+            lines.register(line, selectors.EVENT_READ)
+        while lines.get_map():
+            for ready, _ in lines.select():
+                answer = ready.fileobj.answer()
+                assert wanted in answer, answer
+                request = next(left, None)
+                if request is None:
+                    lines.unregister(ready.fileobj)
+                    ready.fileobj.socket.close()
+                else:
+                    ready.fileobj.socket.sendall(request)
 
 
-def paced(server, count):
-    """Accepted calls at the rate that one account may have, with CPU a call: more than that is not accepted."""
-    line, host, made = Line(server.addresses["http"]), server.addresses["http"], 0
-    store, others = cpu(server.process.pid)
-    took, began = [], time.monotonic()
-    while made < count:
-        # A quiet start of each second of the clock; the account's limit is by those.
-        request = signed(host, "CreateAIAgentCall", {"AIAgentId": AGENT, "Callee": f"+1555{made:07}"})
-        sent = time.monotonic()
-        answer = line.ask(request)
-        took.append(time.monotonic() - sent)
-        if code(answer) == "RequestLimitExceeded":
-            took.pop()
-            time.sleep(0.02)
-            continue
-        assert code(answer) == "", answer
-        made += 1
-    after = cpu(server.process.pid)
-    return {
-        "calls": made,
-        "seconds": round(time.monotonic() - began, 1),
-        "latency_ms_median": round(statistics.median(took) * 1000, 2),
-        "cpu_ms_a_call_store": round((after[0] - store) / made * 1000, 3),
-        "cpu_ms_a_call_rest": round((after[1] - others) / made * 1000, 3),
-        "calls_a_second_on_one_core": round(made / sum(took)),
-    }
+def prepare(server, nobody):
+    for account, key in ACCOUNTS:
+        put = lambda path, body: server.must("PUT", path, body, key=f"{key}.{SECRET}")  # noqa: E731
+        put("/v1/trunks/nowhere", {"host": "127.0.0.1", "port": nobody, "options_interval_s": 0})
+        put(f"/v1/numbers/{CALLER}", {"trunk": "nowhere", "max_calls": 10_000})
+        put("/v1/agents/desk", harness.AGENT)
+        for kind, number, names in [("application", APPLICATION, account), ("agent", AGENT, "desk")]:
+            put("/v1/ids", {"dialect": "tencent", "kind": kind, "id": str(number), "names": names})
 
 
-def refused(server, count):
-    """Refusals as fast as one connection asks for them."""
-    line, host = Line(server.addresses["http"]), server.addresses["http"]
+class Asking:
+    """Makes requests for calls of one kind, each to another callee."""
+
+    def __init__(self, server, kind, connections):
+        (self.make, self.wanted), self.server, self.connections = KINDS[kind], server, connections
+        self.callee, self.warm = itertools.count(2_000_000), False
+
+    def ask(self, count):
+        host = self.server.addresses["http"]
+        places = [next(self.callee) for _ in range(count)]
+        requests = [self.make(host, f"+1555{place}", ACCOUNTS[place % len(ACCOUNTS)][1]) for place in places]
+        return lambda: all_of(self.server, requests, self.connections, self.wanted)
+
+
+def accepted(server, kind, asked):
+    """CPU of accepted calls of one kind, and its profile when there is to be one."""
+    asking = Asking(server, kind, asked.connections)
+    # Connections and statements that are made once.
+    asking.ask(len(ACCOUNTS))()
+    work, watch = asking.ask(asked.calls), Watch(server)
+    watch.begin()
+    work()
+    told = watch.told(asked.calls)
+    if asked.profile:
+        profile(server, pathlib.Path(asked.profile) / f"{kind.replace(' ', '-')}.perf", asking.ask(asked.calls))
+    return told
+
+
+def profile(server, file, work):
+    """Carries work out under `perf` and prints what took the most."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    recording = subprocess.Popen(
+        ["perf", "record", "-q", "-F", "1999", "-g", "-o", file, "-p", str(server.process.pid)], stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    work()
+    recording.send_signal(signal.SIGINT)
+    recording.wait()
+    report = ["perf", "report", "-i", file, "--stdio", "--no-children", "-g", "none", "--sort"]
+    for sort in ["comm", "symbol"]:
+        lines = subprocess.run([*report, sort], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+        lines = [line for line in lines.splitlines() if line.strip() and not line.startswith("#")]
+        print(f"{file.stem}, by {sort}:", *lines[:SHOWN], sep="\n  ", flush=True)
+
+
+def refused(server, asked):
+    """Refusals of a wrong signature."""
+    host = server.addresses["http"]
     request = signed(host, "CreateAIAgentCall", {"AIAgentId": AGENT, "Callee": "+15550123"}, spoil=0)
-    store, others = cpu(server.process.pid)
-    began = time.monotonic()
-    for _ in range(count):
-        assert code(line.ask(request)) == "AuthFailure.SignatureFailure"
-    took, after = time.monotonic() - began, cpu(server.process.pid)
-    return {
-        "refusals": count,
-        "a_second": round(count / took),
-        "cpu_ms_a_request_store": round((after[0] - store) / count * 1000, 3),
-        "cpu_ms_a_request_rest": round((after[1] - others) / count * 1000, 3),
-    }
+    watch = Watch(server)
+    all_of(server, [request] * asked.refusals, asked.connections, b"AuthFailure.SignatureFailure")
+    return watch.told(asked.refusals)
 
 
 def compared(server, pairs, first, second):
@@ -175,34 +319,45 @@ def compared(server, pairs, first, second):
     }
 
 
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--limit", type=int, default=2000, help="pairs of requests that are compared")
-    arguments.add_argument("--refusals", type=int, default=5000)
-    arguments.add_argument("--calls", type=int, default=200)
-    asked = arguments.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as folder:
+@contextlib.contextmanager
+def running(cores):
+    """A server on the first core, with room for one call, and a telephone that never answers."""
+    extra = "[http.rates]\nper_source = 0\nper_key = 0\n" + "".join(
+        f'[keys.{key}]\naccount = "{account}"\nsecret = "{SECRET}"\n' for account, key in ACCOUNTS)
+    os.environ["CALLWRIGHT__SERVER__MAX_CALLS"] = "1"
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nobody:
+        nobody.bind(("127.0.0.1", 0))
         # The server's threads inherit the core that it is started on.
         os.sched_setaffinity(0, {cores[0]})
-        server = harness.Server(folder).start()
+        server = harness.Server(folder, extra).start()
         os.sched_setaffinity(0, {cores[-1]})
         try:
-            prepare(server)
-            host = server.addresses["http"]
-            call = {"AIAgentId": AGENT, "Callee": "+15550123"}
-            make = lambda **how: signed(host, "CreateAIAgentCall", call, **how)  # noqa: E731
-            figures = {
-                "refused": refused(server, asked.refusals),
-                "accepted": paced(server, asked.calls),
-                "unknown_key_against_bad_signature": compared(
-                    server, asked.limit, make(key="nobody"), make(secret="wrong")
-                ),
-                "first_byte_against_last": compared(server, asked.limit, make(spoil=0), make(spoil=-1)),
-            }
-            print(json.dumps(figures, indent=2))
+            prepare(server, nobody.getsockname()[1])
+            yield server
         finally:
             server.stop()
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--limit", type=int, default=2000, help="pairs of refusals that are compared; 0: none")
+    arguments.add_argument("--refusals", type=int, default=4000, help="wrong signatures")
+    arguments.add_argument("--calls", type=int, default=400, help="accepted calls of each kind")
+    arguments.add_argument("--connections", type=int, default=8, help="requests under way at once")
+    arguments.add_argument("--kinds", default=",".join(KINDS), help="what is asked for")
+    arguments.add_argument("--profile", help="folder for what perf records of accepted calls")
+    asked = arguments.parse_args()
+    with running(sorted(os.sched_getaffinity(0))) as server:
+        figures = {"refused": refused(server, asked)} if asked.refusals else {}
+        for kind in filter(None, asked.kinds.split(",")):
+            figures[f"accepted, {kind}"] = accepted(server, kind, asked)
+        if asked.limit:
+            host, call = server.addresses["http"], {"AIAgentId": AGENT, "Callee": "+15550123"}
+            make = lambda **how: signed(host, "CreateAIAgentCall", call, **how)  # noqa: E731
+            figures["unknown_key_against_bad_signature"] = compared(
+                server, asked.limit, make(key="nobody"), make(secret="wrong"))
+            figures["first_byte_against_last"] = compared(server, asked.limit, make(spoil=0), make(spoil=-1))
+        print(json.dumps(figures, indent=2))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ use crate::config::{self, LogFormat};
 use crate::{call, check, demo, manage, migrate, models, recordings, serve, telemetry};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Self-hosted AI calling: your agents, over your own SIP trunk.
 #[derive(Parser)]
@@ -92,6 +94,16 @@ pub(crate) fn run() -> Result<ExitCode> {
     }
 }
 
+/// Threads that carry tasks have another name than those that wait for disks, among which are the embedded store's reads:
+/// who measures the server tells them apart.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime cannot start")
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    // The workers are the first to be started.
+    let started = AtomicUsize::new(0);
+    let name = move || match started.fetch_add(1, Ordering::Relaxed) {
+        earlier if earlier < workers => String::from("worker"),
+        _ => String::from("waits-for-disk"),
+    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(workers).thread_name_fn(name).enable_all().build().context("the runtime cannot start")
 }
