@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
 use callwright_domain::number::class::{self, Class};
-use callwright_domain::{AccountId, AgentProfile, CallPlan, Moment, Topic, TransferTarget};
+use callwright_domain::{AccountId, AgentId, AgentProfile, CallPlan, Moment, Topic, TransferTarget};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -52,6 +52,17 @@ pub trait Dialect: Sync {
     /// The agent that a file of this vendor's shape describes; none: the dialect has no such files.
     fn agent(&self, _file: &Value) -> Option<Result<AgentProfile, Fault>> {
         None
+    }
+    /// Whether what an agent of such a file leads to is there, before it is stored under this id.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn judge<'a>(
+        &'a self,
+        _context: &'a Context,
+        _whose: (&'a AccountId, &'a AgentId),
+        _profile: &'a AgentProfile,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async { Ok(()) })
     }
     /// The ids of this vendor's shape that the account's things go by; none: they go by ours.
     #[doc(hidden)]

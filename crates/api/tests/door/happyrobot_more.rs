@@ -152,13 +152,13 @@ async fn a_use_case_says_what_is_found_out_after_its_calls() {
     let fact = json!({"name": "city", "description": "Where they live", "type": "string", "example": "Bonn", "required": true});
     let body = json!({
         "name": "Sales", "language": "es-ES", "max_duration_mins": 4, "keywords": ["Callwright"],
-        "extract_with_ai": [fact, {"name": "age", "type": "number"}],
+        "transfer_number": "+15550188", "extract_with_ai": [fact, {"name": "age", "type": "number"}],
         "classification_tags": [{"name": "sold", "description": "They bought"}],
     });
     let changed = ask(&server, "PATCH", &path, "", &body).await;
     let shown = changed.json();
     assert_eq!(changed.status, 200, "{shown}");
-    for name in ["name", "language", "max_duration_mins", "keywords", "classification_tags"] {
+    for name in ["name", "language", "max_duration_mins", "keywords", "transfer_number", "classification_tags"] {
         assert_eq!(shown[name], body[name], "{name}");
     }
     assert_eq!(shown["extract_with_ai"][0]["example"], "Bonn");
@@ -168,7 +168,20 @@ async fn a_use_case_says_what_is_found_out_after_its_calls() {
         (&json!("number"), &json!("sold"))
     );
     assert_eq!((&agent["limits"]["max_duration_s"], &agent["language"]), (&json!(240), &json!("es-ES")));
+    let tool = &agent["tools"][0];
+    assert_eq!(
+        (&tool["kind"], &tool["name"], &tool["to"]),
+        (&json!("transfer"), &json!("transfer"), &json!("+15550188"))
+    );
+    for (number, tools) in [("+1 555 0187", 1), ("", 0), ("+15550186", 1)] {
+        assert_eq!(ask(&server, "PATCH", &path, "", &json!({"transfer_number": number})).await.status, 200);
+        let agent = server.native("GET", &format!("/v1/agents/{AGENT}"), &Value::Null).await.json();
+        assert_eq!(agent["tools"].as_array().map(Vec::len), Some(tools), "{number}");
+    }
+    assert_eq!(get(&server, &path).await["transfer_number"], "+15550186");
     for (wrong, status) in [
+        (json!({"transfer_number": "911"}), 400),
+        (json!({"transfer_number": "a colleague"}), 400),
         (json!({"extract_with_ai": [{"type": "string"}]}), 400),
         (json!({"extract_with_ai": [{"name": "a", "type": "list"}]}), 400),
         (json!({"classification_tags": [{"name": "a"}, {"name": "a"}]}), 400),

@@ -2,10 +2,11 @@
 //! cannot be handed over is named.
 
 use crate::alibaba_notify::ask;
-use crate::support::{Server, server_over};
+use crate::support::{NOW, Server, server, server_over};
 use crate::tencent::{numbered, request};
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, CallId};
+use callwright_engine::Clock;
 use callwright_testkit::{AGENT, Callee, Line, NodeBuilder, Plan};
 use serde_json::{Value, json};
 use std::pin::Pin;
@@ -48,7 +49,10 @@ struct Standing {
 impl Standing {
     async fn new() -> Self {
         let mut callee = Callee::start(Plan::answer()).await;
-        let server = server_over(NodeBuilder::to(&callee), Limits::default(), Rates::default()).await;
+        let mut builder = NodeBuilder::to(&callee);
+        // What is asked about the call names times by the server's clock, which stands.
+        builder.clock = Clock::new(|| NOW);
+        let server = server_over(builder, Limits::default(), Rates::default()).await;
         let started = server.native("POST", "/v1/calls", &json!({"agent": AGENT, "to": "+15550123"})).await;
         let call = started.json()["id"].as_str().expect("an id").to_owned();
         let line = callee.line().await;
@@ -162,6 +166,7 @@ async fn a_callee_is_handed_over_to_a_skill_group() {
     to(json!(7)).ok(&standing.server).await;
     let number = |event: &CallEvent| matches!(event, CallEvent::Transferring { to } if to.expose() == "+15550199");
     standing.waits("the transfer", number).await;
+    served_by_a_desk(&standing).await;
     let described = json!({"Callee": "0015550777", "LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1",
         "TransferFunctionEnable": true, "TransferItems": [
             {"TransferFunctionName": "to_nobody", "TransferFunctionDesc": "x", "TransferSkillGroupId": 9}]});
@@ -172,4 +177,32 @@ async fn a_callee_is_handed_over_to_a_skill_group() {
     let gone = request("TransferToManual", json!({"SessionId": "0".repeat(32), "SkillGroupId": 7}));
     let gone = gone.send(&standing.server).await.json()["Response"]["Error"]["Code"].clone();
     assert_eq!(gone, "FailedOperation.SessionNotExists");
+}
+
+/// Who took the callee over is shown: the desk's telephone, and the group whose desk it is.
+async fn served_by_a_desk(standing: &Standing) {
+    standing.waits("the answer there", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
+    let now = NOW.millis() / 1000;
+    let day = 86_400;
+    let asked = json!({"SessionId": standing.call, "StartTimestamp": now - day, "EndTimestamp": now + day});
+    let detail = request("DescribeSessionDetail", asked).ok(&standing.server).await;
+    let served = &detail["ServeParticipants"][0];
+    assert_eq!((&served["Phone"], &served["SkillGroupId"]), (&json!("0015550199"), &json!(7)), "{detail}");
+    assert!(served["AcceptTimestamp"].as_i64() >= served["RingTimestamp"].as_i64(), "{served}");
+}
+
+/// Where the functions of a stored agent lead is looked up when it is stored, and not when somebody waits at the telephone.
+#[tokio::test]
+async fn an_agent_of_tencents_shape_leads_to_desks_that_exist() {
+    let server = server().await;
+    numbered(&server).await;
+    let file = json!({"LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1",
+        "TransferFunctionEnable": true, "TransferItems": [
+            {"TransferFunctionName": "to_a_person", "TransferFunctionDesc": "x", "TransferSkillGroupId": 7}]});
+    let refused = server.native("PUT", "/v1/agents/front?shape=tencent", &file).await;
+    let said = refused.json()["error"]["message"].to_string();
+    assert_eq!(refused.status, 400, "{said}");
+    assert!(said.contains("TransferItems.0.TransferSkillGroupId"), "{said}");
+    let known = server.native("GET", "/v1/agents/front", &Value::Null).await;
+    assert_eq!(known.status, 404, "nothing is stored");
 }

@@ -3,11 +3,16 @@
 use super::dial::Fields;
 use super::view::LANGUAGES;
 use crate::dialects::native::invalid;
+use crate::dialects::transfer_target;
 use crate::fault::Fault;
 use callwright_domain::AgentProfile;
+use callwright_domain::agent::Tool;
 use callwright_domain::extract::{CallTag, Fact, FactKind};
 use serde_json::Value;
 
+/// The tool that a transfer number makes: its name, and when it is to be used.
+const TRANSFER: (&str, &str) =
+    ("transfer", "Hand the person over to a colleague, when they ask for one or you cannot help them.");
 /// Most keywords.
 const MAX_KEYWORDS: usize = 500;
 
@@ -30,6 +35,9 @@ pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), F
         agent.ears.hot_words =
             texts.ok_or_else(|| invalid("keywords", &format!("must be a list of at most {MAX_KEYWORDS} strings")))?;
     }
+    if let Some(number) = fields.text("transfer_number")? {
+        transfer_to(agent, number)?;
+    }
     if let Some(list) = fields.raw("extract_with_ai") {
         agent.extract.facts = each("extract_with_ai", list, fact)?;
     }
@@ -41,6 +49,46 @@ pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), F
     agent.extract.check().map_err(|(path, rule)| {
         let name = if path.starts_with("tags") { "classification_tags" } else { "extract_with_ai" };
         invalid(name, &format!("{path} {rule}"))
+    })
+}
+
+/// Whom the agent may hand callers over to; empty: nobody.
+fn transfer_to(agent: &mut AgentProfile, number: &str) -> Result<(), Fault> {
+    if number.is_empty() {
+        agent.tools.retain(|tool| !matches!(tool, Tool::Transfer { .. }));
+        return Ok(());
+    }
+    let target = transfer_target(number).map_err(|rule| invalid("transfer_number", &rule))?.dial();
+    if let Some(to) = agent.tools.iter_mut().find_map(leads_to) {
+        *to = target;
+        return Ok(());
+    }
+    if agent.tools.iter().any(|tool| tool.name() == TRANSFER.0) {
+        let rule = format!("cannot be set: another tool of the agent is called {}", TRANSFER.0);
+        return Err(invalid("transfer_number", &rule));
+    }
+    agent.tools.push(Tool::Transfer {
+        name: TRANSFER.0.to_owned(),
+        description: TRANSFER.1.to_owned(),
+        to: target,
+        announcement: String::new(),
+        apology: String::new(),
+    });
+    Ok(())
+}
+
+fn leads_to(tool: &mut Tool) -> Option<&mut String> {
+    match tool {
+        Tool::Transfer { to, .. } => Some(to),
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
+    }
+}
+
+/// Where the agent hands callers over first.
+pub(super) fn transfer_number(agent: &AgentProfile) -> Option<&str> {
+    agent.tools.iter().find_map(|tool| match tool {
+        Tool::Transfer { to, .. } => Some(to.as_str()),
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
     })
 }
 

@@ -100,8 +100,17 @@ pub(super) async fn show_use_case(asked: &Asked<'_>, id: &str) -> Result<Value, 
 }
 
 /// What of a use case can be changed here. What else it is, is changed where agents are.
-const CHANGED: [&str; 8] =
-    ["hook", "hooks", "name", "language", "keywords", "max_duration_mins", "extract_with_ai", "classification_tags"];
+const CHANGED: [&str; 9] = [
+    "hook",
+    "hooks",
+    "name",
+    "language",
+    "keywords",
+    "max_duration_mins",
+    "transfer_number",
+    "extract_with_ai",
+    "classification_tags",
+];
 
 /// PATCH /use-cases/{id}.
 pub(super) async fn change_use_case(asked: &mut Asked<'_>, id: &str) -> Result<Value, Complaint> {

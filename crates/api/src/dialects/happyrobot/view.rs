@@ -155,6 +155,7 @@ pub(super) fn use_case(id: &AgentId, agent: &AgentProfile, book: &Book) -> Value
         "organization_id": book.organization(),
         "name": name_of(id, agent),
         "language": language(&agent.language),
+        "transfer_number": super::cases::transfer_number(agent),
         "extract_with_ai": agent.extract.facts.iter().map(fact).collect::<Vec<_>>(),
         "classification_tags": agent.extract.tags.iter().map(tag).collect::<Vec<_>>(),
         "keywords": agent.ears.hot_words,

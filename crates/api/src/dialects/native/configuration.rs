@@ -50,7 +50,7 @@ pub(super) async fn show_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
 pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = AgentId::new(asked.part()).map_err(|why| invalid("id", &why.to_string()))?;
     let profile = match query(asked.request, &["shape"])?.get("shape") {
-        Some(shape) => shaped_agent(asked, shape)?,
+        Some(shape) => shaped_agent(asked, (shape, &id)).await?,
         None => own_agent(asked, &id)?,
     };
     judge_services(asked.context, &profile).map_err(|(field, why)| invalid(field, &why.to_string()))?;
@@ -73,14 +73,17 @@ fn own_agent(asked: &Asked<'_>, id: &AgentId) -> Result<AgentProfile, Fault> {
 }
 
 /// An agent of a vendor's shape.
-fn shaped_agent(asked: &Asked<'_>, shape: &str) -> Result<AgentProfile, Fault> {
-    let dialect = crate::dialects::all().iter().find(|dialect| dialect.name() == shape);
+async fn shaped_agent(asked: &Asked<'_>, (shape, id): (&str, &AgentId)) -> Result<AgentProfile, Fault> {
+    let dialect = crate::dialects::named(shape);
     let file = serde_json::from_slice(&asked.request.body);
     let file: Value = file.map_err(|_| Fault::Malformed { rule: String::from("the body must be JSON") })?;
     let agent = dialect.and_then(|dialect| dialect.agent(&file));
     let agent = agent.unwrap_or_else(|| Err(invalid("shape", "must be a dialect that has agent files")));
     let mut agent = agent?;
     settle_voice(asked.context, &mut agent);
+    if let Some(dialect) = dialect {
+        dialect.judge(asked.context, (&asked.account, id), &agent).await?;
+    }
     Ok(agent)
 }
 

@@ -9,6 +9,7 @@ mod control;
 mod extracts;
 mod fields;
 mod ids;
+mod leading;
 mod links;
 mod lists;
 mod numbers;
@@ -17,6 +18,7 @@ mod places;
 mod push;
 mod reads;
 mod records;
+mod served;
 mod start;
 mod tasks;
 mod voices;
@@ -29,7 +31,7 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use callwright_domain::access::KeyStatus;
 use callwright_domain::campaign::Step;
-use callwright_domain::{AccountId, AgentProfile, ApiKey, CallId, KeyId, Scope};
+use callwright_domain::{AccountId, AgentId, AgentProfile, ApiKey, CallId, KeyId, Scope};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, CallView};
 use fields::Fields;
@@ -111,6 +113,18 @@ impl Dialect for Tencent {
 
     fn agent(&self, file: &Value) -> Option<Result<AgentProfile, Fault>> {
         Some(agent::of_file(file).map_err(|error| Fault::Malformed { rule: error.message }))
+    }
+
+    fn judge<'a>(
+        &'a self,
+        context: &'a Context,
+        (account, id): (&'a AccountId, &'a AgentId),
+        profile: &'a AgentProfile,
+    ) -> BoxFuture<'a, Result<(), Fault>> {
+        Box::pin(async move {
+            let known = leading::know_groups(context, (account, Some(id)), profile).await;
+            known.map_err(|error| Fault::Malformed { rule: error.message })
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::links;
 use super::numbers;
 use super::start::phones;
 use super::words::VendorError;
-use super::{Asked, ids, session_id};
+use super::{Asked, ids, served, session_id};
 use crate::fault::Fault;
 use callwright_domain::call::EndOrigin;
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
@@ -227,7 +227,7 @@ pub(super) async fn detail(asked: &Asked<'_>) -> Result<Value, VendorError> {
         "HungUpSide": end.side,
         "UUI": uui(&view),
         "Events": [],
-        "ServeParticipants": [],
+        "ServeParticipants": served::participants(asked, &view).await?,
         "SysHangupReason": end.reason.0,
         "SysHangupReasonString": end.reason.1,
     }))
@@ -307,17 +307,17 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
         "IVRKeyPressedEx",
         "PostIVRKeyPressed",
         "PostIVRKeyPressedEx",
-        "ServeParticipants",
         "VoicemailRecordURL",
         "VoicemailAsrURL",
     ] {
         record[name] = json!([]);
     }
+    record["ServeParticipants"] = json!(served::participants(asked, view).await?);
     record["Uui"] = Value::Null;
     Ok(record)
 }
 
-fn recording(asked: &Asked<'_>, view: &CallView) -> String {
+pub(super) fn recording(asked: &Asked<'_>, view: &CallView) -> String {
     match view.recording {
         Some(_) => links::recording(asked.request, &asked.key, view.plan.id),
         None => String::new(),

@@ -3,10 +3,10 @@
 use super::fields::Fields;
 use super::numbers;
 use super::words::VendorError;
-use super::{Asked, agent, ids};
+use super::{Asked, agent, ids, leading};
 use crate::dialects::{judge_services, settle_voice};
-use callwright_domain::agent::{AgentPatch, AgentProfile, Tool};
-use callwright_domain::{AgentId, Origin, PhoneNumber, Refusal, TransferTarget};
+use callwright_domain::agent::AgentPatch;
+use callwright_domain::{AgentId, Origin, PhoneNumber, Refusal};
 use callwright_engine::{AgentRef, StartCall};
 use callwright_store::Idempotency;
 use serde_json::{Map, Value, json};
@@ -57,34 +57,9 @@ pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorErr
         asked.fields.bad(name, &why.to_string())
     })?;
     settle_voice(asked.context, &mut profile);
-    know_groups(asked, &profile).await?;
+    leading::know_groups(asked.context, (&asked.key.account, None), &profile).await?;
     let patch = common.patch();
     started(asked, common, AgentRef::Inline(Box::new(profile)), patch).await
-}
-
-/// Checks that somebody sits at the desk of every skill group that the agent may hand callees over to.
-async fn know_groups(asked: &Asked<'_>, profile: &AgentProfile) -> Result<(), VendorError> {
-    let wanted = |tool: &Tool| match tool {
-        Tool::Transfer { to, .. } => match TransferTarget::parse(to) {
-            Ok(TransferTarget::Desk(desk)) => Some(desk),
-            Ok(TransferTarget::Number(_) | TransferTarget::Address(_)) | Err(_) => None,
-        },
-        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
-    };
-    let groups: Vec<_> = profile.tools.iter().filter_map(wanted).collect();
-    if groups.is_empty() {
-        return Ok(());
-    }
-    let rules = asked.context.calls.reader().rules(&asked.key.account, None).await;
-    let desks = rules.map_err(|error| crate::Fault::Storage(error.public()))?.and_then(|rules| rules.desks);
-    let desks = desks.unwrap_or_default();
-    match groups.iter().position(|group| !desks.contains_key(group)) {
-        None => Ok(()),
-        Some(at) => {
-            let name = format!("TransferItems.{at}.TransferSkillGroupId");
-            Err(asked.fields.bad(&name, "no desk of this number is in the account's rules"))
-        }
-    }
 }
 
 /// What both operations say.

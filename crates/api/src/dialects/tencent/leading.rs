@@ -1,0 +1,61 @@
+//! Whom the functions of an agent lead to: skill groups, which are desks. They are looked up when the agent is described or
+//! stored, so that nobody finds out in a call that a function leads nowhere. Never hands anybody over.
+
+use super::words::VendorError;
+use crate::fault::Fault;
+use crate::http::Context;
+use callwright_domain::agent::{AgentProfile, Tool};
+use callwright_domain::{AccountId, AgentId, DeskName, TransferTarget};
+use callwright_store::StoreError;
+use std::collections::BTreeMap;
+
+/// Checks that somebody sits at the desk of every skill group that the agent may hand callees over to. `id`: the agent's own,
+/// when it is stored; its rules may name desks, too.
+///
+/// # Errors
+/// The first function that leads nowhere, by its name on the wire.
+pub(super) async fn know_groups(
+    context: &Context,
+    (account, id): (&AccountId, Option<&AgentId>),
+    profile: &AgentProfile,
+) -> Result<(), VendorError> {
+    let groups: Vec<_> = profile.tools.iter().filter_map(desk).collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let mut desks = desks_of(context, account, None).await?;
+    if id.is_some() {
+        desks.append(&mut desks_of(context, account, id).await?);
+    }
+    match groups.iter().position(|group| !desks.contains_key(group)) {
+        None => Ok(()),
+        Some(at) => {
+            let name = format!("TransferItems.{at}.TransferSkillGroupId");
+            Err(VendorError::bad_value(&name, "no desk of this number is in the rules"))
+        }
+    }
+}
+
+fn desk(tool: &Tool) -> Option<DeskName> {
+    match tool {
+        Tool::Transfer { to, .. } => match TransferTarget::parse(to) {
+            Ok(TransferTarget::Desk(desk)) => Some(desk),
+            Ok(TransferTarget::Number(_) | TransferTarget::Address(_)) | Err(_) => None,
+        },
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
+    }
+}
+
+/// The desks that the rules of the account, or of one of its agents, name.
+pub(super) async fn desks_of(
+    context: &Context,
+    account: &AccountId,
+    agent: Option<&AgentId>,
+) -> Result<BTreeMap<DeskName, TransferTarget>, VendorError> {
+    let rules = context.calls.reader().rules(account, agent).await.map_err(|error| storage(&error))?;
+    Ok(rules.and_then(|rules| rules.desks).unwrap_or_default())
+}
+
+fn storage(error: &StoreError) -> VendorError {
+    Fault::Storage(error.public()).into()
+}
