@@ -13,6 +13,7 @@ use crate::callbacks::{Egress, Guard, SystemLookup};
 use crate::doors::{Doors, Entrance, Guest};
 use crate::fault::Fault;
 use crate::join;
+use crate::known::KnownKeys;
 use crate::peers::{self, Cluster};
 use crate::rates::{Counters, Rates};
 use crate::socket::{self, Wanted};
@@ -160,6 +161,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// How many requests came in this second.
     pub(crate) rates: Arc<Counters>,
+    /// Who was honoured a moment ago.
+    pub(crate) known: Arc<KnownKeys>,
     /// Places for bodies that are whole files.
     pub(crate) uploads: Arc<Semaphore>,
     /// The other nodes that may send orders here.
@@ -195,7 +198,8 @@ impl Api {
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
         let origins = Arc::default();
         let doors = Doors::default();
-        let context = Context { calls, now, metrics, rates, uploads, cluster: None, guard, origins, doors };
+        let known = Arc::default();
+        let context = Context { calls, now, metrics, rates, known, uploads, cluster: None, guard, origins, doors };
         Self { context, limits, places: Arc::new(Semaphore::new(limits.connections)) }
     }
 

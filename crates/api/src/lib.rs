@@ -10,6 +10,7 @@ mod fault;
 mod feed;
 mod http;
 mod join;
+mod known;
 mod links;
 mod peers;
 #[cfg(test)]

@@ -109,6 +109,11 @@ impl Counters {
         self.take_all(self.claims(key), now, calls).await
     }
 
+    /// Counts a request with a key that is known from before, in this process alone: nobody else can be asked.
+    pub(crate) fn take_key_alone(&self, key: &ApiKey, now: Moment) -> Result<(), Fault> {
+        self.claims(key).into_iter().try_for_each(|(_, whose, limit)| self.take(whose, limit, now))
+    }
+
     /// Counts an action of an account, for vendors that limit each of theirs: Tencent allows 20 a second and action.
     pub(crate) async fn take_action(
         &self,

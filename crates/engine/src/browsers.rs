@@ -227,7 +227,7 @@ impl Calls {
         let met = Met { user: join.user, leg, reports, parlance: join.parlance, written };
         let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
         let (call, account) = (plan.id, plan.account.clone());
-        let (orders, place) = LiveCall::enter(&node, call);
+        let (orders, place) = LiveCall::enter(&node, &account, call);
         let work = async move {
             let _place = place;
             LiveCall::run_met(Arc::clone(&node), plan, orders, met).await;

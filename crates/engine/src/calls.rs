@@ -231,12 +231,15 @@ pub enum Accepting {
 #[derive(Clone)]
 pub struct Calls {
     pub(crate) node: Arc<Node>,
+    /// What requests read through.
+    reader: Reader,
 }
 
 impl Calls {
     /// The door of a running node.
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        let reader = node.reader.hurried();
+        Self { node, reader }
     }
 
     /// Makes a call. When this returns `Ok`, the call is written down and will be dialled or ended, whatever happens.
@@ -334,15 +337,36 @@ impl Calls {
     /// # Errors
     /// [`OrderError::UnknownCall`] for a call of another account, too; [`OrderError::Ended`] when it is over already.
     pub async fn hang_up(&self, account: &AccountId, call: CallId, how: HangUp) -> Result<(), OrderError> {
-        let mut newest = call;
-        for _ in 0..MAX_ATTEMPTS {
-            let view = self.node.reader.call(account, newest).await?.ok_or(OrderError::UnknownCall)?;
-            match view.next {
-                Some(next) => newest = next,
-                None => break,
+        let ordered = async {
+            let mut newest = call;
+            for _ in 0..MAX_ATTEMPTS {
+                let view = self.reader.call(account, newest).await?.ok_or(OrderError::UnknownCall)?;
+                match view.next {
+                    Some(next) => newest = next,
+                    None => break,
+                }
             }
+            self.order(account, newest, Order::HangUp(how)).await
+        };
+        match ordered.await {
+            Err(OrderError::Store(StoreError::Away { detail })) => match self.hang_up_here(account, call, how) {
+                Err(OrderError::UnknownCall) => Err(StoreError::Away { detail }.into()),
+                outcome => outcome,
+            },
+            outcome => outcome,
         }
-        self.order(account, newest, Order::HangUp(how)).await
+    }
+
+    /// Ends a call that this node runs, and asks nobody: the database may be away.
+    ///
+    /// # Errors
+    /// [`OrderError::UnknownCall`] for one that is not live here, and for one of another account.
+    pub fn hang_up_here(&self, account: &AccountId, call: CallId, how: HangUp) -> Result<(), OrderError> {
+        match self.node.registry.send_of(account, call, Order::HangUp(how)) {
+            Sent::Yes => Ok(()),
+            Sent::Full => Err(OrderError::Busy),
+            Sent::NotLive(_) => Err(OrderError::UnknownCall),
+        }
     }
 
     /// Speaks a text into the call, past the model.
@@ -383,9 +407,9 @@ impl Calls {
         self.node.journal.watch()
     }
 
-    /// Reads of calls and configuration.
+    /// Reads of calls and configuration, for requests: a database that is away is heard of within a second or two.
     pub fn reader(&self) -> &Reader {
-        &self.node.reader
+        &self.reader
     }
 
     /// Where a trunk stands on this node; `None`: it is not known here (yet).

@@ -228,7 +228,7 @@ impl Dialer {
         let span = info_span!("call", id = %call);
         let after = Arc::clone(&node);
         let tasks = node.tasks.clone();
-        let (orders, place) = LiveCall::enter(&node, call);
+        let (orders, place) = LiveCall::enter(&node, &account, call);
         let work = async move {
             let _place = place;
             if expired {

@@ -3,6 +3,7 @@
 
 use crate::limits::{CLOCK_EVERY, CLOCK_SLACK, OUTBOX_LEASE};
 use crate::node::Node;
+use callwright_domain::Moment;
 use std::sync::Arc;
 use tokio::time::{self, Instant};
 use tracing::{info, warn};
@@ -12,6 +13,9 @@ pub(crate) async fn watch(node: Arc<Node>) {
     let stop = node.tasks.stopping();
     mend(&node).await;
     let mut last = (Instant::now(), node.clock.now());
+    // What a clock that was set back said before. What lives on from then is stamped by its own time, which is ahead of the
+    // wall until the wall has come there.
+    let mut ahead: Option<Moment> = None;
     loop {
         tokio::select! {
             biased;
@@ -22,6 +26,10 @@ pub(crate) async fn watch(node: Arc<Node>) {
         let expected = last.1.after(now.0.duration_since(last.0));
         if now.1.after(CLOCK_SLACK) < expected {
             info!(seconds = expected.since(now.1).as_secs(), "the clock was set back");
+            ahead = ahead.max(Some(expected));
+        }
+        ahead = ahead.filter(|then| now.1 < *then);
+        if ahead.is_some() {
             mend(&node).await;
         }
         last = now;

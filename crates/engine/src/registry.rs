@@ -1,7 +1,7 @@
 //! Who is live on this node: where orders to a call go. Never knows what a call is doing.
 
 use crate::live::Order;
-use callwright_domain::CallId;
+use callwright_domain::{AccountId, CallId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
@@ -18,7 +18,7 @@ pub(crate) enum Sent {
     NotLive(Order),
 }
 
-type Live = BTreeMap<CallId, mpsc::Sender<Order>>;
+type Live = BTreeMap<CallId, (AccountId, mpsc::Sender<Order>)>;
 
 /// The live calls of this node. Locked for a map look-up only, never across a wait.
 #[derive(Debug, Clone, Default)]
@@ -28,24 +28,28 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Enters a call; it leaves when the returned place is dropped.
-    pub(crate) fn enter(&self, call: CallId, orders: mpsc::Sender<Order>) -> Place {
-        self.lock().insert(call, orders);
+    pub(crate) fn enter(&self, (account, call): (AccountId, CallId), orders: mpsc::Sender<Order>) -> Place {
+        self.lock().insert(call, (account, orders));
         Place { registry: self.clone(), call }
     }
 
-    /// Hands an order to a live call.
+    /// Hands an order to a live call. Whose call it is was looked at.
     pub(crate) fn send(&self, call: CallId, order: Order) -> Sent {
-        let Some(orders) = self.lock().get(&call).cloned() else { return Sent::NotLive(order) };
-        match orders.try_send(order) {
-            Ok(()) => Sent::Yes,
-            Err(TrySendError::Full(_)) => Sent::Full,
-            Err(TrySendError::Closed(order)) => Sent::NotLive(order),
+        let Some((_, orders)) = self.lock().get(&call).cloned() else { return Sent::NotLive(order) };
+        hand(&orders, order)
+    }
+
+    /// Hands an order to a live call of this account; one of another is not told apart from none.
+    pub(crate) fn send_of(&self, account: &AccountId, call: CallId, order: Order) -> Sent {
+        match self.lock().get(&call).cloned() {
+            Some((owner, orders)) if owner == *account => hand(&orders, order),
+            Some(_) | None => Sent::NotLive(order),
         }
     }
 
     /// Every live call's order box, for the end of a drain.
     pub(crate) fn everyone(&self) -> Vec<mpsc::Sender<Order>> {
-        self.lock().values().cloned().collect()
+        self.lock().values().map(|(_, orders)| orders.clone()).collect()
     }
 
     /// How many calls are live.
@@ -56,6 +60,14 @@ impl Registry {
     // A panic while the map was locked cannot leave it half-changed: each critical section is one map operation.
     fn lock(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hand(orders: &mpsc::Sender<Order>, order: Order) -> Sent {
+    match orders.try_send(order) {
+        Ok(()) => Sent::Yes,
+        Err(TrySendError::Full(_)) => Sent::Full,
+        Err(TrySendError::Closed(order)) => Sent::NotLive(order),
     }
 }
 

@@ -33,6 +33,13 @@ impl Reader {
         Self { pool, _scratch: scratch }
     }
 
+    /// The same for whoever would rather hear within a second or two that a shared database is away than wait for it: requests
+    /// of people and programs. What a call needs is worth waiting for.
+    #[must_use]
+    pub fn hurried(&self) -> Self {
+        Self { pool: self.pool.hurried(), _scratch: self._scratch.clone() }
+    }
+
     /// For the verbs that stand in files of their own.
     pub(crate) const fn pool(&self) -> &Pool {
         &self.pool

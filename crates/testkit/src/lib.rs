@@ -6,6 +6,7 @@
 //! Hides sockets, tasks and the waiting. Never sleeps to wait for something: whoever waits here waits for an event, with
 //! [`PATIENCE`] as the bound that only a defect reaches. Never part of the server.
 
+mod away;
 mod brain;
 mod browser;
 mod callee;
@@ -19,6 +20,7 @@ mod sound;
 mod voice;
 mod wav;
 
+pub use away::MovingDatabase;
 pub use brain::{Reply, ScriptedBrain};
 pub use browser::{Browser, Redundancy, Speaks};
 pub use callee::{Callee, Line, Plan, Then};

@@ -21,7 +21,7 @@ use callwright_providers::catalogue::{
 use callwright_providers::llm::Llm;
 use callwright_providers::tts::Tts;
 use callwright_store::{
-    Keyring, Number, Opened, Remote, RemoteSettings, Store, StoreError, StoreSettings, Trunk, TrunkSettings,
+    Disk, Keyring, Number, Opened, Remote, RemoteSettings, Store, StoreError, StoreSettings, Trunk, TrunkSettings,
 };
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
@@ -65,6 +65,8 @@ pub struct NodeBuilder {
     pub spares: Vec<SocketAddr>,
     /// Where the store is; `None`: in memory.
     pub data: Option<PathBuf>,
+    /// What the store's disk does; none: it is a real one.
+    pub disk: Option<Arc<dyn Disk>>,
     /// What recordings are sealed with.
     pub keys: Keyring,
     /// The object store that recordings go to; none: they stay in the directory.
@@ -104,6 +106,7 @@ impl NodeBuilder {
             trunk: TrunkSettings { options_interval_s: 0, ..TrunkSettings::default() },
             spares: Vec::new(),
             data: None,
+            disk: None,
             keys: Keyring::default(),
             remote: None,
             number_calls: 15,
@@ -220,7 +223,11 @@ impl NodeBuilder {
         };
         let open = async {
             loop {
-                match Store::open(settings(), now()).await {
+                let opened = match &self.disk {
+                    Some(disk) => Store::open_simulated(settings(), now(), Arc::clone(disk)).await,
+                    None => Store::open(settings(), now()).await,
+                };
+                match opened {
                     Err(StoreError::InUse { .. }) => yield_now().await,
                     opened => return opened.expect("a store"),
                 }

@@ -36,8 +36,8 @@ impl Disk for Line {
         Box::pin(async {})
     }
 
-    fn before_read(&self) -> DiskTime<()> {
-        Box::pin(async {})
+    fn before_read(&self) -> DiskTime<Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

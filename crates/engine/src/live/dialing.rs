@@ -416,7 +416,7 @@ impl LiveCall {
     /// Writes the answer down and then acknowledges it: whoever dies in between leaves a far end that repeats its answer,
     /// and the next life ends that call too. Nobody waits for it here.
     async fn note_answer(&self, ack: Acknowledgement, answer: CallEvent) {
-        let (journal, at) = (&self.node.journal, self.node.clock.now());
+        let (journal, at) = (&self.node.journal, self.now());
         let stored = journal.enter(&self.plan.account, self.plan.id, at, answer).await;
         self.node.tasks.spawn(async move {
             match stored {

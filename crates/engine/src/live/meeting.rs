@@ -40,7 +40,7 @@ enum Came {
 impl LiveCall {
     /// Lives the call of a browser that joined to its end. The end is written whatever happens.
     pub(crate) async fn run_met(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, met: Met) {
-        let mut call = Self { node, plan, orders };
+        let mut call = Self::beginning(node, plan, orders);
         let _counted = super::Counted::new();
         let ending = match call.meet(met).await {
             Ok(Ok(line)) => call.talk(*line).await,

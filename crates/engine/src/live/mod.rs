@@ -33,12 +33,13 @@ use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
-use callwright_domain::{AgentPatch, CallEvent, CallId, CallPlan, HangupCause, Transfer};
+use callwright_domain::{AccountId, AgentPatch, CallEvent, CallId, CallPlan, HangupCause, Moment, Transfer};
 use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
 use dialing::{Approach, Dialed};
 use ears::EarsReport;
 use ending::Ending;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 use voice::VoiceReport;
@@ -100,21 +101,23 @@ pub(crate) struct LiveCall {
     node: Arc<Node>,
     plan: CallPlan,
     orders: mpsc::Receiver<Order>,
+    /// When it began, by the clock on the wall and by the one that nobody sets.
+    began: (Moment, Instant),
 }
 
 impl LiveCall {
     /// Enters a call into the registry before its task runs, so that an order cannot miss it.
-    pub(crate) fn enter(node: &Arc<Node>, call: CallId) -> (mpsc::Receiver<Order>, Place) {
+    pub(crate) fn enter(node: &Arc<Node>, account: &AccountId, call: CallId) -> (mpsc::Receiver<Order>, Place) {
         let (sender, orders) = mpsc::channel(ORDERS);
-        (orders, node.registry.enter(call, sender))
+        (orders, node.registry.enter((account.clone(), call), sender))
     }
 
     /// Lives the call to its end. The end is written whatever happens.
     pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, passage: Passage) {
-        let began = instant();
         let _counted = Counted::new();
         let way = Approach::of(&plan, passage);
-        let mut call = Self { node, plan, orders };
+        let mut call = Self::beginning(node, plan, orders);
+        let began = call.began.1;
         match way {
             // Its channel is given back when the recording is closed.
             Some(mut way) => {
@@ -124,6 +127,17 @@ impl LiveCall {
             None => call.close(Ending::of(HangupCause::InternalError)).await,
         }
         metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
+    }
+
+    fn beginning(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>) -> Self {
+        let began = (node.clock.now(), instant());
+        Self { node, plan, orders, began }
+    }
+
+    /// The time of this call: the wall's when it began, and what has gone by since. Whoever sets the clock during a call makes
+    /// it neither longer nor shorter (BARS R63).
+    fn now(&self) -> Moment {
+        self.began.0.after(instant().saturating_duration_since(self.began.1))
     }
 
     async fn dial_and_talk(&mut self, way: &mut Approach) -> Ending {
@@ -163,7 +177,7 @@ impl LiveCall {
     /// Queues an event for the journal, without what may not be written. The conversation has seen it whole.
     async fn note(&self, event: CallEvent) {
         let event = self.plan.redaction.event(event);
-        let now = self.node.clock.now();
+        let now = self.now();
         mirror::show(&self.node, &self.plan, &event, now);
         self.node.journal.note(&self.plan.account, self.plan.id, now, event).await;
     }
@@ -171,7 +185,7 @@ impl LiveCall {
     /// Writes an event; durable when this returns.
     async fn commit(&self, event: CallEvent) -> Result<(), callwright_store::StoreError> {
         let event = self.plan.redaction.event(event);
-        self.node.journal.commit(&self.plan.account, self.plan.id, self.node.clock.now(), event).await
+        self.node.journal.commit(&self.plan.account, self.plan.id, self.now(), event).await
     }
 }
 

@@ -282,7 +282,10 @@ impl Drop for Passage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use callwright_store::TrunkSettings;
+    use crate::clock::Clock;
+    use crate::outbox::tests::{account, configure, plan};
+    use crate::tasks::Tasks;
+    use callwright_store::{Admission, Opened, Patience, Store, StoreSettings, TrunkSettings};
     use std::time::Duration;
     use tokio::task::JoinSet;
 
@@ -385,5 +388,49 @@ mod tests {
         let late = Duration::from_millis(148 - 40);
         let longest = Duration::from_millis(102) * 29 + late * 3;
         assert!(took <= longest, "{took:?} for 30 calls at 10 a second");
+    }
+
+    /// Two nodes on one database, which is asked by each for every call.
+    #[tokio::test]
+    async fn nodes_that_share_a_trunk_have_no_more_channels_than_one() {
+        let start = Moment(1_700_000_000_000);
+        let Opened { store, .. } = Store::open(StoreSettings::in_memory("a"), start).await.expect("a store");
+        configure(&store).await;
+        for id in 0..12 {
+            let plan = plan(id, start);
+            let (response, patience) = (String::new(), Patience::AnyPlace);
+            let admission = Admission { plan, idempotency: None, response, endpoint: None, alias: None, patience };
+            store.admit(admission, start).await.expect("admitted");
+        }
+        let due = store.claim_due(start, 12).await.expect("readable");
+        let key = (account(), TrunkId::new("t").expect("id"));
+        let settings = TrunkSettings { max_calls: 3, ..TrunkSettings::default() };
+        let trunk = Trunk { id: key.1.clone(), settings, enabled: Switch::On };
+        let freed = Arc::new(Notify::new());
+        let node = || {
+            let turns = SharedTurns::new(store.clone(), key.clone(), Clock::new(move || start), Tasks::new());
+            let standing = Arc::new(Standing::new(key.clone(), Arc::clone(&freed), Some(turns)));
+            standing.configure(Some(&trunk));
+            standing
+        };
+        let nodes = [node(), node()];
+        let mut held = Vec::new();
+        for (place, call) in due.iter().enumerate() {
+            let Ok(mut passage) = nodes[place % 2].take(Instant::now()) else { continue };
+            if passage.claim(call.id).await.expect("asked") {
+                held.push(passage);
+            }
+        }
+        assert_eq!(held.len(), 3, "of both together");
+        assert!(nodes.iter().all(|node| node.calls() < 3), "it is not this node that is full");
+        // One comes back, and is anybody's once that is written.
+        held.pop();
+        let mut another = None;
+        while another.is_none() {
+            // A bell that rang in the middle of a question is made good by asking again, as the dialer does.
+            tokio::time::timeout(CLAIM_EVERY, freed.notified()).await.ok();
+            let Ok(mut passage) = nodes[0].take(Instant::now()) else { continue };
+            another = passage.claim(due[11].id).await.expect("asked").then_some(passage);
+        }
     }
 }

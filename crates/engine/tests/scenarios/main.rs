@@ -3,6 +3,7 @@
 
 mod admission;
 mod archive;
+mod away;
 mod browsers;
 mod changing;
 mod extracts;

@@ -4,7 +4,7 @@
 //! Works behind PgBouncer in transaction mode when the URL says `statement-cache-capacity=0`: then no statement outlives
 //! its transaction, and reads are transactions too, because a read is two messages that must reach the same session.
 
-use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
+use crate::sql::{Conn, Opener, Pool, SharedPool, Writer, dialect, leases, query, schema};
 use crate::store::{Base, SharedDatabase};
 use crate::{Recordings, StoreError};
 use callwright_domain::Moment;
@@ -52,6 +52,7 @@ pub(crate) async fn open(
         .idle_timeout(READ_IDLE)
         .test_before_acquire(false)
         .connect_lazy_with(options);
+    let readers = SharedPool::new(readers);
     let recordings = Recordings::open(directory.join(RECORDINGS))
         .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
     Ok(Base {

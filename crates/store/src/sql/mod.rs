@@ -50,5 +50,7 @@ pub(crate) mod waiting;
 pub(crate) mod webhooks;
 mod writer;
 
-pub(crate) use query::{Backend, Conn, Gates, Held, Opener, Pool, Query, Row, query, query_of_own_names, together};
+pub(crate) use query::{
+    Backend, Conn, Gates, Held, Opener, Pool, Query, Row, SharedPool, query, query_of_own_names, together,
+};
 pub(crate) use writer::{Lane, Writer};

@@ -11,11 +11,15 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep};
 
 /// Longest that a read of a shared database may take before the database counts as away. Reads are short.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// A read in a hurry is given up after so long a time in which the database answered nobody. A running node asks it several
+/// times a second, so that a read that takes long by itself is not meant.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Which database is underneath, for the few statements that differ: see [`super::dialect`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,9 +126,70 @@ impl Opener {
 #[derive(Clone)]
 pub(crate) enum Pool {
     Sqlite(sqlite::Readers),
-    Postgres(PgPool),
+    Postgres(SharedPool),
     /// PostgreSQL behind a pooler that gives out sessions a transaction at a time.
-    Pooler(PgPool),
+    Pooler(SharedPool),
+}
+
+impl Pool {
+    /// The same, for whoever would rather hear soon that the database is away than wait for it.
+    pub(crate) fn hurried(&self) -> Self {
+        match self {
+            Self::Sqlite(readers) => Self::Sqlite(readers.clone()),
+            Self::Postgres(shared) => Self::Postgres(shared.hurried()),
+            Self::Pooler(shared) => Self::Pooler(shared.hurried()),
+        }
+    }
+}
+
+/// Connections to a shared database, and how long they are waited for.
+#[derive(Clone)]
+pub(crate) struct SharedPool {
+    pool: PgPool,
+    /// How often the database has answered a read.
+    answers: Arc<AtomicU64>,
+    haste: Haste,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    Patient,
+    Hurried,
+}
+
+impl SharedPool {
+    /// Waits its whole time.
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool, answers: Arc::default(), haste: Haste::Patient }
+    }
+
+    fn hurried(&self) -> Self {
+        Self { haste: Haste::Hurried, ..self.clone() }
+    }
+
+    /// A read that does not answer is given up.
+    async fn in_time<T>(&self, read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+        tokio::select! {
+            biased;
+            outcome = read => {
+                self.answers.fetch_add(1, Ordering::Relaxed);
+                Ok(outcome?)
+            }
+            () = self.given_up() => Err(StoreError::Away { detail: "a read was not answered in time".into() }),
+        }
+    }
+
+    async fn given_up(&self) {
+        let begun = Instant::now();
+        loop {
+            let before = self.answers.load(Ordering::Relaxed);
+            sleep(SILENCE).await;
+            let is_silent = self.answers.load(Ordering::Relaxed) == before;
+            if begun.elapsed() >= READ_PATIENCE || (is_silent && self.haste == Haste::Hurried) {
+                return;
+            }
+        }
+    }
 }
 
 /// Where a statement is carried out: `&mut Conn` or `&Pool`.
@@ -192,30 +257,22 @@ macro_rules! run {
                 let Query { sql, values } = $query;
                 Outcome::Sqlite(readers.read(move |conn| conn.run(&sql, &values, $wanted)).await?)
             }
-            On::Pool(Pool::Postgres(pool)) => {
+            On::Pool(Pool::Postgres(shared)) => {
                 let query = $query.postgres()?;
-                Outcome::Postgres(in_time(query.$method(pool)).await?)
+                Outcome::Postgres(shared.in_time(query.$method(&shared.pool)).await?)
             }
-            On::Pool(Pool::Pooler(pool)) => {
+            On::Pool(Pool::Pooler(shared)) => {
                 let query = $query.postgres()?;
                 let work = async {
-                    let mut work = pool.begin().await?;
+                    let mut work = shared.pool.begin().await?;
                     let outcome = query.$method(&mut *work).await?;
                     work.commit().await?;
                     Ok(outcome)
                 };
-                Outcome::Postgres(in_time(work).await?)
+                Outcome::Postgres(shared.in_time(work).await?)
             }
         }
     };
-}
-
-/// A read of a shared database that does not answer is given up.
-async fn in_time<T>(read: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    match timeout(READ_PATIENCE, read).await {
-        Ok(outcome) => Ok(outcome?),
-        Err(_) => Err(StoreError::Away { detail: "a read was not answered in time".into() }),
-    }
 }
 
 enum Outcome<P> {

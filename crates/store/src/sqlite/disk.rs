@@ -12,6 +12,6 @@ pub trait Disk: Send + Sync {
     fn before_commit(&self) -> DiskTime<Result<(), StoreError>>;
     /// After it is stored and before anybody hears so: a node that dies meanwhile has stored it and told nobody.
     fn after_commit(&self) -> DiskTime<()>;
-    /// Before a read.
-    fn before_read(&self) -> DiskTime<()>;
+    /// Before a read. An error refuses it.
+    fn before_read(&self) -> DiskTime<Result<(), StoreError>>;
 }

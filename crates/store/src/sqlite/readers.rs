@@ -59,7 +59,7 @@ impl Readers {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(disk) = &self.disk {
-            disk.before_read().await;
+            disk.before_read().await?;
             return self.shelf.read(work);
         }
         let place = match timeout(READ_WAIT, Arc::clone(&self.places).acquire_owned()).await {

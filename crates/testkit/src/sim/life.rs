@@ -343,11 +343,12 @@ impl Disk for SlowDisk {
         })
     }
 
-    fn before_read(&self) -> DiskTime<()> {
+    fn before_read(&self) -> DiskTime<Result<(), StoreError>> {
         let world = Arc::clone(&self.0);
         Box::pin(async move {
             let most = world.lock().script.disk.read;
             world.pass(most).await;
+            Ok(())
         })
     }
 }

@@ -261,12 +261,37 @@ pub(super) async fn whole(calls: &Calls, account: &AccountId, view: &CallView) -
 
 pub(super) async fn hang_up(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = call_id(asked)?;
+    let how = how_to_hang_up(asked)?;
+    asked.context.calls.hang_up(&asked.account, id, how).await.map_err(|error| not_ordered(&error))?;
+    match accepted(asked).await {
+        // It is done; where the call stands now cannot be looked up.
+        Err(Fault::Storage(_)) => Ok(ordered(id)),
+        outcome => outcome,
+    }
+}
+
+/// The same for a call that this node runs, while the database is away.
+pub(super) fn hang_up_here(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let id = call_id(asked)?;
+    let how = how_to_hang_up(asked)?;
+    match asked.context.calls.hang_up_here(&asked.account, id, how) {
+        Ok(()) => Ok(ordered(id)),
+        Err(OrderError::UnknownCall) => Err(Fault::Storage(
+            "the server's storage cannot be reached just now, and this server does not run the call",
+        )),
+        Err(error) => Err(not_ordered(&error)),
+    }
+}
+
+fn how_to_hang_up(asked: &Asked<'_>) -> Result<HangUp, Fault> {
     let mut body = Object::of(asked.request)?;
     let after_sentence: Option<bool> = body.typed("after_sentence")?;
     body.end()?;
-    let how = if after_sentence == Some(true) { HangUp::AfterSentence } else { HangUp::Now };
-    asked.context.calls.hang_up(&asked.account, id, how).await.map_err(|error| not_ordered(&error))?;
-    accepted(asked).await
+    Ok(if after_sentence == Some(true) { HangUp::AfterSentence } else { HangUp::Now })
+}
+
+fn ordered(call: CallId) -> Response {
+    json_response(StatusCode::ACCEPTED, &json!({ "id": call }))
 }
 
 pub(super) async fn say(asked: &Asked<'_>) -> Result<Response, Fault> {

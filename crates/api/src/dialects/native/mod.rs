@@ -328,7 +328,15 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Some(_) if route.operation == Operation::Recording && by_link(request) => {
             calls::LINK.key(request, context).await?
         }
-        Some(scope) => authenticate(request, context, scope).await?,
+        Some(scope) => match authenticate(request, context, scope).await {
+            // Whoever has a call on the line can hang it up while the database is away.
+            Err(away @ Fault::Storage(_)) if route.operation == Operation::HangUp => {
+                let key = known(request, context, scope).ok_or(away)??;
+                let asked = Asked { request, context, account: key.account.clone(), key, parts };
+                return calls::hang_up_here(&asked);
+            }
+            outcome => outcome?,
+        },
     };
     let asked = Asked { request, context, account: key.account.clone(), key, parts };
     match route.operation {
@@ -502,19 +510,46 @@ fn methods(path: &[&str]) -> &'static str {
 
 /// The request's bearer key, when it is honoured and may do this. Which of its parts was wrong is not told.
 pub(super) async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Result<ApiKey, Fault> {
+    let (id, secret) = bearer(request)?;
+    let key = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let key = match key {
+        Some(key) if sign::same(key.secret.expose(), secret) => key,
+        stored => {
+            context.known.correct(&id, stored);
+            return Err(Fault::Unauthenticated);
+        }
+    };
+    context.known.note(&key);
+    context.rates.take_key(&key, request.received, &context.calls).await?;
+    permitted(&key, scope)?;
+    Ok(key)
+}
+
+/// The same for a key that was honoured a moment ago, without the database; none: nothing is known of it.
+fn known(request: &Request, context: &Context, scope: Scope) -> Option<Result<ApiKey, Fault>> {
+    let (id, secret) = bearer(request).ok()?;
+    let found = context.known.find(&id, secret)?;
+    Some(found.and_then(|key| {
+        context.rates.take_key_alone(&key, request.received)?;
+        permitted(&key, scope)?;
+        Ok(key)
+    }))
+}
+
+fn bearer(request: &Request) -> Result<(KeyId, &str), Fault> {
     let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
     let (id, secret) = token.and_then(|token| token.rsplit_once('.')).ok_or(Fault::Unauthenticated)?;
-    let id = KeyId::new(id).map_err(|_| Fault::Unauthenticated)?;
-    let key = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
-    let key = key.filter(|key| sign::same(key.secret.expose(), secret)).ok_or(Fault::Unauthenticated)?;
-    context.rates.take_key(&key, request.received, &context.calls).await?;
+    Ok((KeyId::new(id).map_err(|_| Fault::Unauthenticated)?, secret))
+}
+
+fn permitted(key: &ApiKey, scope: Scope) -> Result<(), Fault> {
     if key.status == KeyStatus::Disabled {
         return Err(Fault::KeyDisabled);
     }
     if !key.permits(scope) {
         return Err(Fault::Forbidden { scope: scope_word(scope) });
     }
-    Ok(key)
+    Ok(())
 }
 
 pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
