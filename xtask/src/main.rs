@@ -109,6 +109,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Moves the clock on the wall of a running server during calls: records, ends and messages must not suffer.
+    Clock {
+        /// Arguments handed to tests/heavy/clock.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// What signed requests cost at the front door, and whether the time of a refusal tells its reason.
     Signatures {
         /// Arguments handed to tests/heavy/signatures.py.
@@ -162,6 +168,7 @@ fn main() -> Result<()> {
         Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::DenyList { rest } => script(&root, "tests/heavy/deny_list.py", &rest),
+        Chore::Clock { rest } => script(&root, "tests/heavy/clock.py", &rest),
         Chore::Signatures { rest } => script(&root, "tests/heavy/signatures.py", &rest),
         Chore::Capacity { rest } => script(&root, "tests/capacity.py", &rest),
     }
