@@ -43,8 +43,8 @@ APPLICATION, AGENT = 1400000000, 15
 ACCOUNTS = [(f"account{place}", f"key{place}") for place in range(40)]
 # Threads on which the store works: its writer, and those on which it reads.
 STORE = "store", "waits-for-disk"
-# How long the server is watched without requests.
-IDLE_S = 3
+# How long the server is watched without requests, and the CPU of a second of which it is taken for idle.
+IDLE_S, QUIET_MS = 3, 40
 # Functions of a profile that are printed.
 SHOWN = 25
 
@@ -218,6 +218,17 @@ class Watch:
         }
 
 
+def settle(server):
+    """Waits until the server has done what it does at its start."""
+
+    def quiet():
+        before = sum(cpu(server.process.pid))
+        time.sleep(1)
+        return sum(cpu(server.process.pid)) - before < QUIET_MS
+
+    harness.wait_for("quiet server", quiet, 60)
+
+
 def all_of(server, requests, connections, wanted):
     """Asks for everything over so many connections, each of which waits for its answer."""
     left = iter(requests)
@@ -288,7 +299,7 @@ def profile(server, file, work):
     report = ["perf", "report", "-i", file, "--stdio", "--no-children", "-g", "none", "--sort"]
     for sort in ["comm", "symbol"]:
         lines = subprocess.run([*report, sort], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-        lines = [line for line in lines.splitlines() if line.strip() and not line.startswith("#")]
+        lines = [line.rstrip(" -") for line in lines.splitlines() if line.strip() and not line.startswith("#")]
         print(f"{file.stem}, by {sort}:", *lines[:SHOWN], sep="\n  ", flush=True)
 
 
@@ -333,6 +344,7 @@ def running(cores):
         os.sched_setaffinity(0, {cores[-1]})
         try:
             prepare(server, nobody.getsockname()[1])
+            settle(server)
             yield server
         finally:
             server.stop()
