@@ -14,6 +14,8 @@ const CALLEE: &str = "+15550123";
 /// Pairs of requests whose times are compared, and how far their medians may be apart.
 const TIMED: usize = 300;
 const APART: f64 = 0.15;
+/// Rounds of them. What else a machine does may come between the two in one round; a difference of our own shows in each.
+const ROUNDS: usize = 5;
 
 /// A request signed the way of the vendor's newer SDKs. What is signed and what is sent can be told apart.
 #[derive(Clone)]
@@ -187,21 +189,33 @@ async fn an_unknown_key_takes_as_long_as_a_bad_signature(server: &Server) {
     let unknown = Tc3 { key: String::from("nobody"), ..call(json!({})) };
     assert_eq!(bad.code(server).await, "AuthFailure.SignatureFailure");
     assert_eq!(unknown.code(server).await, "AuthFailure.SecretIdNotFound");
-    let (mut known, mut foreign) = (Vec::new(), Vec::new());
+    let mut apart = Vec::new();
+    for _ in 0..ROUNDS {
+        let (known, foreign) = medians(server, &bad, &unknown).await;
+        if (known / foreign - 1.0).abs() < APART {
+            return;
+        }
+        apart.push((known, foreign));
+    }
+    panic!("{apart:?}");
+}
+
+/// How long two requests take, in seconds, asked in turns.
+async fn medians(server: &Server, first: &Tc3, second: &Tc3) -> (f64, f64) {
+    let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
     for _ in 0..TIMED {
-        for (tried, times) in [(&bad, &mut known), (&unknown, &mut foreign)] {
+        for (tried, times) in [(first, &mut firsts), (second, &mut seconds)] {
             let bytes = tried.bytes();
             let began = Instant::now();
             server.raw(&bytes).await;
             times.push(began.elapsed());
         }
     }
-    let median = |times: &mut Vec<Duration>| {
+    let median = |mut times: Vec<Duration>| {
         times.sort_unstable();
         times[times.len() / 2].as_secs_f64()
     };
-    let (known, foreign) = (median(&mut known), median(&mut foreign));
-    assert!((known / foreign - 1.0).abs() < APART, "{known} against {foreign}");
+    (median(firsts), median(seconds))
 }
 
 #[tokio::test]
