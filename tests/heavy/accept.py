@@ -65,10 +65,13 @@ class Load:
         else:
             self.failures.append((status, body))
 
-    async def run(self, rate, seconds):
+    async def connect(self):
         for place in range(CONNECTIONS):
             host, port = self.hosts[place % len(self.hosts)]
             self.free.put_nowait(await asyncio.open_connection(host, int(port)))
+
+    async def run(self, rate, seconds):
+        await self.connect()
         began, asked = time.monotonic(), []
         for place in range(int(rate * seconds)):
             due = began + place / rate
@@ -76,9 +79,12 @@ class Load:
             asked.append(asyncio.ensure_future(self.one(due)))
         await asyncio.gather(*asked)
         elapsed = time.monotonic() - began
+        self.disconnect()
+        return elapsed
+
+    def disconnect(self):
         while not self.free.empty():
             self.free.get_nowait()[1].close()
-        return elapsed
 
 
 def percentile(values, share):

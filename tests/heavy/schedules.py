@@ -37,12 +37,10 @@ class Pending(accept.Load):
     """Calls for tomorrow, as fast as they are taken."""
 
     async def fill(self, count):
-        for _ in range(accept.CONNECTIONS):
-            self.free.put_nowait(await asyncio.open_connection(self.host, self.port))
+        await self.connect()
         for start in range(0, count, 1000):
             await asyncio.gather(*(self.one(time.monotonic()) for _ in range(min(1000, count - start))))
-        while not self.free.empty():
-            self.free.get_nowait()[1].close()
+        self.disconnect()
 
 
 def schedule(server, number, at, **more):
@@ -101,9 +99,10 @@ def main():
     parser.add_argument("--pending", type=int, default=100_000, help="calls for tomorrow")
     parser.add_argument("--due", type=int, default=60, help="calls that fall due, before and again after the kill")
     parser.add_argument("--postgres", action="store_true", help="on PostgreSQL that flushes, not on SQLite")
+    parser.set_defaults(processes=1, statements=False)
     chosen = parser.parse_args()
     telephones, problems = callees.Callees(), []
-    with accept.servers(chosen) as server:
+    with accept.running(chosen) as ([server], _):
         server.agent()
         server.trunk("phones", telephones.port)
         for place in range(CALLERS):
