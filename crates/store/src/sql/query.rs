@@ -466,7 +466,8 @@ impl At for usize {
 
 #[cfg(test)]
 mod tests {
-    use super::query;
+    use super::*;
+    use std::future::pending;
 
     #[test]
     fn a_part_counts_its_values_behind_those_of_the_others() {
@@ -474,5 +475,34 @@ mod tests {
         assert_eq!(part.moved_behind(0), "UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)");
         assert_eq!(part.moved_behind(9), "UPDATE a SET b = $11, c = $21 WHERE d = $10 AND e IN ($12,$13)");
         assert_eq!(query("SELECT 1").moved_behind(3), "SELECT 1");
+    }
+
+    /// How long a read that is never answered is waited for, while the database answers others every so often.
+    async fn waited(haste: Haste, others: Option<Duration>) -> Duration {
+        let shared = SharedPool { haste, ..SharedPool::new(PgPool::connect_lazy_with(PgConnectOptions::new())) };
+        let answers = Arc::clone(&shared.answers);
+        let begun = Instant::now();
+        let answering = async {
+            loop {
+                sleep(others.unwrap_or(READ_PATIENCE * 2)).await;
+                answers.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        tokio::select! {
+            biased;
+            outcome = shared.in_time(pending::<Result<(), sqlx::Error>>()) => {
+                assert!(matches!(outcome, Err(StoreError::Away { .. })), "{outcome:?}");
+                begun.elapsed()
+            }
+            () = answering => Duration::ZERO,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_in_a_hurry_waits_for_a_database_that_answers_anybody() {
+        let often = Some(Duration::from_millis(300));
+        assert_eq!(waited(Haste::Hurried, None).await, SILENCE);
+        assert_eq!(waited(Haste::Hurried, often).await, READ_PATIENCE);
+        assert_eq!(waited(Haste::Patient, None).await, READ_PATIENCE);
     }
 }
