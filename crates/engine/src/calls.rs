@@ -110,7 +110,8 @@ pub struct Started {
     pub repeat: Repeat,
     /// The rule in its way when it waits for a place.
     pub waits: Option<Refusal>,
-    /// What this request made it to be; none: an earlier one made it.
+    /// What this request made it to be; none: an earlier one made it, or one of several caller numbers was chosen for it, and
+    /// the store tells.
     pub plan: Option<Box<CallPlan>>,
 }
 
@@ -306,7 +307,9 @@ impl Calls {
 
     pub(crate) async fn admit(&self, admission: Admission, now: Moment) -> Result<Started, StartError> {
         let plan = &admission.plan;
-        let (id, due, made) = (plan.id, plan.due, Some(Box::new(plan.clone())));
+        // Of several caller numbers the store takes one that has a place.
+        let certain = plan.callers().nth(1).is_none();
+        let (id, due, made) = (plan.id, plan.due, certain.then(|| Box::new(plan.clone())));
         let admitted = self.node.store.admit(admission, now).await;
         self.node.tasks.reach(Failpoint::Accepted).await;
         match admitted {

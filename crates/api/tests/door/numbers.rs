@@ -165,3 +165,20 @@ async fn a_list_comes_as_a_file() {
         assert_eq!(ask("GET", &format!("/v1/denied/{number}"), b"").await.json()["reason"], reason, "{number}");
     }
 }
+
+/// Of several numbers that may show, the answer names the one that does.
+#[tokio::test]
+async fn the_answer_names_the_number_that_was_chosen() {
+    const SPARE: &str = "+15550555";
+    let server = server().await;
+    set(&server, &format!("/v1/numbers/{CALLER}"), json!({"trunk": "loop", "max_calls": 1})).await;
+    set(&server, &format!("/v1/numbers/{SPARE}"), json!({"trunk": "loop"})).await;
+    for shows in [CALLER, SPARE] {
+        let body = json!({"agent": AGENT, "to": "+15550123", "from": [CALLER, SPARE]});
+        let answer = server.native("POST", "/v1/calls", &body).await;
+        let made = answer.json();
+        assert_eq!((answer.status, &made["from"]), (202, &json!(shows)));
+        let path = format!("/v1/calls/{}", made["id"].as_str().expect("an id"));
+        assert_eq!(server.native_as("admin", "GET", &path, b"").await.json()["from"], json!(shows));
+    }
+}

@@ -11,6 +11,7 @@ use callwright_net::{Air, Datagram, Wire};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant};
 
@@ -339,7 +340,8 @@ impl State {
     }
 
     fn look_at_the_clock(&mut self) {
-        if let Some((born, at)) = self.life {
+        // Between two lives the clock at hand is the real one, and a life that died young may have taken longer by it.
+        if let Some((born, at)) = self.life.filter(|_| Handle::try_current().is_ok()) {
             let lived = u64::try_from(born.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.now = self.now.max(at + lived);
         }
