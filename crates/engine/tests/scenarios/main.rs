@@ -27,6 +27,24 @@ const fn ms(number: u64) -> Duration {
     Duration::from_millis(number)
 }
 
+/// Plays a scenario that is judged by the real clock, in up to three rounds: a machine that stood still for a moment is late
+/// in one of them, a server that is too slow in each. A round says what came too late.
+async fn in_time(mut round: impl AsyncFnMut() -> Result<(), String>) {
+    let mut late = Vec::new();
+    while late.len() < 3 {
+        match round().await {
+            Ok(()) => return,
+            Err(what) => late.push(what),
+        }
+    }
+    panic!("{late:?}");
+}
+
+/// What came after so long a time must have come within the bound.
+fn within(bound: Duration, took: Duration, what: &str) -> Result<(), String> {
+    if took < bound { Ok(()) } else { Err(format!("{what} after {took:?}")) }
+}
+
 /// Whether the agent said exactly this.
 fn said(text: &str) -> impl Fn(&CallEvent) -> bool {
     move |event| matches!(event, CallEvent::Said { text: said, .. } if said.expose() == text)
