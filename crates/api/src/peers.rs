@@ -3,7 +3,7 @@
 //! opens nothing here, and the cluster's secret opens nothing else.
 
 use crate::http::{Request, Response};
-use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Pii, Refusal, Transfer};
+use callwright_domain::{AccountId, AgentPatch, CallId, ChannelName, HangupCause, Pii, Refusal, Transfer};
 use callwright_engine::limits::PEER_WAIT;
 use callwright_engine::{Calls, HangUp, OrderError, PeerError, PeerMessage, PeerOrder, Peers, Speech};
 use futures_util::future::BoxFuture;
@@ -37,14 +37,32 @@ struct Wire {
 enum WireOrder {
     HangUpNow {},
     HangUpAfterSentence {},
-    SayInterruptible { text: String },
-    SayInsistent { text: String },
-    SayPatient { text: String },
-    Hear { text: String },
+    SayInterruptible {
+        text: String,
+    },
+    SayInsistent {
+        text: String,
+    },
+    SayPatient {
+        text: String,
+    },
+    Hear {
+        text: String,
+    },
     Transfer(Box<Transfer>),
-    Change { patch: Box<AgentPatch> },
-    Message { text: String },
-    Leave {},
+    Change {
+        patch: Box<AgentPatch>,
+    },
+    Message {
+        text: String,
+    },
+    Leave {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<ChannelName>,
+    },
+    Await {
+        user: ChannelName,
+    },
 }
 
 /// Why an order was not carried out, on the wire.
@@ -147,7 +165,8 @@ impl Wire {
             PeerOrder::Transfer(transfer) => WireOrder::Transfer(Box::new(transfer)),
             PeerOrder::Change { patch } => WireOrder::Change { patch },
             PeerOrder::Message { text } => WireOrder::Message { text },
-            PeerOrder::Leave => WireOrder::Leave {},
+            PeerOrder::Leave { user } => WireOrder::Leave { user },
+            PeerOrder::Await { user } => WireOrder::Await { user },
         };
         Self { account: message.account.clone(), call: message.call, order }
     }
@@ -163,7 +182,8 @@ impl Wire {
             WireOrder::Transfer(transfer) => PeerOrder::Transfer(*transfer),
             WireOrder::Change { patch } => PeerOrder::Change { patch },
             WireOrder::Message { text } => PeerOrder::Message { text },
-            WireOrder::Leave {} => PeerOrder::Leave,
+            WireOrder::Leave { user } => PeerOrder::Leave { user },
+            WireOrder::Await { user } => PeerOrder::Await { user },
         };
         PeerMessage { account: self.account, call: self.call, order }
     }

@@ -2,7 +2,7 @@
 
 use crate::vocabulary::{AsrEvent, LlmEvent, Message, ToolSpec};
 use callwright_domain::agent::{HistoryLine, Switch};
-use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
+use callwright_domain::{AgentId, AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -164,6 +164,9 @@ pub enum Input {
     TransferTo(Transfer),
     /// What [`Output::Transfer`] asked for did not work, in words.
     TransferFailed(String),
+    /// A person talks with the far end in the agent's place, from now on and to the end: the agent falls silent at once, and
+    /// neither answers nor reminds any more. Ignored before the answer and after the end.
+    TakenOver,
     /// From now on the far end says when a turn begins and ends, as with a key that is held down while one talks; or no more.
     TurnsMarked(Switch),
     /// It says so. Ignored while turns are not marked.
@@ -223,6 +226,12 @@ pub enum ToolAction {
     /// Put the callee on the account's do-not-call list. Done when the run's result is [`crate::TOOL_DONE`]: then the machine
     /// says so by itself.
     DoNotCall,
+    /// Go on as this agent: [`crate::Conversation::adopt`], before the run is reported as finished. What follows is asked with
+    /// its instructions.
+    ChangeAgent {
+        /// The stored agent.
+        agent: AgentId,
+    },
     /// Press these keys: 1 to 32 of `0`-`9`, `*`, `#`, `A`-`D`.
     SendKeys {
         /// The keys.

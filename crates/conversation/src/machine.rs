@@ -361,6 +361,7 @@ impl Conversation {
             Input::Interrupt => self.order_to_be_silent(now),
             Input::TransferTo(transfer) => self.order_to_transfer(transfer),
             Input::TransferFailed(why) => self.transfer_failed(now, &why),
+            Input::TakenOver => self.taken_over(now),
             Input::TurnsMarked(on) => self.mark_turns(on),
             Input::Press(press) => self.press(now, press),
             Input::Stop { cause, grace } => self.stop(now, cause, grace),

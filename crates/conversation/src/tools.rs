@@ -36,7 +36,8 @@ pub(crate) fn specs(tools: &[Tool]) -> Vec<ToolSpec> {
         .map(|tool| match tool {
             Tool::EndCall { name, description }
             | Tool::DoNotCall { name, description, .. }
-            | Tool::Transfer { name, description, .. } => ToolSpec {
+            | Tool::Transfer { name, description, .. }
+            | Tool::ChangeAgent { name, description, .. } => ToolSpec {
                 name: name.clone(),
                 description: description.clone(),
                 parameters: json!({"type": "object", "properties": {}, "additionalProperties": false}),
@@ -80,6 +81,7 @@ pub(crate) fn wish(tools: &[Tool], call: &ToolCall) -> Wish {
             }
             Err(_) => Wish::Refused("it leads nowhere".to_owned()),
         },
+        Tool::ChangeAgent { agent, .. } => Wish::Run(ToolAction::ChangeAgent { agent: agent.clone() }),
         Tool::SendKeys { .. } => match digits(&arguments) {
             Ok(digits) => Wish::Run(ToolAction::SendKeys { digits }),
             Err(reason) => Wish::Refused(reason),
@@ -101,7 +103,7 @@ pub(crate) fn done() -> String {
 pub(crate) fn confirmation<'a>(tools: &'a [Tool], name: &str) -> Option<&'a str> {
     match tools.iter().find(|tool| tool.name() == name)? {
         Tool::DoNotCall { confirmation, .. } => Some(confirmation),
-        Tool::EndCall { .. } | Tool::Transfer { .. } | Tool::SendKeys { .. } => None,
+        Tool::EndCall { .. } | Tool::Transfer { .. } | Tool::ChangeAgent { .. } | Tool::SendKeys { .. } => None,
     }
 }
 
@@ -132,10 +134,15 @@ fn digits(arguments: &Value) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use callwright_domain::AgentId;
 
     fn transfer(name: &str, to: &str) -> Tool {
         let (announcement, apology) = (String::new(), String::new());
         Tool::Transfer { name: name.into(), description: String::new(), to: to.into(), announcement, apology }
+    }
+
+    fn agent(id: &str) -> AgentId {
+        AgentId::new(id).expect("an id")
     }
 
     fn check(name: &str, arguments: &str, expected: Result<Wish, &str>) {
@@ -145,6 +152,7 @@ mod tests {
             Tool::DoNotCall { name: "never".into(), description: String::new(), confirmation: String::new() },
             transfer("desk", "+4930123456"),
             transfer("nowhere", "nobody"),
+            Tool::ChangeAgent { name: "sales".into(), description: String::new(), agent: agent("sales-1") },
         ];
         let call = ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() };
         let expected = expected.unwrap_or_else(|reason| Wish::Refused(reason.to_owned()));
@@ -169,6 +177,8 @@ mod tests {
         let to = TransferTarget::parse("+4930123456").expect("a number");
         check("desk", "{\"to\":\"+19005551234\"}", Ok(Wish::Transfer(Transfer::to(to))));
         check("nowhere", "{\"to\":\"+4930123456\"}", Err("it leads nowhere"));
+        let sales = Wish::Run(ToolAction::ChangeAgent { agent: agent("sales-1") });
+        check("sales", r#"{"agent":"other"}"#, Ok(sales));
         check("bye", &" ".repeat(ARGUMENTS_CAP + 1), Err("the arguments are too long"));
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::Pii;
 use crate::extract::{ExtractPatch, ExtractSettings};
+use crate::ids::AgentId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -416,6 +417,15 @@ pub enum Tool {
         #[serde(default)]
         apology: String,
     },
+    /// Let another agent go on with the call: its instructions, model, voice and tools count from then on.
+    ChangeAgent {
+        /// The name the model knows it by.
+        name: String,
+        /// When to use it, in words for the model.
+        description: String,
+        /// The stored agent of the account that goes on.
+        agent: AgentId,
+    },
     /// Press keys on the line.
     SendKeys {
         /// The name the model knows it by.
@@ -432,6 +442,7 @@ impl Tool {
             Self::EndCall { name, .. }
             | Self::DoNotCall { name, .. }
             | Self::Transfer { name, .. }
+            | Self::ChangeAgent { name, .. }
             | Self::SendKeys { name, .. } => name,
         }
     }

@@ -3,12 +3,14 @@
 //! it, so a join never travels between nodes.
 
 use crate::calls::{AgentRef, Bound, Calls, OrderError, StartError, Started};
-use crate::live::{LiveCall, Met, Order, Parlance, leg_settings};
+use crate::live::{Arrival, LiveCall, Met, Order, Parlance, leg_settings};
+use crate::registry::Sent;
 use callwright_domain::way::Mirror;
 use callwright_domain::{
     AccountId, AgentPatch, BrowserPlace, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Origin, Pii,
     Refusal, ThreadId, Way,
 };
+use callwright_media::speech::Detection;
 use callwright_net::{BrowserError, BrowserLeg};
 use callwright_store::{Admission, CallView, ChannelApp, Idempotency, Patience, StoreError};
 use std::collections::BTreeMap;
@@ -182,7 +184,8 @@ impl Calls {
         })
     }
 
-    /// The call that a user would join.
+    /// The call that a user would join. Into one that is answered somebody else may come, too, if it awaits them: the call
+    /// itself says so. A telephone call is met in the channel of its id then.
     ///
     /// # Errors
     /// [`JoinError::NoCall`], [`JoinError::OtherUser`], or the database's.
@@ -192,9 +195,70 @@ impl Calls {
         channel: &ChannelName,
         user: &ChannelName,
     ) -> Result<CallView, JoinError> {
-        let view = self.node.reader.call_in_channel(account, channel).await?.ok_or(JoinError::NoCall)?;
-        let place = view.plan.browser().ok_or(JoinError::NoCall)?;
-        if place.admits(user) { Ok(view) } else { Err(JoinError::OtherUser) }
+        let view = match self.node.reader.call_in_channel(account, channel).await? {
+            Some(view) => view,
+            None => self.telephone_call(account, channel).await?.ok_or(JoinError::NoCall)?,
+        };
+        let answered = matches!(view.state, CallState::Talking | CallState::Transferring);
+        match view.plan.browser() {
+            Some(place) if place.admits(user) => Ok(view),
+            Some(place) if answered && place.agent_user != *user => Ok(view),
+            Some(_) => Err(JoinError::OtherUser),
+            None if answered => Ok(view),
+            None if view.state.is_ended() => Err(JoinError::Over),
+            None => Err(JoinError::NoCall),
+        }
+    }
+
+    async fn telephone_call(&self, account: &AccountId, channel: &ChannelName) -> Result<Option<CallView>, StoreError> {
+        let Ok(id) = channel.as_str().parse() else { return Ok(None) };
+        let found = self.node.reader.call(account, id).await?;
+        Ok(found.filter(|view| view.plan.telephone().is_some()))
+    }
+
+    /// Whether this server meets browsers.
+    pub fn meets_browsers(&self) -> bool {
+        self.node.media.meets_browsers()
+    }
+
+    /// The channel in which a human agent meets a call.
+    pub fn channel_of(plan: &CallPlan) -> ChannelName {
+        match plan.browser() {
+            Some(place) => place.channel.clone(),
+            None => ChannelName::new(plan.id.to_string()).expect("an id is letters and digits"),
+        }
+    }
+
+    /// Lets a human agent of this name come into an answered call and talk in the agent's place. Another name replaces it.
+    ///
+    /// # Errors
+    /// [`OrderError`]; [`OrderError::Transferring`] when somebody has taken the callee over already.
+    pub async fn await_human(&self, account: &AccountId, call: CallId, user: ChannelName) -> Result<(), OrderError> {
+        self.order(account, call, Order::Await { user }).await
+    }
+
+    /// A human agent comes into a call that is answered here; an audio path does not travel between nodes.
+    async fn take_over(&self, view: CallView, join: Join) -> Result<Joined, JoinError> {
+        if self.node.is_draining() {
+            return Err(JoinError::Unavailable);
+        }
+        let admits = view.plan.browser().is_some_and(|place| place.admits(&join.user));
+        let mut settings = leg_settings(&self.node, &view.plan);
+        settings.media.speech.detection = Detection::Off;
+        let BrowserLeg { answer, leg, reports } = self.node.media.open_browser(settings, &join.offer).await?;
+        let (admitted, told) = oneshot::channel();
+        let arrival = Arrival { user: join.user, leg, reports, admitted };
+        match self.node.registry.send(view.plan.id, Order::TakeOver(Box::new(arrival))) {
+            Sent::Yes => {}
+            Sent::Full | Sent::NotLive(_) => return Err(JoinError::Unavailable),
+        }
+        match told.await {
+            Ok(true) => Ok(Joined { call: view.plan.id, answer }),
+            Ok(false) if admits => Err(JoinError::Taken),
+            Ok(false) => Err(JoinError::OtherUser),
+            // The call has ended meanwhile.
+            Err(_) => Err(JoinError::Over),
+        }
     }
 
     /// Lets a browser join the call of its channel. When this returns `Ok`, it is written down that it joined.
@@ -208,6 +272,7 @@ impl Calls {
             state if state.is_ended() => return Err(JoinError::Over),
             CallState::Queued if late => return Err(JoinError::Over),
             CallState::Queued => {}
+            CallState::Talking | CallState::Transferring => return self.take_over(view, join).await,
             _ => return Err(JoinError::Taken),
         }
         let most = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX);
@@ -246,13 +311,17 @@ impl Calls {
         }
     }
 
-    /// The user of a browser goes; the call ends as when a callee hangs up.
+    /// The user of a browser goes; the call ends as when a callee hangs up. A human agent goes who has taken it over, and the
+    /// call ends, too.
     ///
     /// # Errors
-    /// [`OrderError`]; [`OrderError::NotAnswered`] for a call that nobody has joined, and for a telephone's.
-    pub async fn leave(&self, account: &AccountId, call: CallId) -> Result<(), OrderError> {
-        self.require_browser(account, call).await?;
-        self.order(account, call, Order::Leave).await
+    /// [`OrderError`]; [`OrderError::NotAnswered`] for a call that nobody has joined, and for a telephone's without a human.
+    pub async fn leave(&self, account: &AccountId, call: CallId, user: ChannelName) -> Result<(), OrderError> {
+        let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
+        if view.plan.browser().is_none() && !matches!(view.state, CallState::Talking | CallState::Transferring) {
+            return Err(OrderError::NotAnswered);
+        }
+        self.order(account, call, Order::Leave { user: Some(user) }).await
     }
 
     /// Shows a text of the requester's to the browser of a call.

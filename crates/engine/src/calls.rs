@@ -654,13 +654,21 @@ impl Calls {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
         match (view.state, order) {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
-            (CallState::Transferring, Order::Transfer(_) | Order::Hear { .. }) => Err(OrderError::Transferring),
-            (CallState::Talking | CallState::Transferring, _) => Ok(()),
-            (CallState::Queued, Order::Leave)
-            | (_, Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Transfer(_)) => {
-                Err(OrderError::NotAnswered)
+            (CallState::Transferring, Order::Transfer(_) | Order::Hear { .. } | Order::Await { .. }) => {
+                Err(OrderError::Transferring)
             }
-            (_, Order::HangUp(_) | Order::Leave | Order::Change(_) | Order::Shutdown) => Ok(()),
+            (CallState::Talking | CallState::Transferring, _) => Ok(()),
+            (CallState::Queued, Order::Leave { .. })
+            | (
+                _,
+                Order::Say { .. }
+                | Order::Hear { .. }
+                | Order::Message { .. }
+                | Order::Transfer(_)
+                | Order::Await { .. }
+                | Order::TakeOver(_),
+            ) => Err(OrderError::NotAnswered),
+            (_, Order::HangUp(_) | Order::Leave { .. } | Order::Change(_) | Order::Shutdown) => Ok(()),
         }
     }
 

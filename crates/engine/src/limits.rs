@@ -138,6 +138,9 @@ pub const TRANSFER_MADE: Duration = Duration::from_secs(10);
 /// How long the database may take to say whether somebody may be handed over to a number. *End*: of the attempt, the agent
 /// goes on; the callee waits in silence meanwhile.
 pub const TRANSFER_JUDGED: Duration = Duration::from_secs(3);
+/// How long the database may take to give the agent that goes on with a call. *End*: of the attempt, the agent that talks goes
+/// on; the callee waits in silence meanwhile.
+pub const AGENT_READ: Duration = Duration::from_secs(3);
 /// Written questions that agents' brains answer at once. *Refuse*: the user writes again; calls need their models too.
 pub const CHATS: usize = 64;
 /// How long a brain may take for a written answer, to its last word.

@@ -5,7 +5,7 @@ use crate::calls::{HangUp, OrderError, Speech};
 use crate::limits::{LEASE, LEASE_DOUBT, LEASE_GAP, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
-use callwright_domain::{AccountId, AgentPatch, CallId, HangupCause, Transfer};
+use callwright_domain::{AccountId, AgentPatch, CallId, ChannelName, HangupCause, Transfer};
 use callwright_store::CallOwner;
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +42,15 @@ pub enum PeerOrder {
         text: String,
     },
     /// The user of a browser goes.
-    Leave,
+    Leave {
+        /// Who; none: the call's own user.
+        user: Option<ChannelName>,
+    },
+    /// A human agent may come.
+    Await {
+        /// Who.
+        user: ChannelName,
+    },
 }
 
 /// An order and the call it is for.
@@ -161,7 +169,8 @@ async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError>
         | PeerOrder::Change { .. }
         | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
-        | PeerOrder::Leave => Err(OrderError::NotAnswered),
+        | PeerOrder::Leave { .. }
+        | PeerOrder::Await { .. } => Err(OrderError::NotAnswered),
     }
 }
 
@@ -196,7 +205,8 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
         | PeerOrder::Change { .. }
         | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
-        | PeerOrder::Leave => Err(OrderError::Elsewhere),
+        | PeerOrder::Leave { .. }
+        | PeerOrder::Await { .. } => Err(OrderError::Elsewhere),
     }
 }
 
@@ -210,8 +220,10 @@ impl PeerOrder {
             Order::Transfer(transfer) => Some(Self::Transfer(transfer.clone())),
             Order::Change(patch) => Some(Self::Change { patch: patch.clone() }),
             Order::Message { text } => Some(Self::Message { text: text.clone() }),
-            Order::Leave => Some(Self::Leave),
-            Order::Shutdown => None,
+            Order::Leave { user } => Some(Self::Leave { user: user.clone() }),
+            Order::Await { user } => Some(Self::Await { user: user.clone() }),
+            // An audio path does not travel.
+            Order::TakeOver(_) | Order::Shutdown => None,
         }
     }
 
@@ -223,7 +235,8 @@ impl PeerOrder {
             Self::Transfer(transfer) => Order::Transfer(transfer),
             Self::Change { patch } => Order::Change(patch),
             Self::Message { text } => Order::Message { text },
-            Self::Leave => Order::Leave,
+            Self::Leave { user } => Order::Leave { user },
+            Self::Await { user } => Order::Await { user },
         }
     }
 }

@@ -61,8 +61,11 @@ impl Tasks {
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
+        // On the heap before it is wrapped: the life of a call is tens of kilobytes, and each wrapper would hold room for it
+        // on the stack.
+        let work = AssertUnwindSafe(work).catch_unwind().boxed();
         self.tracker.spawn(async move {
-            if let Err(panic) = AssertUnwindSafe(work).catch_unwind().await {
+            if let Err(panic) = work.await {
                 let said = panic
                     .downcast_ref::<&str>()
                     .map(|text| (*text).to_owned())

@@ -53,14 +53,14 @@ pub trait Dialect: Sync {
     fn agent(&self, _file: &Value) -> Option<Result<AgentProfile, Fault>> {
         None
     }
-    /// Whether what an agent of such a file leads to is there, before it is stored under this id.
+    /// Gives what an agent of such a file leads to the account's own ids, before it is stored under `id`.
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "dialects live in this crate alone")]
-    fn judge<'a>(
+    fn settle<'a>(
         &'a self,
         _context: &'a Context,
         _whose: (&'a AccountId, &'a AgentId),
-        _profile: &'a AgentProfile,
+        _profile: &'a mut AgentProfile,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async { Ok(()) })
     }

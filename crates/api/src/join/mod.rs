@@ -12,7 +12,7 @@ use crate::dialects;
 use crate::http::{Context, Request, Response};
 use axum::body::Body;
 use callwright_domain::{AccountId, ChannelName, Moment};
-use callwright_engine::{Join, JoinError, OrderError};
+use callwright_engine::{Calls, Join, JoinError, OrderError};
 use callwright_store::ChannelApp;
 use http::{HeaderValue, Method, StatusCode, header};
 use rand::RngCore;
@@ -87,10 +87,11 @@ async fn join(request: &Request, context: &Context) -> Result<Response, Refused>
     let offer = std::str::from_utf8(&request.body).map_err(|_| malformed())?.to_owned();
     let calls = &context.calls;
     let view = calls.to_join(&app.account, &pass.channel, &pass.user).await?;
-    let Some(place) = view.plan.browser() else { return Err(JoinError::NoCall.into()) };
+    // A telephone call has no agent in a channel; the human who takes it over is shown nothing.
+    let agent = view.plan.browser().map_or_else(|| Calls::channel_of(&view.plan), |place| place.agent_user.clone());
     let settings = dialects::named(&view.plan.origin.dialect).map(|dialect| dialect.screen(&view.plan));
     let renew = renewal(app.clone(), &pass, context);
-    let screen = Screen::new(settings.unwrap_or_default(), (place.agent_user.clone(), pass.user.clone()), renew);
+    let screen = Screen::new(settings.unwrap_or_default(), (agent, pass.user.clone()), renew);
     let (account, channel, user) = (app.account, pass.channel, pass.user);
     let location = format!("{PREFIX}{channel}");
     let join = Join { account, channel, user, offer, parlance: Box::new(screen) };
@@ -110,7 +111,7 @@ async fn join(request: &Request, context: &Context) -> Result<Response, Refused>
 async fn leave(request: &Request, context: &Context) -> Result<Response, Refused> {
     let (pass, app) = believe(request, context).await?;
     let view = context.calls.to_join(&app.account, &pass.channel, &pass.user).await?;
-    match context.calls.leave(&app.account, view.plan.id).await {
+    match context.calls.leave(&app.account, view.plan.id, pass.user).await {
         // Who has gone has gone.
         Ok(()) | Err(OrderError::Ended(_)) => Ok(empty(StatusCode::OK)),
         Err(OrderError::NotAnswered) => {

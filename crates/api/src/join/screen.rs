@@ -28,6 +28,8 @@ mod told {
     pub(super) const PUSH_TO_TALK: u32 = 1007;
     pub(super) const LEAVES: u32 = 1010;
     pub(super) const MESSAGE: u32 = 1011;
+    pub(super) const HUMAN_COMES: u32 = 1012;
+    pub(super) const HUMAN_JOINED: u32 = 1013;
     pub(super) const INTERRUPTED: u32 = 1016;
     pub(super) const WHOLE_REPLY: u32 = 1017;
 }
@@ -107,6 +109,11 @@ impl Screen {
 
     fn user_text(&mut self, text: &str, sentence: u64, end: bool) -> String {
         self.message(told::USER_TEXT, &json!({"text": text, "sentenceId": sentence, "end": end, "voiceprint": 0}))
+    }
+
+    /// A human agent talks with a voice of their own.
+    fn taken_over(&mut self, number: u32, user: &Pii<String>) -> String {
+        self.message(number, &json!({"takeoverUid": user.expose(), "takeoverMode": 1}))
     }
 
     /// What a numbered message of the client wishes.
@@ -231,8 +238,12 @@ impl Parlance for Screen {
                 };
                 vec![self.message(told::ERROR, &json!({ "code": code }))]
             }
+            Shown::HumanComes(user) => vec![self.taken_over(told::HUMAN_COMES, user)],
+            Shown::HumanJoined(user) => vec![self.taken_over(told::HUMAN_JOINED, user)],
             Shown::Leaving(cause) => {
-                let reason = if *cause == HangupCause::Idle { 2001 } else { 0 };
+                // A browser's call is handed over to a human agent alone.
+                let known = [(HangupCause::Idle, 2001), (HangupCause::Transferred, 2002)];
+                let reason = known.iter().find(|(known, _)| known == cause).map_or(0, |(_, reason)| *reason);
                 vec![self.message(told::LEAVES, &json!({"reason": reason, "message": cause}))]
             }
         }
@@ -314,6 +325,9 @@ mod tests {
             (Shown::Message(text("{}")), vec![(1011, json!({"message": "{}"}))]),
             (Shown::Trouble(String::from("ears")), vec![(1000, json!({"code": 4005}))]),
             (Shown::Trouble(String::from("thread")), vec![]),
+            (Shown::HumanComes(text("human")), vec![(1012, json!({"takeoverUid": "human", "takeoverMode": 1}))]),
+            (Shown::HumanJoined(text("human")), vec![(1013, json!({"takeoverUid": "human", "takeoverMode": 1}))]),
+            (Shown::Leaving(HangupCause::Transferred), vec![(1010, json!({"reason": 2002, "message": "transferred"}))]),
             (Shown::Leaving(HangupCause::Idle), vec![(1010, json!({"reason": 2001, "message": "idle"}))]),
         ];
         for (what, wanted) in turn {

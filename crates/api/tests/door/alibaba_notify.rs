@@ -303,6 +303,7 @@ async fn what_cannot_be_brought_into_a_call_is_refused_by_name() {
     let call = server.native("POST", "/v1/calls", &later).await.json()["id"].as_str().expect("an id").to_owned();
     let one = ("InstanceId", call.as_str());
     let good: [(&'static str, Parameters<'_>, &str); 3] = [
+        // The server of this test meets no browsers.
         (
             "TakeoverAIAgentCall",
             &[one, ("HumanAgentUserId", "human_1"), ("RequireToken", "True")],

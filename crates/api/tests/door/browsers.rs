@@ -1,13 +1,13 @@
 //! Calls that are met in a browser, as far as no audio is needed: asked for in both dialects, tokens, the door for browsers.
-//! The nodes here meet no browsers: a join that everything speaks for is answered with 501, and nothing else is.
+//! The nodes of most tests here meet no browsers: a join that everything speaks for is answered with 501, and nothing else is.
 
 use crate::support::{Answer, DATE, NOW, OTHER_KEY, Server, Signed, server_over};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
-use callwright_domain::{CallId, CallState, HangupCause, Moment};
+use callwright_domain::{CallEvent, CallId, CallState, HangupCause, Moment};
 use callwright_engine::Clock;
-use callwright_testkit::{AGENT, NodeBuilder};
+use callwright_testkit::{AGENT, Callee, NodeBuilder, OnlineBrowser, Plan, Redundancy, Speaks};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -334,4 +334,45 @@ async fn alibabas_instance_joins_a_channel_that_the_caller_made() {
     let id = started.json()["InstanceId"].as_str().expect("an id").to_owned();
     assert_eq!(alibaba(&server, "StopAIAgentInstance", &[("InstanceId", id.as_str())], "g3").await.status, 200);
     assert_eq!(start(&runtime(&good), "g4").await.status, 200, "it is free again");
+}
+
+/// `TakeoverAIAgentCall` gives what a human agent's browser needs to come into a telephone call, and it comes.
+#[tokio::test]
+async fn alibabas_takeover_lets_a_human_agent_into_a_telephone_call() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let mut builder = NodeBuilder::to(&callee).browsers();
+    builder.clock = Clock::new(|| NOW);
+    let server = server_over(builder, Limits::default(), Rates::default()).await;
+    let started = server.native("POST", "/v1/calls", &json!({"agent": AGENT, "to": "+15550123"})).await.json();
+    let id = text(&started, "id");
+    let _line = callee.line().await;
+    let call: CallId = id.parse().expect("ours");
+    server.node.wait_for(call, "the greeting", |event| matches!(event, CallEvent::Said { .. })).await;
+    let instance = ("InstanceId", id);
+    let plain = alibaba(&server, "TakeoverAIAgentCall", &[instance], "t1").await.json();
+    assert_eq!((text(&plain, "ChannelId"), text(&plain, "HumanAgentUserId").len()), (id, 32));
+    assert_eq!(plain.get("Token"), None);
+    let parameters = [instance, ("HumanAgentUserId", "human_1"), ("RequireToken", "True")];
+    let made = alibaba(&server, "TakeoverAIAgentCall", &parameters, "t2").await.json();
+    assert_eq!(text(&made, "HumanAgentUserId"), "human_1");
+    let (browser, offer) = OnlineBrowser::start(Speaks::Opus(Redundancy::Some)).await.expect("a browser");
+    let come = async |token: &str| {
+        let headers = format!("Authorization: Bearer {token}\r\nContent-Type: {SDP}\r\n");
+        server.send("POST", &format!("/v1/join/{}", text(&made, "ChannelId")), &headers, offer.as_bytes()).await
+    };
+    let stranger = token(&app(&server, "admin").await, id, "eve", seconds(NOW) + 600);
+    assert_eq!(come(&stranger).await.code(), "other_user");
+    let answer = come(text(&made, "Token")).await;
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    browser.answered(&String::from_utf8_lossy(&answer.body)).await.expect("a good answer");
+    server.node.wait_for(call, "the takeover", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
+    let again = alibaba(&server, "TakeoverAIAgentCall", &parameters, "t3").await;
+    assert_eq!(again.code(), "InvalidStatus.Instance", "somebody has");
+    let headers = format!("Authorization: Bearer {}\r\n", text(&made, "Token"));
+    let left = server.send("DELETE", &format!("/v1/join/{id}"), &headers, b"").await;
+    assert_eq!(left.status, 200);
+    assert_eq!(server.node.ended(call).await, HangupCause::Transferred);
+    let late = alibaba(&server, "TakeoverAIAgentCall", &parameters, "t4").await;
+    assert_eq!(late.code(), "InvalidStatus.Instance", "it is over");
+    assert_eq!(come(text(&made, "Token")).await.code(), "call_over");
 }

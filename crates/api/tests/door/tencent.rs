@@ -301,6 +301,7 @@ async fn every_parameter_of_a_request_reaches_the_call() {
     let groups =
         json!([{"TransferFunctionName": "to_a_person", "TransferFunctionDesc": "x", "TransferSkillGroupId": 7}]);
     assert_eq!(server.native("PUT", "/v1/rules", &json!({"desks": {"7": "+15550199"}})).await.status, 200);
+    let agents = json!([{"TransferToAgentName": "to_sales", "TransferToAgentDesc": "x", "TransferToAgentId": 15}]);
     let facts =
         json!([{"InfoType": "Selector", "InfoName": "size", "InfoContent": "The size.", "Choices": ["S", "L"]}]);
     let parameters = vec![
@@ -330,6 +331,8 @@ async fn every_parameter_of_a_request_reaches_the_call() {
         ("EndFunctionDesc", json!("On bye."), "/tools/0/description", json!("On bye.")),
         ("TransferFunctionEnable", json!(true), "/tools/1/kind", json!("transfer")),
         ("TransferItems", groups, "/tools/1/to", json!("desk:7")),
+        ("TransferToAgentEnable", json!(true), "/tools/2/kind", json!("change_agent")),
+        ("TransferToAgentItems", agents, "/tools/2/agent", json!(AGENT)),
         ("ToneWord", tone, "/filler/after_ms", json!(400)),
         ("EnableComplianceAudio", json!(false), "/opening/tone", json!("off")),
         ("EnableVoicemailDetection", json!(true), "/voicemail/detect", json!("on")),

@@ -193,16 +193,46 @@ async fn served_by_a_desk(standing: &Standing) {
 
 /// Where the functions of a stored agent lead is looked up when it is stored, and not when somebody waits at the telephone.
 #[tokio::test]
-async fn an_agent_of_tencents_shape_leads_to_desks_that_exist() {
+async fn an_agent_of_tencents_shape_leads_to_desks_and_agents_that_exist() {
     let server = server().await;
     numbered(&server).await;
-    let file = json!({"LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1",
-        "TransferFunctionEnable": true, "TransferItems": [
-            {"TransferFunctionName": "to_a_person", "TransferFunctionDesc": "x", "TransferSkillGroupId": 7}]});
-    let refused = server.native("PUT", "/v1/agents/front?shape=tencent", &file).await;
-    let said = refused.json()["error"]["message"].to_string();
-    assert_eq!(refused.status, 400, "{said}");
-    assert!(said.contains("TransferItems.0.TransferSkillGroupId"), "{said}");
-    let known = server.native("GET", "/v1/agents/front", &Value::Null).await;
-    assert_eq!(known.status, 404, "nothing is stored");
+    let file = |group: i64, agent: i64| {
+        json!({"LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1",
+            "TransferFunctionEnable": true, "TransferItems": [
+                {"TransferFunctionName": "to_a_person", "TransferFunctionDesc": "x", "TransferSkillGroupId": group}],
+            "TransferToAgentEnable": true, "TransferToAgentItems": [
+                {"TransferToAgentName": "to_sales", "TransferToAgentDesc": "x", "TransferToAgentId": agent}]})
+    };
+    let path = "/v1/agents/front?shape=tencent";
+    let refused = async |file: Value, named: &str| {
+        let answer = server.native("PUT", path, &file).await;
+        let said = answer.json()["error"]["message"].to_string();
+        assert_eq!(answer.status, 400, "{said}");
+        assert!(said.contains(named), "{said}");
+    };
+    refused(file(7, 15), "TransferItems.0.TransferSkillGroupId").await;
+    // The rules of the agent alone may name its desks.
+    let bare = json!({"LLMType": "openai", "APIKey": "k", "APIUrl": "https://8.8.8.8/v1"});
+    assert_eq!(server.native("PUT", path, &bare).await.status, 200);
+    let desks = json!({"desks": {"7": "+15550199"}});
+    assert_eq!(server.native("PUT", "/v1/agents/front/rules", &desks).await.status, 200);
+    refused(file(7, 16), "TransferToAgentItems.0.TransferToAgentId").await;
+    refused(file(8, 15), "TransferItems.0.TransferSkillGroupId").await;
+    let stored = server.native("PUT", path, &file(7, 15)).await;
+    assert_eq!(stored.status, 200, "{}", stored.json());
+    let tools = &stored.json()["tools"];
+    assert_eq!(
+        (&tools[0]["to"], &tools[1]["kind"], &tools[1]["agent"]),
+        (&json!("desk:7"), &json!("change_agent"), &json!(AGENT))
+    );
+    // In our own shape the same.
+    let leading = async |to: &str| {
+        let tool = json!({"kind": "change_agent", "name": "on", "description": "x", "agent": to});
+        server.native("PUT", "/v1/agents/own", &json!({"tools": [tool]})).await
+    };
+    let known = leading("front").await;
+    assert_eq!(known.status, 200, "{}", known.json());
+    assert_eq!(leading("own").await.status, 200, "itself");
+    let unknown = leading("nobody").await;
+    assert_eq!((unknown.status, &unknown.json()["error"]["field"]), (400, &json!("tools.agent")));
 }

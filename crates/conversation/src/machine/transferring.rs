@@ -1,10 +1,12 @@
 //! Handing the callee over to somebody else: when everything has been said, with nobody answering meanwhile. When it does
 //! not work, the agent says so and goes on.
 
+use super::screening::Answerer;
 use super::{Conversation, Stage, Stance, Stopwatch, Turn};
 use crate::exchange::Output;
 use crate::history::Memory;
 use crate::machine::thinking::Purpose;
+use crate::timers::Timer;
 use crate::words;
 use callwright_domain::Transfer;
 use callwright_domain::agent::Switch;
@@ -60,6 +62,27 @@ impl Conversation {
             }
             other @ (Handover::None | Handover::UnderWay { .. }) => self.far_end.handover = other,
         }
+    }
+
+    /// A person is there in the agent's place. Even a goodbye that was being said is theirs to say.
+    pub(super) fn taken_over(&mut self, now: Instant) {
+        if self.stage == Stage::Ringing {
+            return;
+        }
+        self.stage = Stage::Talking;
+        self.closing = None;
+        self.give_way(now);
+        self.interruption = None;
+        self.next.clear();
+        // Whoever answered is the human's to find out, and a mailbox is left no message any more.
+        self.far_end.answerer = Answerer::Unasked;
+        for timer in [Timer::Greeting, Timer::Keys, Timer::LastWords, Timer::Machine, Timer::NoWords, Timer::Screening]
+        {
+            self.out.timers.clear(timer);
+        }
+        self.ears.reset();
+        self.barge_in.speech_stopped();
+        self.far_end.handover = Handover::UnderWay { apology: String::new() };
     }
 
     /// The callee is still here: they are told, by words that are written or by the model, which hears why in any case.

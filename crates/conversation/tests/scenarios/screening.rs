@@ -106,6 +106,29 @@ fn a_machine_without_a_tone_is_left_the_message_when_it_is_silent() {
     );
 }
 
+/// Who has taken the call over leaves the message, if anybody does; the agent hangs up on nobody.
+#[test]
+fn a_machine_is_the_humans_who_takes_the_call_over() {
+    check(
+        leaving("Please call us back."),
+        r#"
+      0  answered
+      0      → says: Hello, this is Ann.
+    300  voice
+    400      → flushes
+    400      → notes interrupted
+    400      → notes said, cut off "Hello,"
+   2500  guess: please leave a message
+   2500      → notes heard "please leave a message"
+   2500      → notes machine_detected
+   3000  taken over
+   4000  no voice
+   5000  tone
+  60000  until now
+"#,
+    );
+}
+
 #[test]
 fn a_person_who_says_hello_is_talked_to() {
     check(

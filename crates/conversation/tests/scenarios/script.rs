@@ -210,6 +210,10 @@ impl Player {
                 self.last_run = Some(id);
                 "denies the callee".to_owned()
             }
+            Output::RunTool { id, action: ToolAction::ChangeAgent { agent } } => {
+                self.last_run = Some(id);
+                format!("goes on as {agent}")
+            }
             Output::Note(event) => format!("notes {}", noted(&event)),
             Output::HangUp(cause) => format!("hangs up: {cause:?}"),
         };
@@ -269,6 +273,7 @@ impl Player {
             "tool result" => Input::ToolFinished { id: self.last_run.expect("a tool was run"), result: text },
             "tone" => Input::Tone,
             "transfer" => Input::TransferTo(Transfer::to(TransferTarget::parse(&text).expect("a target"))),
+            "taken over" => Input::TakenOver,
             "transfer fails" => Input::TransferFailed(text),
             "key" => Input::Key(rest.chars().next().expect("a key")),
             "order" => Input::Say { text, interruptible: Switch::On },

@@ -267,3 +267,30 @@ fn a_list_that_could_not_be_written_is_the_models_to_explain() {
 "#,
     );
 }
+
+#[test]
+fn a_call_goes_on_as_another_agent_once_that_is_done() {
+    let agent = agent_with(|agent| {
+        agent.tools.push(Tool::ChangeAgent {
+            name: "to_sales".to_owned(),
+            description: "Somebody wants to buy.".to_owned(),
+            agent: callwright_domain::AgentId::new("sales").expect("an id"),
+        });
+    });
+    check(
+        agent,
+        r#"
+      0  answered
+   1000  text: I want to buy.
+   1000      → notes heard "I want to buy."
+   1000      → asks 1: callee "I want to buy."
+   1200  model calls: to_sales {"agent":"other"}
+   1250  model ends
+   1250      → goes on as sales
+   1300  tool result: taken over
+   1300      → notes tool to_sales gave taken over
+   1300      → asks 2: callee "I want to buy.", agent "" [to_sales], tool "taken over"
+   2000  until now
+"#,
+    );
+}

@@ -119,3 +119,57 @@ fn words_that_are_written_for_it_are_said_when_it_does_not_work() {
 "#,
     );
 }
+
+/// Somebody takes it over: the sentence is cut off, what was being thought is dropped, and nothing is said any more.
+#[test]
+fn who_is_taken_over_from_falls_silent_for_good() {
+    check(
+        agent_with(|agent| {
+            agent.idle.remind_after_ms = 5000;
+            agent.idle.hang_up_after_ms = 20_000;
+        }),
+        r#"
+      0  answered
+    500  final, and over: What is open?
+    500      → asks 1: callee "What is open?"
+    500      → notes heard "What is open?"
+    600  model, all: We are open from nine to five.
+    600      → says: We are open from nine to five.
+   1000  taken over
+   1000      → flushes
+   1000      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+   1000      → notes said, cut off "We"
+   2000  final, and over: And tomorrow?
+   3000  text: And tomorrow?
+  60000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_goodbye_is_no_more_the_agents_once_somebody_takes_over() {
+    check(
+        agent_with(|agent| {
+            agent.tools.push(Tool::EndCall { name: "bye".into(), description: String::new() });
+        }),
+        r#"
+      0  answered
+    500  final, and over: Bye.
+    500      → asks 1: callee "Bye."
+    500      → notes heard "Bye."
+    600  model: Have a very good day, and goodbye.
+    600      → says: Have a very good day,
+    600  model calls: bye
+    600  model ends
+    600      → notes tool bye gave {"ok":true}
+    600      → says: and goodbye.
+    900  taken over
+    900      → flushes
+    900      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+    900      → notes said, cut off "Have"
+  30000  until now
+  30000  callee hangs up
+  30000      → hangs up: CalleeHungUp
+"#,
+    );
+}

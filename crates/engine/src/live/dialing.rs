@@ -615,9 +615,15 @@ pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
     match order {
         Some(Order::HangUp(_)) => Some(asked(false)),
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
-        Some(Order::Leave) => Some(HangupCause::CalleeHungUp),
+        Some(Order::Leave { .. }) => Some(HangupCause::CalleeHungUp),
         Some(
-            Order::Say { .. } | Order::Hear { .. } | Order::Message { .. } | Order::Transfer(_) | Order::Change(_),
+            Order::Say { .. }
+            | Order::Hear { .. }
+            | Order::Message { .. }
+            | Order::Transfer(_)
+            | Order::Change(_)
+            | Order::Await { .. }
+            | Order::TakeOver(_),
         ) => None,
     }
 }

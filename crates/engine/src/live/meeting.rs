@@ -10,6 +10,7 @@ use crate::node::Node;
 use callwright_domain::{CallEvent, CallPlan, ChannelName, HangupCause, Pii};
 use callwright_media::Rate;
 use callwright_net::{LegHandle, LegReport};
+use futures_util::FutureExt;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
@@ -42,8 +43,8 @@ impl LiveCall {
     pub(crate) async fn run_met(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, met: Met) {
         let mut call = Self::beginning(node, plan, orders);
         let _counted = super::Counted::new();
-        let ending = match call.meet(met).await {
-            Ok(Ok(line)) => call.talk(*line).await,
+        let ending = match call.meet(met).boxed().await {
+            Ok(Ok(line)) => call.talk(line).boxed().await,
             Ok(Err(ending)) => ending,
             Err(trouble) => {
                 error!(%trouble, "the call could not be held");

@@ -15,6 +15,7 @@ mod meeting;
 mod mirror;
 mod parley;
 mod second;
+mod takeover;
 mod talking;
 mod taping;
 mod thread;
@@ -24,6 +25,7 @@ mod voice;
 pub(crate) use dialing::{date_of, leg_settings};
 pub(crate) use meeting::Met;
 pub use parley::{CutBy, Parlance, Shown, Wish};
+pub(crate) use takeover::Arrival;
 pub(crate) use thread::thread_lines;
 
 use crate::calls::{HangUp, ORDERS, Speech};
@@ -33,11 +35,14 @@ use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
-use callwright_domain::{AccountId, AgentPatch, CallEvent, CallId, CallPlan, HangupCause, Moment, Transfer};
+use callwright_domain::{
+    AccountId, AgentPatch, CallEvent, CallId, CallPlan, ChannelName, HangupCause, Moment, Transfer,
+};
 use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
 use dialing::{Approach, Dialed};
 use ears::EarsReport;
 use ending::Ending;
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -70,8 +75,18 @@ pub(crate) enum Order {
         /// The text.
         text: String,
     },
-    /// The user of a browser goes.
-    Leave,
+    /// The user of a browser goes; one of this name, if it is told, who may be a human agent.
+    Leave {
+        /// Who.
+        user: Option<ChannelName>,
+    },
+    /// A human agent may come under this name and take the call over.
+    Await {
+        /// Who.
+        user: ChannelName,
+    },
+    /// A human agent is there.
+    TakeOver(Box<Arrival>),
     /// The server goes down.
     Shutdown,
 }
@@ -82,6 +97,8 @@ enum Stimulus {
     Leg(Option<LegReport>),
     /// From the leg to whom the callee is handed over.
     Second(second::News),
+    /// From the audio path of a human agent; `None`: it is gone.
+    Human(Option<LegReport>),
     /// From signalling; `None`: it is gone.
     Sip(Option<SipEvent>),
     /// From the recogniser.
@@ -141,8 +158,9 @@ impl LiveCall {
     }
 
     async fn dial_and_talk(&mut self, way: &mut Approach) -> Ending {
-        match self.dial(way).await {
-            Ok(Dialed::Answered(line)) => self.talk(*line).await,
+        // Each in a room of its own: what dialling needs is given back before anybody talks.
+        match self.dial(way).boxed().await {
+            Ok(Dialed::Answered(line)) => self.talk(line).boxed().await,
             Ok(Dialed::Over(ending)) => ending,
             Err(trouble) => {
                 error!(%trouble, "the call could not be dialled");

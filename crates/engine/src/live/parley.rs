@@ -30,6 +30,10 @@ pub enum Shown {
     Message(Pii<String>),
     /// Something went wrong that the call survived: which part.
     Trouble(String),
+    /// A human agent of this name is about to take the call over.
+    HumanComes(Pii<String>),
+    /// The human agent of this name talks from now on.
+    HumanJoined(Pii<String>),
     /// The agent leaves, because of this.
     Leaving(HangupCause),
 }
@@ -174,6 +178,9 @@ impl Talk<'_> {
     }
 
     async fn grant(&mut self, wish: Wish) {
+        if self.is_joined() && !matches!(wish, Wish::Answer(_) | Wish::Leave | Wish::Tell(_)) {
+            return debug!("a wish to the agent, who is silent by now");
+        }
         match wish {
             Wish::Answer(text) => {
                 if let Err(error) = self.line.leg.message(text).await {

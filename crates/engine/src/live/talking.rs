@@ -8,6 +8,7 @@ use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
 use super::greeting::Greeting;
 use super::parley::{CutBy, Shown};
+use super::takeover::{self, Takeover};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
@@ -43,7 +44,7 @@ const TONE_HZ: (f32, f32) = (660.0, 880.0);
 /// Two people connected.
 pub(super) struct Talk<'a> {
     pub(super) call: &'a mut LiveCall,
-    pub(super) line: Line,
+    pub(super) line: Box<Line>,
     pub(super) conversation: Conversation,
     pub(super) ears: Ears,
     pub(super) brain: Brain,
@@ -58,6 +59,8 @@ pub(super) struct Talk<'a> {
     beeps: Option<BeepDetector>,
     /// The callee is being handed over.
     pub(super) transfer: Option<Transfer>,
+    /// A human agent who takes the call over.
+    pub(super) takeover: Takeover,
     /// Others whom the server has called itself for the callee.
     pub(super) transfers: u32,
     /// The longest the conversation may last.
@@ -96,7 +99,7 @@ enum FarEnd {
 
 impl LiveCall {
     /// Talks until somebody ends it.
-    pub(super) async fn talk(&mut self, mut line: Line) -> Ending {
+    pub(super) async fn talk(&mut self, mut line: Box<Line>) -> Ending {
         let Some(conversation) = line.conversation.take() else { return Ending::of(HangupCause::InternalError) };
         let Some(ears) = line.ears.take() else { return Ending::of(HangupCause::InternalError) };
         let Some(brain) = line.brain.take() else { return Ending::of(HangupCause::InternalError) };
@@ -107,7 +110,7 @@ impl LiveCall {
         if self.plan.agent.opening.tone.is_on() {
             announce(&line.leg).await;
         }
-        let talk = Talk {
+        let mut talk = Talk {
             call: self,
             line,
             conversation,
@@ -119,6 +122,7 @@ impl LiveCall {
             waited: Waited::Since(instant()),
             beeps: None,
             transfer: None,
+            takeover: Takeover::default(),
             transfers: 0,
             until,
             ending: None,
@@ -139,7 +143,7 @@ async fn announce(leg: &LegHandle) {
 }
 
 impl Talk<'_> {
-    async fn run(mut self) -> Ending {
+    async fn run(&mut self) -> Ending {
         self.tell(Input::Answered).await;
         if self.call.plan.agent.ambient.volume > 0 {
             self.surround().await;
@@ -196,13 +200,15 @@ impl Talk<'_> {
     /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
     async fn next(&mut self) -> Stimulus {
         let transfer = self.transfer.as_ref().and_then(Transfer::until);
-        let wake = self.conversation.timeout().into_iter().chain(transfer).fold(self.until, Instant::min);
+        let others = transfer.into_iter().chain(self.takeover.until());
+        let wake = self.conversation.timeout().into_iter().chain(others).fold(self.until, Instant::min);
         tokio::select! {
             biased;
             order = self.call.orders.recv() => Stimulus::Order(order),
             event = self.line.way.next() => Stimulus::Sip(event),
             report = self.line.reports.recv() => Stimulus::Leg(report),
             news = transfer::news(&mut self.transfer) => Stimulus::Second(news),
+            report = takeover::report(&mut self.takeover) => Stimulus::Human(report),
             report = self.ears.next() => Stimulus::Ears(report),
             report = self.brain.next() => Stimulus::Brain(report),
             report = self.voice.next() => Stimulus::Voice(report),
@@ -213,19 +219,23 @@ impl Talk<'_> {
     async fn digest(&mut self, stimulus: Stimulus) {
         match stimulus {
             Stimulus::Leg(report) => self.on_leg(report).await,
-            Stimulus::Second(news) => self.on_news(news).await,
+            // What is rare is not part of what every stimulus needs room for.
+            Stimulus::Second(news) => Box::pin(self.on_news(news)).await,
+            Stimulus::Human(report) => Box::pin(self.on_human(report)).await,
             Stimulus::Sip(event) => self.on_sip(event).await,
             // The agent neither hears nor speaks any more: what becomes of its streams is no trouble of the call.
             Stimulus::Ears(_) | Stimulus::Brain(_) | Stimulus::Voice(_) if self.is_joined() => {}
             Stimulus::Ears(report) => self.on_ears(report).await,
             Stimulus::Brain(report) => self.on_brain(report).await,
             Stimulus::Voice(report) => self.on_voice(report).await,
-            Stimulus::Order(order) => self.on_order(order).await,
+            Stimulus::Order(order) => Box::pin(self.on_order(order)).await,
             Stimulus::Clock => {
                 if instant() >= self.until {
                     self.end(Ending::of(HangupCause::MaxDuration));
                 } else if self.transfer.as_ref().and_then(Transfer::until).is_some_and(|until| until <= instant()) {
                     self.transfer_failed("nobody answered in time").await;
+                } else if self.takeover.until().is_some_and(|until| until <= instant()) {
+                    self.human_left();
                 } else {
                     self.tell(Input::Clock).await;
                 }
@@ -360,7 +370,9 @@ impl Talk<'_> {
                 self.tell_cutting(input, CutBy::Speech).await;
             }
             Some(Order::Message { text }) => self.show(Shown::Message(Pii::new(text))).await,
-            Some(Order::Leave) => self.leave(),
+            Some(Order::Leave { user }) => self.leave_as(user),
+            Some(Order::Await { user }) => self.takeover.wait_for(user),
+            Some(Order::TakeOver(arrival)) => self.human_comes(*arrival).await,
             Some(Order::Transfer(transfer)) => self.tell(Input::TransferTo(transfer)).await,
             Some(Order::Change(patch)) => self.change(*patch).await,
             Some(Order::Hear { text }) => self.tell_cutting(Input::UserText(text), CutBy::Text).await,
@@ -404,8 +416,8 @@ impl Talk<'_> {
             }
             Output::Flush => self.flush().await,
             Output::Backchannel(text) => self.voice.murmur(text),
-            Output::RunTool { id, action } => self.run_tool(id, action).await,
-            Output::Transfer(to) => self.transfer(to).await,
+            Output::RunTool { id, action } => Box::pin(self.run_tool(id, action)).await,
+            Output::Transfer(to) => Box::pin(self.transfer(to)).await,
             Output::Note(event) => {
                 self.show_event(&event).await;
                 self.call.note(event).await;
@@ -436,6 +448,7 @@ impl Talk<'_> {
     async fn run_tool(&mut self, id: ToolRunId, action: ToolAction) {
         let result = match action {
             ToolAction::DoNotCall => self.deny_callee().await,
+            ToolAction::ChangeAgent { agent } => self.change_agent(&agent).await,
             ToolAction::SendKeys { digits } => {
                 let keys: Vec<Digit> = digits.chars().filter_map(Digit::from_char).collect();
                 match self.line.leg.send_dtmf(keys).await {
@@ -477,7 +490,7 @@ impl Talk<'_> {
     }
 
     /// Tells the far end and lets go of the audio path. What the agent was saying is written down as far as it was heard.
-    async fn hang_up(mut self, cause: HangupCause) {
+    async fn hang_up(&mut self, cause: HangupCause) {
         self.tell(Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now }).await;
         if self.far_end == FarEnd::Connected {
             self.show(Shown::Leaving(cause)).await;

@@ -110,6 +110,9 @@ impl Talk<'_> {
     /// Asks the trunk, or calls there. Why that did not come about, in words.
     async fn begin(&mut self, to: TransferTarget) -> Result<(), String> {
         let Signalling::Sip(dialog) = &self.line.way else { return Err(OrderError::NoTelephone.to_string()) };
+        if self.takeover.is_begun() {
+            return Err(String::from("a person takes the call over"));
+        }
         if dialog.reachable.transfer == TransferBy::Bridge {
             self.call_there(to);
             return Ok(());
@@ -253,13 +256,18 @@ impl Talk<'_> {
         self.call.note(CallEvent::TransferAnswered { dialog }).await;
     }
 
-    /// Whether the callee talks with the other: the agent neither hears nor speaks any more.
+    /// Whether the callee talks with somebody else: the agent neither hears nor speaks any more.
     pub(super) fn is_joined(&self) -> bool {
-        matches!(&self.transfer, Some(Transfer { way: Way::Joined(_), .. }))
+        self.takeover.is_joined() || matches!(&self.transfer, Some(Transfer { way: Way::Joined(_), .. }))
     }
 
     /// What a joined callee's line reports; what is still the call's own business is given back.
     pub(super) async fn pass_on(&mut self, report: LegReport) -> Option<LegReport> {
+        if self.takeover.is_joined() {
+            let own =
+                matches!(report, LegReport::NoMedia | LegReport::Lost | LegReport::Closed | LegReport::Message(_));
+            return own.then_some(report);
+        }
         let Some(Transfer { way: Way::Joined(second), .. }) = &self.transfer else { return Some(report) };
         match report {
             LegReport::Dtmf { digit, .. } => {

@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::time::interval;
 
 /// Opus, as every browser.
-const OPUS: Speaks = Speaks::Opus(Redundancy::Some);
+pub(crate) const OPUS: Speaks = Speaks::Opus(Redundancy::Some);
 
 /// Shows what is said, and passes on what is typed.
-struct Plain;
+pub(crate) struct Plain;
 
 impl Parlance for Plain {
     fn wishes(&mut self, message: &str) -> Vec<Wish> {
@@ -37,17 +37,18 @@ impl Parlance for Plain {
             Shown::AgentBegins(text) => vec![format!("begins: {}", text.expose())],
             Shown::AgentSaid(text) => vec![format!("agent: {}", text.expose())],
             Shown::UserSaid(text) => vec![format!("user: {}", text.expose())],
+            Shown::HumanJoined(user) => vec![format!("human: {}", user.expose())],
             _ => Vec::new(),
         }
     }
 }
 
-fn name(text: &str) -> ChannelName {
+pub(crate) fn name(text: &str) -> ChannelName {
     ChannelName::new(text).expect("a name")
 }
 
 /// A call that is met, and the browser that has joined it.
-async fn joined(node: &Node) -> (CallId, OnlineBrowser) {
+pub(crate) async fn joined(node: &Node) -> (CallId, OnlineBrowser) {
     joined_at(node, &Handle::current()).await
 }
 
@@ -80,7 +81,7 @@ async fn joined_at(node: &Node, home: &Handle) -> (CallId, OnlineBrowser) {
 }
 
 /// Says something for so long, then nothing for a second, at a browser's pace: it never stops sending.
-async fn speak(browser: &OnlineBrowser, length: Duration) {
+pub(crate) async fn speak(browser: &OnlineBrowser, length: Duration) {
     let rate = browser.with(|browser| browser.rate()).await;
     // Each sample held: coarse, and speech all the same.
     let finer = (rate / RATE) as usize;
@@ -95,7 +96,7 @@ async fn speak(browser: &OnlineBrowser, length: Duration) {
 }
 
 /// Waits until it has been shown this.
-async fn shown(browser: &OnlineBrowser, wanted: &str) {
+pub(crate) async fn shown(browser: &OnlineBrowser, wanted: &str) {
     let found = browser.until(|browser| browser.messages.iter().any(|text| text == wanted).then_some(())).await;
     assert!(found.is_some(), "{wanted:?} was not shown");
 }

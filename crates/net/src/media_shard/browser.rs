@@ -68,6 +68,11 @@ pub enum BrowserError {
 }
 
 impl MediaPlane {
+    /// Whether browsers are met at all.
+    pub const fn meets_browsers(&self) -> bool {
+        self.browsers.is_some()
+    }
+
     /// Opens a leg for the browser that made `offer`. [`LegReport::Connected`] comes when the browser is there,
     /// [`LegReport::Lost`] when it did not come within `media.lost` of the settings, or is not heard of for thirty
     /// seconds. The rate of `settings` is not looked at: the codec decides it.

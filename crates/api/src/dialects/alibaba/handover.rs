@@ -1,34 +1,48 @@
 //! What brings somebody or something else into a running call: a message to a browser's data channel; another telephone that
-//! takes the callee over; and a human agent, whose request is checked like any other and then refused by name.
+//! takes the callee over; and a human agent, who comes by a browser with a token of their own.
 
-use super::{Call, VendorError, instance, invalid, missing, number};
+use super::{Call, VendorError, instance, invalid, meet, missing, number};
 use crate::fault::Fault;
-use crate::http::Context;
+use crate::http::{Context, Request};
+use crate::join;
 use callwright_domain::{AccountId, PhoneNumber, Transfer, TransferTarget};
+use callwright_engine::Calls;
 use callwright_store::CallView;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// Longest id of a channel's user.
-const MAX_USER: usize = 64;
 /// Longest text said before a transfer, in characters.
 const MAX_PROMPT: usize = 1024;
 /// Longest message to a client, in characters.
 const MAX_MESSAGE: usize = 8192;
 
 /// `TakeoverAIAgentCall`.
-pub(super) async fn takeover(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
-    call.flag("RequireToken")?;
-    let user = call.parameter("HumanAgentUserId");
-    let shaped = |user: &String| {
-        user.len() <= MAX_USER && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    if !user.as_ref().is_none_or(shaped) {
-        let rule = format!("must be at most {MAX_USER} of A-Z a-z 0-9 - _");
-        return Err(invalid("HumanAgentUserId", &rule).into());
+pub(super) async fn takeover(
+    call: &Call<'_>,
+    account: &AccountId,
+    request: &Request,
+    context: &Context,
+) -> Result<Value, VendorError> {
+    let wants_token = call.flag("RequireToken")? == Some(true);
+    let named = |text| meet::name("HumanAgentUserId", text);
+    let user = call.parameter("HumanAgentUserId").map(named).transpose()?.unwrap_or_else(meet::fresh);
+    let view = running(call, account, context).await?;
+    if view.plan.browser().is_some_and(|place| place.agent_user == user || place.user.as_ref() == Some(&user)) {
+        return Err(invalid("HumanAgentUserId", "must not be the id of one who is in the channel").into());
     }
-    running(call, account, context).await?;
-    Err(unsupported("a human agent cannot join a telephone call on this server"))
+    if !context.calls.meets_browsers() {
+        return Err(unsupported("this server meets no browsers, by which a human agent could come"));
+    }
+    context.calls.await_human(account, view.plan.id, user.clone()).await?;
+    let channel = Calls::channel_of(&view.plan);
+    let mut answer = json!({"ChannelId": channel, "HumanAgentUserId": user});
+    if wants_token {
+        let app = join::app_of(context, account, request.received).await;
+        let app = app.map_err(|error| Fault::Storage(error.public()))?;
+        let pass = join::issue(&app, (&channel, &user), (request.received, meet::LIFE_S.0));
+        answer["Token"] = json!(pass.spelled());
+    }
+    Ok(answer)
 }
 
 /// `ForwardAIAgentCall`.

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Life of a token in seconds: unless asked otherwise, and the longest (vendor).
-const LIFE_S: (i64, i64) = (3600, 604_800);
+pub(super) const LIFE_S: (i64, i64) = (3600, 604_800);
 /// How long a user is waited for in seconds: unless asked otherwise (vendor), and the longest.
 const ONLINE_S: (u64, u64) = (60, 86_400);
 /// The kinds of agents that a RuntimeConfig may name; there is a voice only for the first.
@@ -231,12 +231,12 @@ pub(super) fn screen(plan: &CallPlan) -> ScreenSettings {
     }
 }
 
-fn name(field: &str, text: String) -> Result<ChannelName, Fault> {
+pub(super) fn name(field: &str, text: String) -> Result<ChannelName, Fault> {
     ChannelName::new(text).map_err(|why| invalid(field, &format!("must be {}", why.rule)))
 }
 
 /// A name that nobody has: 32 hexadecimal digits, as the vendor's are.
-fn fresh() -> ChannelName {
+pub(super) fn fresh() -> ChannelName {
     let mut bits = [0; 16];
     // The thread's generator is cryptographically strong and seeded by the operating system.
     rand::rng().fill_bytes(&mut bits);

@@ -190,7 +190,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::Describe => describe(&call, &key, request, context).await,
         Action::SetNotify => notify::set(&call, &key.account, request, context).await,
         Action::DescribeNotify => notify::describe(&call, &key.account, context).await,
-        Action::Takeover => handover::takeover(&call, &key.account, context).await,
+        Action::Takeover => handover::takeover(&call, &key.account, request, context).await,
         Action::Forward => handover::forward(&call, &key.account, context).await,
         Action::SendMessage => handover::message(&call, &key.account, context).await,
         Action::Update => update::update(&call, &key.account, context).await,

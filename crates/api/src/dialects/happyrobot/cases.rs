@@ -80,7 +80,7 @@ fn transfer_to(agent: &mut AgentProfile, number: &str) -> Result<(), Fault> {
 fn leads_to(tool: &mut Tool) -> Option<&mut String> {
     match tool {
         Tool::Transfer { to, .. } => Some(to),
-        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::ChangeAgent { .. } | Tool::SendKeys { .. } => None,
     }
 }
 
@@ -88,7 +88,7 @@ fn leads_to(tool: &mut Tool) -> Option<&mut String> {
 pub(super) fn transfer_number(agent: &AgentProfile) -> Option<&str> {
     agent.tools.iter().find_map(|tool| match tool {
         Tool::Transfer { to, .. } => Some(to.as_str()),
-        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::ChangeAgent { .. } | Tool::SendKeys { .. } => None,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::http::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callwright_domain::access::KeyStatus;
-use callwright_domain::agent::Switch;
+use callwright_domain::agent::{Switch, Tool};
 use callwright_domain::{AgentId, AgentProfile, ApiKey, KeyId, PhoneNumber, Pii, Scope, TrunkId, policy};
 use callwright_engine::{RegistrationStatus, TrunkStatus, trunk_flaw};
 use callwright_store::{Number, NumberStatus, StoreError, StoredAgent, Transport, Trunk, TrunkSettings};
@@ -55,10 +55,23 @@ pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     };
     judge_services(asked.context, &profile).map_err(|(field, why)| invalid(field, &why.to_string()))?;
     asked.context.calls.check_agent(&profile).map_err(|why| invalid(why.field, &why.rule))?;
+    know_agents(asked, (&id, &profile)).await?;
     let now = asked.request.received;
     let configure = asked.context.calls.configure();
     configure.put_agent(&asked.account, &id, &profile, now).await.map_err(|error| storage(&error))?;
     Ok(json_response(StatusCode::OK, &agent_json(&StoredAgent { id, profile, updated: now })?))
+}
+
+/// Checks that the agents exist whom this one may let go on with its calls.
+async fn know_agents(asked: &Asked<'_>, (id, profile): (&AgentId, &AgentProfile)) -> Result<(), Fault> {
+    for tool in &profile.tools {
+        let Tool::ChangeAgent { agent, .. } = tool else { continue };
+        let found = asked.context.calls.reader().agent(&asked.account, agent).await.map_err(|error| storage(&error))?;
+        if agent != id && found.is_none() {
+            return Err(invalid("tools.agent", "no agent with this id exists; create it first"));
+        }
+    }
+    Ok(())
 }
 
 /// An agent of our own shape.
@@ -82,7 +95,7 @@ async fn shaped_agent(asked: &Asked<'_>, (shape, id): (&str, &AgentId)) -> Resul
     let mut agent = agent?;
     settle_voice(asked.context, &mut agent);
     if let Some(dialect) = dialect {
-        dialect.judge(asked.context, (&asked.account, id), &agent).await?;
+        dialect.settle(asked.context, (&asked.account, id), &mut agent).await?;
     }
     Ok(agent)
 }

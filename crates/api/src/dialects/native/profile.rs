@@ -118,7 +118,7 @@ fn tools(agent: &AgentProfile) -> Result<(), Flaw> {
                 text("tools.apology", apology)?;
                 transfer_target(to).map_err(|rule| ("tools.to", rule))?;
             }
-            Tool::EndCall { .. } | Tool::SendKeys { .. } => {}
+            Tool::EndCall { .. } | Tool::ChangeAgent { .. } | Tool::SendKeys { .. } => {}
         }
         let name = tool.name();
         if name.is_empty()

@@ -8,7 +8,7 @@ use super::words::VendorError;
 use callwright_domain::agent::{
     AgentProfile, Endpoint, Greeting, IdleSettings, Recording, Switch, Tool, VoiceSettings, WeightedText,
 };
-use callwright_domain::{DeskName, Pii, TransferTarget};
+use callwright_domain::{AgentId, DeskName, Pii, TransferTarget};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -178,11 +178,6 @@ pub(super) fn profile(fields: &Fields<'_>) -> Read<AgentProfile> {
 
 /// Parameters without a part of ours behind them, when they ask for something.
 fn refuse_what_is_not_built(fields: &Fields<'_>) -> Read<()> {
-    // A list that nothing switches on is of no effect with the vendor, too.
-    fields.objects("TransferToAgentItems", MAX_TRANSFERS)?;
-    if fields.flag("TransferToAgentEnable")? == Some(true) {
-        return Err(VendorError::unsupported("the parameter TransferToAgentEnable"));
-    }
     match fields.text("CustomSTTConfig", MAX_TEXT)?.filter(|text| !text.trim().is_empty()) {
         Some(_) => Err(VendorError::unsupported("the parameter CustomSTTConfig")),
         None => Ok(()),
@@ -280,32 +275,69 @@ fn tools(fields: &Fields<'_>, agent: &mut AgentProfile) -> Read<()> {
         let description = description.filter(|text| !text.is_empty()).unwrap_or_else(|| fallback.to_owned());
         agent.tools.push(Tool::EndCall { name: String::from("call_end"), description });
     }
-    let items = fields.objects("TransferItems", MAX_TRANSFERS)?;
-    if fields.flag("TransferFunctionEnable")? == Some(true) {
-        for item in fields.needed("TransferItems", items.filter(|items| !items.is_empty()))? {
-            let tool = transfer(&item)?;
-            if agent.tools.iter().any(|other| other.name() == tool.name()) {
-                return Err(item.bad("TransferFunctionName", "must be a name that no other function has"));
-            }
-            agent.tools.push(tool);
+    leads(fields, &TO_PEOPLE, agent, |name, description, group| {
+        let (announcement, apology) = (String::new(), String::new());
+        Tool::Transfer { name, description, to: desk_of(group).dial(), announcement, apology }
+    })?;
+    leads(fields, &TO_AGENTS, agent, |name, description, number| Tool::ChangeAgent {
+        name,
+        description,
+        agent: agent_numbered(number),
+    })
+}
+
+/// How functions of one kind are spelled that lead away from the agent.
+struct Leads {
+    /// What switches them on, and their list.
+    list: (&'static str, &'static str),
+    /// The members of each: its name, when it is to be used, where it leads.
+    members: [&'static str; 3],
+}
+
+/// To a skill group: a desk of that number, which the rules of the account or the agent say more about.
+const TO_PEOPLE: Leads = Leads {
+    list: ("TransferFunctionEnable", "TransferItems"),
+    members: ["TransferFunctionName", "TransferFunctionDesc", "TransferSkillGroupId"],
+};
+/// To another agent, who goes on with the call.
+const TO_AGENTS: Leads = Leads {
+    list: ("TransferToAgentEnable", "TransferToAgentItems"),
+    members: ["TransferToAgentName", "TransferToAgentDesc", "TransferToAgentId"],
+};
+
+fn leads(
+    fields: &Fields<'_>,
+    spelled: &Leads,
+    agent: &mut AgentProfile,
+    tool: impl Fn(String, String, i64) -> Tool,
+) -> Read<()> {
+    let (switch, list) = spelled.list;
+    let items = fields.objects(list, MAX_TRANSFERS)?;
+    // A list that nothing switches on is of no effect with the vendor, too.
+    if fields.flag(switch)? != Some(true) {
+        return Ok(());
+    }
+    let [name_member, description, target] = spelled.members;
+    for item in fields.needed(list, items.filter(|items| !items.is_empty()))? {
+        item.only(&[&spelled.members])?;
+        let name = item.needed(name_member, item.label(name_member, 64)?)?;
+        let shaped = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if name.is_empty() || !shaped {
+            return Err(item.bad(name_member, "must be 1 to 64 of A-Z a-z 0-9 - _"));
         }
+        if agent.tools.iter().any(|other| other.name() == name) {
+            return Err(item.bad(name_member, "must be a name that no other function has"));
+        }
+        let description = item.needed(description, item.text(description, 1000)?)?;
+        let target = item.needed(target, item.whole(target, 0..=i64::MAX)?)?;
+        agent.tools.push(tool(name, description, target));
     }
     Ok(())
 }
 
-/// A function that hands the callee over to a skill group: a desk of that number, which the rules of the account or the agent
-/// say more about.
-fn transfer(item: &Fields<'_>) -> Read<Tool> {
-    item.only(&[&["TransferFunctionName", "TransferFunctionDesc", "TransferSkillGroupId"]])?;
-    let name = item.needed("TransferFunctionName", item.label("TransferFunctionName", 64)?)?;
-    let shaped = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if name.is_empty() || !shaped {
-        return Err(item.bad("TransferFunctionName", "must be 1 to 64 of A-Z a-z 0-9 - _"));
-    }
-    let description = item.needed("TransferFunctionDesc", item.text("TransferFunctionDesc", 1000)?)?;
-    let group = item.needed("TransferSkillGroupId", item.whole("TransferSkillGroupId", 0..=i64::MAX)?)?;
-    let (announcement, apology) = (String::new(), String::new());
-    Ok(Tool::Transfer { name, description, to: desk_of(group).dial(), announcement, apology })
+/// An agent by its number, until [`super::leading::settle`] has looked up who that is.
+fn agent_numbered(number: i64) -> AgentId {
+    AgentId::new(number.to_string()).expect("digits are an id")
 }
 
 /// The desk that a skill group is.

@@ -1,6 +1,7 @@
-//! Whom the functions of an agent lead to: skill groups, which are desks. They are looked up when the agent is described or
-//! stored, so that nobody finds out in a call that a function leads nowhere. Never hands anybody over.
+//! Whom the functions of an agent lead to: skill groups, which are desks, and other agents. They are looked up when the agent
+//! is described or stored, so that nobody finds out in a call that a function leads nowhere. Never hands anybody over.
 
+use super::ids;
 use super::words::VendorError;
 use crate::fault::Fault;
 use crate::http::Context;
@@ -9,12 +10,35 @@ use callwright_domain::{AccountId, AgentId, DeskName, TransferTarget};
 use callwright_store::StoreError;
 use std::collections::BTreeMap;
 
-/// Checks that somebody sits at the desk of every skill group that the agent may hand callees over to. `id`: the agent's own,
-/// when it is stored; its rules may name desks, too.
+/// Gives the functions of an agent those whom their numbers mean. `id`: the agent's own, when it is stored; its rules may name
+/// desks, too.
 ///
 /// # Errors
 /// The first function that leads nowhere, by its name on the wire.
-pub(super) async fn know_groups(
+pub(super) async fn settle(
+    context: &Context,
+    (account, id): (&AccountId, Option<&AgentId>),
+    profile: &mut AgentProfile,
+) -> Result<(), VendorError> {
+    know_groups(context, (account, id), profile).await?;
+    let mut at = 0;
+    for tool in &mut profile.tools {
+        let Tool::ChangeAgent { agent, .. } = tool else { continue };
+        let number = agent.as_str().parse().unwrap_or_default();
+        let name = format!("TransferToAgentItems.{at}.TransferToAgentId");
+        let found = ids::agent_of(context, account, number).await?;
+        let stored = match &found {
+            Some(id) => context.calls.reader().agent(account, id).await.map_err(|error| storage(&error))?,
+            None => None,
+        };
+        *agent = stored.ok_or_else(|| VendorError::bad_value(&name, "no agent of this number exists"))?.id;
+        at += 1;
+    }
+    Ok(())
+}
+
+/// Checks that somebody sits at the desk of every skill group that the agent may hand callees over to.
+async fn know_groups(
     context: &Context,
     (account, id): (&AccountId, Option<&AgentId>),
     profile: &AgentProfile,
@@ -42,7 +66,7 @@ fn desk(tool: &Tool) -> Option<DeskName> {
             Ok(TransferTarget::Desk(desk)) => Some(desk),
             Ok(TransferTarget::Number(_) | TransferTarget::Address(_)) | Err(_) => None,
         },
-        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::SendKeys { .. } => None,
+        Tool::EndCall { .. } | Tool::DoNotCall { .. } | Tool::ChangeAgent { .. } | Tool::SendKeys { .. } => None,
     }
 }
 

@@ -115,15 +115,15 @@ impl Dialect for Tencent {
         Some(agent::of_file(file).map_err(|error| Fault::Malformed { rule: error.message }))
     }
 
-    fn judge<'a>(
+    fn settle<'a>(
         &'a self,
         context: &'a Context,
         (account, id): (&'a AccountId, &'a AgentId),
-        profile: &'a AgentProfile,
+        profile: &'a mut AgentProfile,
     ) -> BoxFuture<'a, Result<(), Fault>> {
         Box::pin(async move {
-            let known = leading::know_groups(context, (account, Some(id)), profile).await;
-            known.map_err(|error| Fault::Malformed { rule: error.message })
+            let settled = leading::settle(context, (account, Some(id)), profile).await;
+            settled.map_err(|error| Fault::Malformed { rule: error.message })
         })
     }
 }

@@ -38,8 +38,8 @@ fn common() -> Vec<(&'static str, Place)> {
 }
 
 /// Parameters of an agent that are refused, and those that nothing switches on.
-const REFUSED: [&str; 2] = ["CustomSTTConfig", "TransferToAgentEnable"];
-const IGNORED: [&str; 2] = ["TransferToAgentItems", "VoicemailAction"];
+const REFUSED: [&str; 1] = ["CustomSTTConfig"];
+const IGNORED: [&str; 1] = ["VoicemailAction"];
 
 fn described() -> Vec<(&'static str, Place)> {
     let place = |name: &&'static str| match *name {

@@ -57,7 +57,7 @@ pub(super) async fn with_own_agent(asked: &Asked<'_>) -> Result<Value, VendorErr
         asked.fields.bad(name, &why.to_string())
     })?;
     settle_voice(asked.context, &mut profile);
-    leading::know_groups(asked.context, (&asked.key.account, None), &profile).await?;
+    leading::settle(asked.context, (&asked.key.account, None), &mut profile).await?;
     let patch = common.patch();
     started(asked, common, AgentRef::Inline(Box::new(profile)), patch).await
 }

@@ -336,6 +336,11 @@ fn transfers(name: &str) -> Value {
     json!([{"TransferFunctionName": name, "TransferFunctionDesc": "A person is wanted.", "TransferSkillGroupId": 7}])
 }
 
+/// A list with one function that lets another agent go on.
+fn successors(name: &str) -> Value {
+    json!([{"TransferToAgentName": name, "TransferToAgentDesc": "Sales.", "TransferToAgentId": 8}])
+}
+
 /// Parameters that have their effect beside another one.
 fn companions() -> Vec<(&'static str, Named, Value)> {
     vec![
@@ -346,6 +351,12 @@ fn companions() -> Vec<(&'static str, Named, Value)> {
             transfers("two"),
         ),
         ("TransferFunctionEnable", vec![("TransferItems", transfers("one"))], json!(true)),
+        (
+            "TransferToAgentItems",
+            vec![("TransferToAgentEnable", json!(true)), ("TransferToAgentItems", successors("one"))],
+            successors("two"),
+        ),
+        ("TransferToAgentEnable", vec![("TransferToAgentItems", successors("one"))], json!(true)),
         ("AmbientSoundVolume", vec![("AmbientSoundType", json!("coffee_shops"))], json!(2)),
     ]
 }
@@ -365,11 +376,11 @@ fn commons() -> Vec<(&'static str, Value, Vec<Value>)> {
 
 /// Refused by their name when they ask for something.
 fn refused() -> Vec<(&'static str, Value)> {
-    vec![("CustomSTTConfig", json!("{\"STTType\":\"x\"}")), ("TransferToAgentEnable", json!(true))]
+    vec![("CustomSTTConfig", json!("{\"STTType\":\"x\"}"))]
 }
 
 /// Without effect with the vendor, too: what they belong to is refused or off.
-const WITHOUT_EFFECT: [&str; 2] = ["TransferToAgentItems", "VoicemailAction"];
+const WITHOUT_EFFECT: [&str; 1] = ["VoicemailAction"];
 /// Read by what is before every operation, or looked up.
 const ELSEWHERE: [&str; 2] = ["SdkAppId", "AIAgentId"];
 
@@ -421,8 +432,7 @@ fn every_parameter_makes_a_difference_and_wrong_ones_are_named() {
     }
     assert!(described(&[("VoicemailAction", json!(1))]).expect_err("only 0").message.contains("VoicemailAction"));
     for name in WITHOUT_EFFECT {
-        let value = if name == "VoicemailAction" { json!(0) } else { json!([]) };
-        assert_eq!(described(&[(name, value)]).expect(name), described(&[]).expect("acceptable"), "{name}");
+        assert_eq!(described(&[(name, json!(0))]).expect(name), described(&[]).expect("acceptable"), "{name}");
     }
 }
 
@@ -452,6 +462,32 @@ fn functions_that_hand_over_are_tools_that_lead_to_desks() {
     assert!(
         described(&[("TransferFunctionEnable", json!(true))]).expect_err("no list").message.contains("TransferItems")
     );
+}
+
+#[test]
+fn functions_that_change_the_agent_are_tools_that_name_one() {
+    let on = |items: Value| described(&[("TransferToAgentEnable", json!("true")), ("TransferToAgentItems", items)]);
+    let agent = on(successors("to_sales")).expect("acceptable");
+    let wanted = |tool: &Tool| matches!(tool, Tool::ChangeAgent { name, agent, .. } if name == "to_sales" && agent.as_str() == "8");
+    assert!(wanted(&agent.tools[0]) && agent.tools.len() == 1, "{:?}", agent.tools);
+    let item = |name: Value, number: Value| json!([{"TransferToAgentName": name, "TransferToAgentDesc": "x", "TransferToAgentId": number}]);
+    for (items, named) in [
+        (json!([]), "TransferToAgentItems"),
+        (item(json!("a b"), json!(8)), "TransferToAgentItems.0.TransferToAgentName"),
+        (item(json!("a"), json!("sales")), "TransferToAgentItems.0.TransferToAgentId"),
+        (json!([{"TransferToAgentName": "a", "TransferToAgentDesc": "x"}]), "TransferToAgentItems.0.TransferToAgentId"),
+        (json!([{"TransferToAgentName": "a", "TransferToAgentId": 8}]), "TransferToAgentItems.0.TransferToAgentDesc"),
+    ] {
+        let error = on(items.clone()).expect_err(named);
+        assert!(error.message.contains(named), "{items}: {}", error.message);
+    }
+    let both = described(&[
+        ("TransferFunctionEnable", json!(true)),
+        ("TransferItems", transfers("same")),
+        ("TransferToAgentEnable", json!(true)),
+        ("TransferToAgentItems", successors("same")),
+    ]);
+    assert!(both.expect_err("one name").message.contains("TransferToAgentItems.0.TransferToAgentName"));
 }
 
 #[test]
