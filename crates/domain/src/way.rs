@@ -87,6 +87,9 @@ pub struct BrowserPlace {
     pub agent_user: ChannelName,
     /// After this nobody is waited for.
     pub joins_until: Moment,
+    /// How long a user who vanished may take to come back, in milliseconds; 0: the call is over without them.
+    #[serde(default)]
+    pub returns_within_ms: u64,
     /// Where what is said is written as messages, too.
     #[serde(default)]
     pub mirror: Option<Mirror>,
@@ -126,6 +129,7 @@ mod tests {
             user: Some(name("u")),
             agent_user: name("a"),
             joins_until: Moment(9),
+            returns_within_ms: 0,
             mirror: None,
         };
         for way in [way, Way::Browser(place)] {
@@ -141,6 +145,7 @@ mod tests {
             user: Some(name("u")),
             agent_user: name("a"),
             joins_until: Moment(9),
+            returns_within_ms: 0,
             mirror: None,
         };
         let admitted = |place: &BrowserPlace| ["u", "v", "a"].map(|user| place.admits(&name(user)));

@@ -3,7 +3,7 @@
 //! it, so a join never travels between nodes.
 
 use crate::calls::{AgentRef, Bound, Calls, OrderError, StartError, Started};
-use crate::live::{Arrival, LiveCall, Met, Order, Parlance, leg_settings};
+use crate::live::{Arrival, Homecoming, LiveCall, Met, Order, Parlance, Unwelcome, leg_settings};
 use crate::registry::Sent;
 use callwright_domain::way::Mirror;
 use callwright_domain::{
@@ -36,6 +36,8 @@ pub struct MeetCall {
     pub agent_user: ChannelName,
     /// How long somebody is waited for.
     pub joins_within: Duration,
+    /// How long a user who vanished may take to come back; zero: the call is over without them.
+    pub returns_within: Duration,
     /// Where what is said is written as messages, too.
     pub mirror: Option<Mirror>,
     /// Values for the prompt's templates.
@@ -168,6 +170,7 @@ impl Calls {
                 user: request.user,
                 agent_user: request.agent_user,
                 joins_until: now.after(request.joins_within),
+                returns_within_ms: u64::try_from(request.returns_within.as_millis()).unwrap_or(u64::MAX),
                 mirror: request.mirror,
             }),
             variables,
@@ -237,21 +240,45 @@ impl Calls {
         self.order(account, call, Order::Await { user }).await
     }
 
-    /// A human agent comes into a call that is answered here; an audio path does not travel between nodes.
-    async fn take_over(&self, view: CallView, join: Join) -> Result<Joined, JoinError> {
+    /// Somebody comes into a call that is answered here, its user again or a human agent; an audio path does not travel between
+    /// nodes.
+    async fn come_in(&self, view: CallView, join: Join) -> Result<Joined, JoinError> {
         if self.node.is_draining() {
             return Err(JoinError::Unavailable);
         }
-        let admits = view.plan.browser().is_some_and(|place| place.admits(&join.user));
+        let Join { user, offer, parlance, .. } = join;
+        let admits = view.plan.browser().is_some_and(|place| place.returns_within_ms > 0 && place.admits(&user));
+        if !admits {
+            return self.take_over(view, user, &offer).await;
+        }
+        let (answered, told) = oneshot::channel();
+        let homecoming = Homecoming { user: user.clone(), offer: offer.clone(), parlance, answered };
+        self.hand_in(view.plan.id, Order::Return(Box::new(homecoming)))?;
+        match told.await {
+            Ok(Ok(answer)) => Ok(Joined { call: view.plan.id, answer }),
+            Ok(Err(Unwelcome::Stranger)) => self.take_over(view, user, &offer).await,
+            Ok(Err(Unwelcome::Browser(error))) => Err(error.into()),
+            // The call has ended meanwhile.
+            Err(_) => Err(JoinError::Over),
+        }
+    }
+
+    fn hand_in(&self, call: CallId, order: Order) -> Result<(), JoinError> {
+        match self.node.registry.send(call, order) {
+            Sent::Yes => Ok(()),
+            Sent::Full | Sent::NotLive(_) => Err(JoinError::Unavailable),
+        }
+    }
+
+    /// A human agent comes into a call.
+    async fn take_over(&self, view: CallView, user: ChannelName, offer: &str) -> Result<Joined, JoinError> {
+        let admits = view.plan.browser().is_some_and(|place| place.admits(&user));
         let mut settings = leg_settings(&self.node, &view.plan);
         settings.media.speech.detection = Detection::Off;
-        let BrowserLeg { answer, leg, reports } = self.node.media.open_browser(settings, &join.offer).await?;
+        let BrowserLeg { answer, leg, reports } = self.node.media.open_browser(settings, offer).await?;
         let (admitted, told) = oneshot::channel();
-        let arrival = Arrival { user: join.user, leg, reports, admitted };
-        match self.node.registry.send(view.plan.id, Order::TakeOver(Box::new(arrival))) {
-            Sent::Yes => {}
-            Sent::Full | Sent::NotLive(_) => return Err(JoinError::Unavailable),
-        }
+        let arrival = Arrival { user, leg, reports, admitted };
+        self.hand_in(view.plan.id, Order::TakeOver(Box::new(arrival)))?;
         match told.await {
             Ok(true) => Ok(Joined { call: view.plan.id, answer }),
             Ok(false) if admits => Err(JoinError::Taken),
@@ -261,7 +288,7 @@ impl Calls {
         }
     }
 
-    /// Lets a browser join the call of its channel. When this returns `Ok`, it is written down that it joined.
+    /// Lets a browser join the call of its channel: the user's, that of one who comes back, or an awaited human agent's. When this returns `Ok`, it is written down that it joined.
     ///
     /// # Errors
     /// [`JoinError`]; the call waits on, unless it is over.
@@ -272,7 +299,7 @@ impl Calls {
             state if state.is_ended() => return Err(JoinError::Over),
             CallState::Queued if late => return Err(JoinError::Over),
             CallState::Queued => {}
-            CallState::Talking | CallState::Transferring => return self.take_over(view, join).await,
+            CallState::Talking | CallState::Transferring => return self.come_in(view, join).await,
             _ => return Err(JoinError::Taken),
         }
         let most = usize::try_from(self.node.policy.max_calls).unwrap_or(usize::MAX);

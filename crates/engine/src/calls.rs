@@ -666,7 +666,8 @@ impl Calls {
                 | Order::Message { .. }
                 | Order::Transfer(_)
                 | Order::Await { .. }
-                | Order::TakeOver(_),
+                | Order::TakeOver(_)
+                | Order::Return(_),
             ) => Err(OrderError::NotAnswered),
             (_, Order::HangUp(_) | Order::Leave { .. } | Order::Change(_) | Order::Shutdown) => Ok(()),
         }

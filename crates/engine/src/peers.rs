@@ -223,7 +223,7 @@ impl PeerOrder {
             Order::Leave { user } => Some(Self::Leave { user: user.clone() }),
             Order::Await { user } => Some(Self::Await { user: user.clone() }),
             // An audio path does not travel.
-            Order::TakeOver(_) | Order::Shutdown => None,
+            Order::TakeOver(_) | Order::Return(_) | Order::Shutdown => None,
         }
     }
 

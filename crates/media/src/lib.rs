@@ -20,7 +20,7 @@ pub mod webrtc;
 pub use codec::Codec;
 pub use dtmf::Digit;
 pub use frame::{FRAME, Frame, FramePair, Rate};
-pub use leg::{Channel, Leg, LegEvent, LegSettings, LegStats, RtpLeg, Transmit, WebRtcLeg};
+pub use leg::{Channel, Connection, Leg, LegEvent, LegSettings, LegStats, RtpLeg, Transmit, WebRtcLeg};
 pub use playout::{Heard, MarkId};
 pub use record::Recorder;
 pub use sdp::{Negotiation, RemoteMedia};

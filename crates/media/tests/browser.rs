@@ -10,7 +10,7 @@ use browser::{Browser, Redundancy, Speaks};
 use callwright_media::codec::{PCMA, PCMU};
 use callwright_media::leg::{Hold, Leg, LegEvent, LegSettings};
 use callwright_media::webrtc::{Identity, MESSAGE_BYTES, OfferError, Sent};
-use callwright_media::{Digit, MarkId, Rate};
+use callwright_media::{Connection, Digit, MarkId, Rate, WebRtcLeg};
 use common::{Dice, ms};
 use std::collections::VecDeque;
 use std::f64::consts::TAU;
@@ -98,6 +98,22 @@ impl Bench {
         assert!(bench.browser.connected, "the browser");
         assert!(bench.events.iter().any(|(_, event)| matches!(event, LegEvent::Connected { .. })), "the leg");
         bench
+    }
+
+    fn web(&mut self) -> &mut WebRtcLeg {
+        let Leg::WebRtc(leg) = &mut self.leg else { panic!("a browser's leg") };
+        leg
+    }
+
+    /// Another browser takes the place of the one that was there.
+    fn come_back(&mut self, speaks: Speaks) {
+        let now = self.now;
+        let (browser, offer) = Browser::new(now, there(), speaks);
+        let (connection, answer) = Connection::answer(now, &IDENTITY, &offer).unwrap();
+        self.web().part(now);
+        self.web().reconnect(now, connection);
+        self.browser = browser;
+        self.browser.answered(now, &answer).unwrap();
     }
 
     fn run(&mut self, span: Duration) {
@@ -373,6 +389,57 @@ fn a_browser_that_never_comes_is_lost_and_one_that_leaves_is_told() {
     ended.exchange();
     ended.run(ms(100));
     assert!(ended.browser.closed);
+}
+
+#[test]
+fn a_browser_that_comes_back_goes_on_with_the_leg() {
+    for (speaks, rate) in [(OPUS, Rate::Wide), (Speaks::Telephone(PCMU), Rate::Narrow)] {
+        let mut bench = Bench::connected(speaks);
+        bench.browser_says(440.0, 0.5);
+        bench.run(ms(700));
+        bench.browser.close();
+        bench.exchange();
+        bench.run(ms(100));
+        assert_eq!(bench.end_of(), [LegEvent::Closed]);
+        let before = (bench.recorded.len(), bench.sent.len());
+        bench.run(ms(1000));
+        assert_eq!(bench.recorded.len() - before.0, rate.hertz() as usize, "what is recorded has no gap");
+        bench.leg.play(&tone(rate.hertz(), 700.0, 0.5));
+        bench.run(ms(1000));
+        assert_eq!(bench.sent.len(), before.1, "nothing is sent to who has gone");
+        bench.come_back(speaks);
+        bench.run(ms(1500));
+        let connected = bench.events.iter().filter(|(_, event)| matches!(event, LegEvent::Connected { .. })).count();
+        assert!(connected == 2 && bench.browser.connected, "{connected}");
+        bench.ears.clear();
+        bench.browser.heard.clear();
+        bench.browser_says(440.0, 2.0);
+        bench.leg.play(&tone(rate.hertz(), 700.0, 2.0));
+        bench.run(ms(2500));
+        let (hertz, line) = (rate.hertz() as usize, bench.browser.rate());
+        clear_tone(&bench.ears[hertz / 2..][..hertz], rate.hertz(), 440.0, "the leg hears");
+        let heard = &bench.browser.heard[line as usize / 2..][..line as usize];
+        clear_tone(heard, line, 700.0, "the browser hears");
+        bench.browser.close();
+        bench.exchange();
+        bench.run(ms(100));
+        assert_eq!(bench.end_of(), [LegEvent::Closed, LegEvent::Closed]);
+    }
+}
+
+/// One that does not come after all is lost as one that never came, and the one before is told that it is over.
+#[test]
+fn who_takes_anothers_place_and_never_comes_is_lost() {
+    let mut bench = Bench::connected(OPUS);
+    let (_, offer) = Browser::new(bench.now, there(), OPUS);
+    let (connection, _) = Connection::answer(bench.now, &IDENTITY, &offer).unwrap();
+    let now = bench.now;
+    bench.web().part(now);
+    bench.exchange();
+    assert!(bench.browser.closed, "it is told");
+    bench.web().reconnect(now, connection);
+    bench.run(common::settings().lost + ms(100));
+    assert_eq!(bench.end_of(), [LegEvent::Lost]);
 }
 
 #[test]

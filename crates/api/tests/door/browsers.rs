@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, CallId, CallState, HangupCause, Moment};
 use callwright_engine::Clock;
-use callwright_testkit::{AGENT, Callee, NodeBuilder, OnlineBrowser, Plan, Redundancy, Speaks};
+use callwright_testkit::{AGENT, Browser, Callee, NodeBuilder, OnlineBrowser, Plan, Redundancy, Speaks};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -90,6 +90,7 @@ async fn a_call_that_is_met_is_asked_for_and_shown() {
     for (body, field) in [
         (json!({"user": "a b"}), "user"),
         (json!({"join_within_s": 0}), "join_within_s"),
+        (json!({"rejoin_within_s": 86_401}), "rejoin_within_s"),
         (json!({"token_s": 604_801}), "token_s"),
         (json!({"to": "+1555"}), "to"),
     ] {
@@ -214,9 +215,10 @@ async fn alibaba(server: &Server, action: &'static str, parameters: &[(&str, &st
 #[tokio::test]
 async fn alibabas_generate_makes_a_channel_and_a_token() {
     let server = server().await;
-    let config = json!({"WakeUpQuery": "hello?", "UserOnlineTimeout": 45, "GracefulShutdown": true,
+    let config = json!({"WakeUpQuery": "hello?", "UserOnlineTimeout": 45, "UserOfflineTimeout": 8, "GracefulShutdown": true,
         "LlmConfig": {"LlmCompleteReply": true, "LlmSystemPrompt": "Short."}, "TtsConfig": {"VoiceIdList": ["v1"]}});
-    let template = json!({"VoiceChat": {"UserOnlineTimeout": 30, "Volume": 80, "VoiceId": "t"}});
+    let template =
+        json!({"VoiceChat": {"UserOnlineTimeout": 30, "UserOfflineTimeout": 9, "Volume": 80, "VoiceId": "t"}});
     let (config, template) = (config.to_string(), template.to_string());
     let parameters = [
         ("AIAgentId", AGENT),
@@ -246,7 +248,8 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
         (agent.opening.wake_up.as_deref(), agent.voice.volume, agent.voice.voice.as_str()),
         (Some("hello?"), 80, "t")
     );
-    assert_eq!(view.plan.browser().expect("met").joins_until, Moment(NOW.millis() + 45_000));
+    let place = view.plan.browser().expect("met");
+    assert_eq!((place.joins_until, place.returns_within_ms), (Moment(NOW.millis() + 45_000), 8000));
     let described = alibaba(&server, "DescribeAIAgentInstance", &[("InstanceId", id)], "n2").await.json();
     let instance = &described["Instance"];
     assert_eq!((text(instance, "Status"), text(instance, "SessionId")), ("Created", "s 1"));
@@ -375,4 +378,48 @@ async fn alibabas_takeover_lets_a_human_agent_into_a_telephone_call() {
     let late = alibaba(&server, "TakeoverAIAgentCall", &parameters, "t4").await;
     assert_eq!(late.code(), "InvalidStatus.Instance", "it is over");
     assert_eq!(come(text(&made, "Token")).await.code(), "call_over");
+}
+
+/// `UserOfflineTimeout`: a page that vanished comes back through the same door with the same token.
+#[tokio::test]
+async fn alibabas_user_who_vanished_may_come_back() {
+    let callee = Callee::start(Plan::answer()).await;
+    let mut builder = NodeBuilder::to(&callee).browsers();
+    builder.clock = Clock::new(|| NOW);
+    let server = server_over(builder, Limits::default(), Rates::default()).await;
+    let parameters = [("AIAgentId", AGENT), ("AgentConfig", r#"{"UserOfflineTimeout":3600}"#)];
+    let made = alibaba(&server, "GenerateAIAgentCall", &parameters, "o1").await.json();
+    let (path, token) = (format!("/v1/join/{}", text(&made, "ChannelId")), text(&made, "Token"));
+    let come = async || {
+        let (browser, offer) = OnlineBrowser::start(Speaks::Opus(Redundancy::Some)).await.expect("a browser");
+        let headers = format!("Authorization: Bearer {token}\r\nContent-Type: {SDP}\r\n");
+        let answer = server.send("POST", &path, &headers, offer.as_bytes()).await;
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+        browser.answered(&String::from_utf8_lossy(&answer.body)).await.expect("a good answer");
+        browser
+    };
+    let first = come().await;
+    let call: CallId = text(&made, "InstanceId").parse().expect("ours");
+    server.node.wait_for(call, "the greeting", |event| matches!(event, CallEvent::Said { .. })).await;
+    first.with(|browser| browser.close()).await;
+    let second = come().await;
+    assert!(second.until(|browser| browser.connected.then_some(())).await.is_some());
+    // Its page is greeted as any other, and sees what goes on.
+    let hello = r#"{"key":"aliyun_aigc","version":"1.0","type":"ready_req","data":{"ready":true}}"#;
+    assert!(second.until(|browser| browser.type_text(hello).then_some(())).await.is_some());
+    let answered =
+        |browser: &mut Browser| browser.messages.iter().any(|text| text.contains("ready_resp")).then_some(());
+    assert!(second.until(answered).await.is_some());
+    let left = server.send("DELETE", &path, &format!("Authorization: Bearer {token}\r\n"), b"").await;
+    assert_eq!(left.status, 200);
+    assert_eq!(server.node.ended(call).await, HangupCause::CalleeHungUp);
+    // The vendor's time unless said, none where nobody asks for it.
+    let usual = alibaba(&server, "GenerateAIAgentCall", &[("AIAgentId", AGENT)], "o2").await.json();
+    let own = met(&server, &json!({"rejoin_within_s": 7})).await;
+    let without = met(&server, &json!({})).await;
+    for (id, wanted) in [(text(&usual, "InstanceId"), 5000), (text(&own, "id"), 7000), (text(&without, "id"), 0)] {
+        let id: CallId = id.parse().expect("an id");
+        let view = server.node.calls().reader().call(&server.node.account(), id).await.expect("read").expect("there");
+        assert_eq!(view.plan.browser().expect("met").returns_within_ms, wanted);
+    }
 }

@@ -623,7 +623,8 @@ pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
             | Order::Transfer(_)
             | Order::Change(_)
             | Order::Await { .. }
-            | Order::TakeOver(_),
+            | Order::TakeOver(_)
+            | Order::Return(_),
         ) => None,
     }
 }

@@ -57,7 +57,7 @@ impl LiveCall {
     /// Makes ready what is needed, writes down that somebody joined, and waits for the audio path.
     async fn meet(&mut self, met: Met) -> Result<Result<Box<Line>, Ending>, Trouble> {
         let Met { user, leg, reports, parlance, written } = met;
-        let ready = self.ready((leg, reports), parlance).await;
+        let ready = self.ready((leg, reports), Parley::new(user.clone(), parlance)).await;
         let mut line = match ready {
             Ok(line) => line,
             Err(trouble) => {
@@ -86,7 +86,7 @@ impl LiveCall {
     async fn ready(
         &self,
         (leg, reports): (LegHandle, mpsc::Receiver<LegReport>),
-        parlance: Box<dyn Parlance>,
+        parley: Parley,
     ) -> Result<Line, Trouble> {
         self.check_vendors()?;
         let conversation = self.conversation().await?;
@@ -96,7 +96,7 @@ impl LiveCall {
         }
         voice.synthesiser.warm(&voice.request(String::new()));
         Ok(Line {
-            way: Signalling::Browser(Parley::new(parlance)),
+            way: Signalling::Browser(parley),
             leg,
             reports,
             conversation: Some(conversation),

@@ -14,6 +14,7 @@ mod greeting;
 mod meeting;
 mod mirror;
 mod parley;
+mod returning;
 mod second;
 mod takeover;
 mod talking;
@@ -25,6 +26,7 @@ mod voice;
 pub(crate) use dialing::{date_of, leg_settings};
 pub(crate) use meeting::Met;
 pub use parley::{CutBy, Parlance, Shown, Wish};
+pub(crate) use returning::{Homecoming, Unwelcome};
 pub(crate) use takeover::Arrival;
 pub(crate) use thread::thread_lines;
 
@@ -87,6 +89,8 @@ pub(crate) enum Order {
     },
     /// A human agent is there.
     TakeOver(Box<Arrival>),
+    /// The user of a browser comes back.
+    Return(Box<Homecoming>),
     /// The server goes down.
     Shutdown,
 }

@@ -5,7 +5,7 @@ use super::talking::Talk;
 use crate::limits::{CLIENT_MESSAGES, HELD_MESSAGES};
 use callwright_conversation::{Bearing, Input, Press};
 use callwright_domain::agent::Switch;
-use callwright_domain::{AgentPatch, CallEvent, HangupCause, Pii};
+use callwright_domain::{AgentPatch, CallEvent, ChannelName, HangupCause, Pii};
 use callwright_net::{LegHandle, MessageError};
 use callwright_providers::asr::AsrInput;
 use std::collections::VecDeque;
@@ -82,6 +82,8 @@ pub trait Parlance: Send + Sync {
 
 /// A call's talk with its browser about the call.
 pub(super) struct Parley {
+    /// Who is there.
+    user: ChannelName,
     parlance: Box<dyn Parlance>,
     bearing: Option<Bearing>,
     cut_by: CutBy,
@@ -91,9 +93,21 @@ pub(super) struct Parley {
 }
 
 impl Parley {
-    /// In these words.
-    pub(super) fn new(parlance: Box<dyn Parlance>) -> Self {
-        Self { parlance, bearing: None, cut_by: CutBy::Voice, received: 0, held: VecDeque::new() }
+    /// With this user, in these words.
+    pub(super) fn new(user: ChannelName, parlance: Box<dyn Parlance>) -> Self {
+        Self { user, parlance, bearing: None, cut_by: CutBy::Voice, received: 0, held: VecDeque::new() }
+    }
+
+    /// Whether this is who is there.
+    pub(super) fn is_with(&self, user: &ChannelName) -> bool {
+        self.user == *user
+    }
+
+    /// Another browser of the same user, which has been shown nothing yet. What the one before has sent still counts.
+    pub(super) fn begin_again(&mut self, parlance: Box<dyn Parlance>) {
+        self.parlance = parlance;
+        self.bearing = None;
+        self.held.clear();
     }
 
     /// What a message wishes; nothing once there have been too many.

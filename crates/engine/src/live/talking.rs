@@ -8,6 +8,7 @@ use super::ears::{Ears, EarsReport};
 use super::ending::Ending;
 use super::greeting::Greeting;
 use super::parley::{CutBy, Shown};
+use super::returning::Away;
 use super::takeover::{self, Takeover};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Voice, VoiceReport};
@@ -61,6 +62,8 @@ pub(super) struct Talk<'a> {
     pub(super) transfer: Option<Transfer>,
     /// A human agent who takes the call over.
     pub(super) takeover: Takeover,
+    /// The user of a browser is not there.
+    pub(super) away: Option<Away>,
     /// Others whom the server has called itself for the callee.
     pub(super) transfers: u32,
     /// The longest the conversation may last.
@@ -123,6 +126,7 @@ impl LiveCall {
             beeps: None,
             transfer: None,
             takeover: Takeover::default(),
+            away: None,
             transfers: 0,
             until,
             ending: None,
@@ -200,7 +204,8 @@ impl Talk<'_> {
     /// The next thing that happens. Orders and signalling come first: a hang-up must not wait behind audio.
     async fn next(&mut self) -> Stimulus {
         let transfer = self.transfer.as_ref().and_then(Transfer::until);
-        let others = transfer.into_iter().chain(self.takeover.until());
+        let away = self.away.as_ref().map(Away::until);
+        let others = transfer.into_iter().chain(self.takeover.until()).chain(away);
         let wake = self.conversation.timeout().into_iter().chain(others).fold(self.until, Instant::min);
         tokio::select! {
             biased;
@@ -236,6 +241,8 @@ impl Talk<'_> {
                     self.transfer_failed("nobody answered in time").await;
                 } else if self.takeover.until().is_some_and(|until| until <= instant()) {
                     self.human_left();
+                } else if self.away.as_ref().is_some_and(|away| away.until() <= instant()) {
+                    self.give_user_up();
                 } else {
                     self.tell(Input::Clock).await;
                 }
@@ -277,11 +284,11 @@ impl Talk<'_> {
             LegReport::Hold(Hold::Held) => self.tell(Input::HoldStarted).await,
             LegReport::Hold(Hold::Resumed) => self.tell(Input::HoldEnded).await,
             LegReport::NoMedia => self.trouble("media", "no audio has come from the far end").await,
-            LegReport::Lost => self.end(Ending::of(HangupCause::MediaTimeout)),
-            LegReport::Closed => self.leave(),
+            LegReport::Lost => Box::pin(self.vanished(HangupCause::MediaTimeout)).await,
+            LegReport::Closed => Box::pin(self.vanished(HangupCause::CalleeHungUp)).await,
             LegReport::Up { .. } | LegReport::DtmfSent | LegReport::Goodbye => {}
             LegReport::Message(text) => self.on_message(&text).await,
-            LegReport::Connected { .. } => {}
+            LegReport::Connected { .. } => Box::pin(self.user_is_back()).await,
         }
     }
 
@@ -373,6 +380,7 @@ impl Talk<'_> {
             Some(Order::Leave { user }) => self.leave_as(user),
             Some(Order::Await { user }) => self.takeover.wait_for(user),
             Some(Order::TakeOver(arrival)) => self.human_comes(*arrival).await,
+            Some(Order::Return(homecoming)) => self.user_returns(*homecoming).await,
             Some(Order::Transfer(transfer)) => self.tell(Input::TransferTo(transfer)).await,
             Some(Order::Change(patch)) => self.change(*patch).await,
             Some(Order::Hear { text }) => self.tell_cutting(Input::UserText(text), CutBy::Text).await,

@@ -264,9 +264,11 @@ impl Talk<'_> {
     /// What a joined callee's line reports; what is still the call's own business is given back.
     pub(super) async fn pass_on(&mut self, report: LegReport) -> Option<LegReport> {
         if self.takeover.is_joined() {
-            let own =
-                matches!(report, LegReport::NoMedia | LegReport::Lost | LegReport::Closed | LegReport::Message(_));
-            return own.then_some(report);
+            return match report {
+                LegReport::NoMedia | LegReport::Lost | LegReport::Closed => Some(report),
+                LegReport::Connected { .. } | LegReport::Message(_) => Some(report),
+                _ => None,
+            };
         }
         let Some(Transfer { way: Way::Joined(second), .. }) = &self.transfer else { return Some(report) };
         match report {

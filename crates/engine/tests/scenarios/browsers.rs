@@ -37,6 +37,7 @@ fn meeting(node: &Node, channel: &str, joins_within: Duration) -> MeetCall {
         user: Some(name("ann")),
         agent_user: name("agent"),
         joins_within,
+        returns_within: Duration::ZERO,
         mirror: None,
         variables: BTreeMap::new(),
         user_data: None,

@@ -13,6 +13,7 @@ mod meeting;
 mod outcomes;
 mod privacy;
 mod restart;
+mod returning;
 mod takeover;
 mod talking;
 mod threads;

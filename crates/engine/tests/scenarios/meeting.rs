@@ -3,7 +3,7 @@
 use crate::{answered, heard, ms, said};
 use callwright_domain::agent::{Greeting, Recording, Switch};
 use callwright_domain::{AgentId, CallEvent, CallId, ChannelName, HangupCause, Origin};
-use callwright_engine::{HangUp, Join, MeetCall, Parlance, Press, Shown, Wish};
+use callwright_engine::{HangUp, Join, JoinError, MeetCall, Parlance, Press, Shown, Wish};
 use callwright_media::pcm::level_dbfs;
 use callwright_testkit::{
     AGENT, Callee, Node, NodeBuilder, OnlineBrowser, Plan, RATE, Redundancy, Reply, ScriptedBrain, ScriptedEars,
@@ -49,11 +49,16 @@ pub(crate) fn name(text: &str) -> ChannelName {
 
 /// A call that is met, and the browser that has joined it.
 pub(crate) async fn joined(node: &Node) -> (CallId, OnlineBrowser) {
-    joined_at(node, &Handle::current()).await
+    joined_at(node, &Handle::current(), Duration::ZERO).await
+}
+
+/// The same where a user who vanished has so long to come back.
+pub(crate) async fn joined_with(node: &Node, returns_within: Duration) -> (CallId, OnlineBrowser) {
+    joined_at(node, &Handle::current(), returns_within).await
 }
 
 /// The same for a node that lives there.
-async fn joined_at(node: &Node, home: &Handle) -> (CallId, OnlineBrowser) {
+async fn joined_at(node: &Node, home: &Handle, returns_within: Duration) -> (CallId, OnlineBrowser) {
     let meeting = MeetCall {
         account: node.account(),
         agent: AgentId::new(AGENT).expect("an id").into(),
@@ -62,6 +67,7 @@ async fn joined_at(node: &Node, home: &Handle) -> (CallId, OnlineBrowser) {
         user: Some(name("ann")),
         agent_user: name("agent"),
         joins_within: Duration::from_secs(3600),
+        returns_within,
         mirror: None,
         variables: BTreeMap::new(),
         user_data: None,
@@ -78,6 +84,25 @@ async fn joined_at(node: &Node, home: &Handle) -> (CallId, OnlineBrowser) {
     assert_eq!(joined.call, call);
     browser.answered(&joined.answer).await.expect("a good answer");
     (call, browser)
+}
+
+/// A browser that comes into a call, if it is let in.
+pub(crate) async fn comes(node: &Node, channel: &ChannelName, user: &str) -> Result<OnlineBrowser, JoinError> {
+    comes_speaking(OPUS, node, (channel, user)).await
+}
+
+/// The same with another codec.
+pub(crate) async fn comes_speaking(
+    speaks: Speaks,
+    node: &Node,
+    (channel, user): (&ChannelName, &str),
+) -> Result<OnlineBrowser, JoinError> {
+    let (browser, offer) = OnlineBrowser::start(speaks).await.expect("a browser");
+    let (account, channel, user) = (node.account(), channel.clone(), name(user));
+    let join = Join { account, channel, user, offer, parlance: Box::new(Plain) };
+    let joined = node.calls().join(join, node.now()).await?;
+    browser.answered(&joined.answer).await.expect("a good answer");
+    Ok(browser)
 }
 
 /// Says something for so long, then nothing for a second, at a browser's pace: it never stops sending.
@@ -186,7 +211,7 @@ async fn a_talk_with_a_browser_that_a_crash_cut_off_is_ended_by_the_next_start()
     let directory = tempfile::tempdir().expect("a directory");
     let callee = Callee::start(Plan::answer()).await;
     let doomed = NodeBuilder::to(&callee).browsers().data(directory.path()).start_doomed().await;
-    let (call, _browser) = joined_at(doomed.node(), doomed.home()).await;
+    let (call, _browser) = joined_at(doomed.node(), doomed.home(), Duration::ZERO).await;
     doomed.node().wait_for(call, "the greeting", said("Hello there.")).await;
     doomed.kill();
     let node = NodeBuilder::to(&callee).browsers().data(directory.path()).start().await;

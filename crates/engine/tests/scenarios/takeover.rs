@@ -1,29 +1,19 @@
 //! Human agents who come by a browser and talk in the agent's place.
 
-use crate::meeting::{OPUS, Plain, joined, name, shown, speak};
+use crate::meeting::{comes, joined, name, shown, speak};
 use crate::{ms, said};
-use callwright_domain::{CallEvent, CallId, ChannelName, HangupCause, TransferTarget};
-use callwright_engine::{Calls, Join, JoinError, OrderError};
+use callwright_domain::{CallEvent, CallId, HangupCause, TransferTarget};
+use callwright_engine::{Calls, JoinError, OrderError};
 use callwright_media::pcm::level_dbfs;
 use callwright_sip::EndedBy;
 use callwright_testkit::{Callee, Node, NodeBuilder, OnlineBrowser, Plan, ScriptedBrain};
 use std::time::Instant;
 
-/// A human agent's browser, if it is let in.
-async fn comes(node: &Node, channel: &ChannelName, user: &str) -> Result<OnlineBrowser, JoinError> {
-    let (browser, offer) = OnlineBrowser::start(OPUS).await.expect("a browser");
-    let (account, channel, user) = (node.account(), channel.clone(), name(user));
-    let join = Join { account, channel, user, offer, parlance: Box::new(Plain) };
-    let joined = node.calls().join(join, node.now()).await?;
-    browser.answered(&joined.answer).await.expect("a good answer");
-    Ok(browser)
-}
-
 async fn taken_over(node: &Node, call: CallId) {
     node.wait_for(call, "the takeover", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
 }
 
-async fn heard(browser: &OnlineBrowser) -> bool {
+pub(crate) async fn heard(browser: &OnlineBrowser) -> bool {
     browser.until(|browser| (level_dbfs(&browser.heard) > -40.0).then_some(())).await.is_some()
 }
 

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use rtp::RtpLeg;
-pub use web::WebRtcLeg;
+pub use web::{Connection, WebRtcLeg};
 
 /// Entropy for one leg: RFC 3550 wants all of these unpredictable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use super::rtp::RtpLeg;
 use super::{Channel, LegEvent, LegSettings, LegStats, SourcePolicy, Transmit};
 use crate::codec::{self, Codec};
+use crate::frame::Rate;
 use crate::rtp::packet::{self, Datagram, Packet, classify};
 use crate::sdp::{RemoteMedia, RtcpPath, TelephoneEvents};
 use crate::webrtc::{Arrived, Identity, LineCodec, Link, LinkEvent, OfferError, Sent, Voice, Written};
@@ -42,6 +43,14 @@ pub struct WebRtcLeg {
     unheard: u64,
 }
 
+/// What is one connection's and not its leg's: a browser that comes back brings another.
+pub struct Connection {
+    link: Link,
+    voice: Option<Voice>,
+    remote: RemoteMedia,
+    line: Line,
+}
+
 /// How the RTP leg's numbers are written on the line.
 struct Line {
     payload_type: u8,
@@ -52,6 +61,51 @@ struct Line {
     sequence: u64,
     timestamp: u32,
     last: Option<(u16, u32)>,
+}
+
+impl Connection {
+    /// A connection to the browser that made `offer`, and the answer to it.
+    ///
+    /// # Errors
+    /// [`OfferError`].
+    pub fn answer(now: Instant, identity: &Identity, offer: &str) -> Result<(Self, String), OfferError> {
+        let (link, answer, agreed) = Link::answer(now, identity, offer)?;
+        let (codec, voice, scale): (&'static Codec, _, _) = match agreed.codec {
+            LineCodec::Opus => (codec::L16, Some(Voice::new().ok_or(OfferError::NoCodec)?), 3),
+            LineCodec::G711(codec) => (codec, None, 1),
+        };
+        let key = |_| TelephoneEvents { payload_type: KEYS, receive_payload_type: KEYS, clock: codec.clock };
+        let remote = RemoteMedia {
+            address: FAR_END,
+            rtcp: RtcpPath::Muxed,
+            codec,
+            payload_type: AUDIO,
+            events: agreed.events.map(key),
+            direction: agreed.direction,
+        };
+        let line = Line {
+            payload_type: agreed.payload_type,
+            events: agreed.events,
+            scale,
+            sequence: 0,
+            timestamp: 0,
+            last: None,
+        };
+        Ok((Self { link, voice, remote, line }, answer))
+    }
+
+    /// Samples a second: 16 kHz with Opus and 8 kHz with G.711.
+    pub const fn rate(&self) -> Rate {
+        self.remote.codec.rate
+    }
+
+    /// Numbers its packets from there on.
+    fn numbered(mut self, sequence: u64, timestamp: u32) -> Self {
+        // Below 2^15, so that no wrap comes before the far end has the first packet (RFC 3711 section 3.3.1).
+        self.line.sequence = sequence & 0x7fff;
+        self.line.timestamp = timestamp;
+        self
+    }
 }
 
 impl WebRtcLeg {
@@ -66,32 +120,12 @@ impl WebRtcLeg {
         identity: &Identity,
         offer: &str,
     ) -> Result<(Self, String), OfferError> {
-        let (link, answer, agreed) = Link::answer(now, identity, offer)?;
-        let (codec, voice, scale): (&'static Codec, _, _) = match agreed.codec {
-            LineCodec::Opus => (codec::L16, Some(Voice::new().ok_or(OfferError::NoCodec)?), 3),
-            LineCodec::G711(codec) => (codec, None, 1),
-        };
-        settings.rate = codec.rate;
+        let (connection, answer) = Connection::answer(now, identity, offer)?;
+        settings.rate = connection.rate();
         settings.source = SourcePolicy::Strict;
         let lost = std::mem::replace(&mut settings.lost, NEVER);
-        let key = |_| TelephoneEvents { payload_type: KEYS, receive_payload_type: KEYS, clock: codec.clock };
-        let remote = RemoteMedia {
-            address: FAR_END,
-            rtcp: RtcpPath::Muxed,
-            codec,
-            payload_type: AUDIO,
-            events: agreed.events.map(key),
-            direction: agreed.direction,
-        };
-        let line = Line {
-            payload_type: agreed.payload_type,
-            events: agreed.events,
-            scale,
-            // Below 2^15, so that no wrap comes before the far end has the first packet (RFC 3711 section 3.3.1).
-            sequence: u64::from(settings.start.sequence & 0x7fff),
-            timestamp: settings.start.timestamp,
-            last: None,
-        };
+        let connection = connection.numbered(u64::from(settings.start.sequence), settings.start.timestamp);
+        let Connection { link, voice, remote, line } = connection;
         let leg = Self {
             link,
             sound: RtpLeg::new(settings),
@@ -112,6 +146,23 @@ impl WebRtcLeg {
     /// The name by which the browser's first packets find this leg.
     pub fn name(&self) -> &str {
         self.link.name()
+    }
+
+    /// Says goodbye to the browser that is connected, whose place another is to take.
+    pub fn part(&mut self, now: Instant) {
+        self.link.close(now);
+    }
+
+    /// A browser that comes back goes on with this leg, whose rate it must have. [`LegEvent::Connected`] tells when it is
+    /// there, [`LegEvent::Lost`] that it did not come in time. Of the one before nothing is heard any more.
+    pub fn reconnect(&mut self, now: Instant, connection: Connection) {
+        self.unheard += self.link.rejected();
+        let connection = connection.numbered(self.line.sequence, self.line.timestamp);
+        Connection { link: self.link, voice: self.voice, remote: self.remote, line: self.line } = connection;
+        self.messages.clear();
+        self.opened = now;
+        self.connected = false;
+        self.over = false;
     }
 
     /// The next address that has proved to be the browser's, for whoever sorts packets of one socket over many legs.
@@ -151,16 +202,14 @@ impl WebRtcLeg {
         }
     }
 
+    /// Goes on while nobody is connected: what is recorded has no gap then, and who spoke has fallen silent.
     pub(super) fn tick(&mut self, now: Instant) {
-        if self.over {
-            return;
-        }
         self.sound.tick(now);
         self.speak(now);
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.sound.next_due().filter(|_| !self.over)
+        self.sound.next_due()
     }
 
     pub(super) fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
@@ -272,10 +321,10 @@ impl WebRtcLeg {
 
     /// Sends what the RTP leg has to say.
     fn speak(&mut self, now: Instant) {
-        let Self { link, sound, voice, line, .. } = self;
+        let Self { link, sound, voice, line, over, .. } = self;
         while let Some(transmit) = sound.poll_transmit() {
             // The library reports for itself.
-            if classify(transmit.bytes) != Datagram::Rtp {
+            if *over || classify(transmit.bytes) != Datagram::Rtp {
                 continue;
             }
             let Ok(packet) = packet::parse(transmit.bytes) else { continue };

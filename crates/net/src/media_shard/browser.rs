@@ -12,7 +12,7 @@ use super::seat::{Line, NewSeat, Seat, Supplies};
 use super::{MediaPlane, MediaSettings, Meter, OpenLeg, ShardSeat, shard};
 use crate::ports;
 use callwright_media::webrtc::{Identity, OfferError, addressee};
-use callwright_media::{Leg, WebRtcLeg};
+use callwright_media::{Connection, Leg, WebRtcLeg};
 use mio::event::Source;
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -93,6 +93,22 @@ impl MediaPlane {
         let seat = NewSeat { leg: media, line, link, reports, settings };
         door.send(Order::Open(Box::new(seat))).await.map_err(|_| BrowserError::Stopped)?;
         Ok(BrowserLeg { answer, leg, reports: received })
+    }
+
+    /// Lets the browser that made `offer` go on with `leg` in the place of the one that was connected; gives the session
+    /// description for it. Whoever was there before is told goodbye. [`LegReport::Connected`] and [`LegReport::Lost`] come as
+    /// with a leg that was opened.
+    ///
+    /// # Errors
+    /// [`BrowserError`]; [`OfferError::NoCodec`] for a browser whose codec has another rate than the leg.
+    pub async fn reconnect_browser(&self, leg: &LegHandle, offer: &str) -> Result<String, BrowserError> {
+        let hall = self.browsers.as_ref().ok_or(BrowserError::Off)?;
+        let (connection, answer) = Connection::answer(Instant::now(), &hall.identity, offer)?;
+        if connection.rate() != leg.rate() {
+            return Err(OfferError::NoCodec.into());
+        }
+        leg.reconnect(connection).await.map_err(|_| BrowserError::Stopped)?;
+        Ok(answer)
     }
 
     /// Where browsers are met, as told to them; empty when they are not.

@@ -5,6 +5,7 @@ use super::handle::{LegGone, MessageError};
 use super::join::Joint;
 use super::recording::ShardRecording;
 use super::seat::NewSeat;
+use callwright_media::Connection;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::{Ambient, DtmfPath, LegStats};
 use callwright_media::playout::{Heard, MarkId};
@@ -25,6 +26,8 @@ pub(super) enum Order {
 /// What a leg is told.
 pub(super) enum LegOrder {
     Remote(Box<RemoteMedia>),
+    /// Another connection in the place of a browser's.
+    Reconnect(Box<Connection>),
     /// Audio whose credit was taken, with the epoch in which the speaker began to wait for it.
     Play(Vec<i16>, u64),
     Mark(MarkId),

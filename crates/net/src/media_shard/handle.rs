@@ -4,12 +4,12 @@
 use super::door::{Door, LegOrder, Order};
 use super::join::Joint;
 use super::recording::{RecordError, RecordingDesk, RecordingTicket, Target};
-use callwright_media::Rate;
 use callwright_media::dtmf::Digit;
 use callwright_media::leg::{Ambient, DtmfPath, LegStats};
 use callwright_media::pcm::Gain;
 use callwright_media::playout::{Heard, MarkId};
 use callwright_media::sdp::RemoteMedia;
+use callwright_media::{Connection, Rate};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -149,6 +149,11 @@ impl LegHandle {
     /// [`LegGone`].
     pub async fn remote(&self, remote: RemoteMedia) -> Result<(), LegGone> {
         self.order(LegOrder::Remote(Box::new(remote))).await
+    }
+
+    /// Another connection takes the place of a browser's.
+    pub(super) async fn reconnect(&self, connection: Connection) -> Result<(), LegGone> {
+        self.order(LegOrder::Reconnect(Box::new(connection))).await
     }
 
     /// Queues agent audio at the leg's rate; waits while ten seconds (the leg's `playout`) are queued.

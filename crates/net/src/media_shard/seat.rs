@@ -12,7 +12,7 @@ use crate::ports::BoundPorts;
 use crate::wire::Wire;
 use callwright_media::leg::Channel;
 use callwright_media::webrtc::Sent;
-use callwright_media::{FramePair, Leg, LegEvent, WebRtcLeg};
+use callwright_media::{Connection, FramePair, Leg, LegEvent, WebRtcLeg};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -225,6 +225,7 @@ impl Seat {
     pub(super) fn obey(&mut self, now: Instant, order: LegOrder, supplies: &mut Supplies) {
         match order {
             LegOrder::Remote(remote) => self.leg.remote(now, *remote),
+            LegOrder::Reconnect(connection) => self.reconnect(now, *connection, supplies),
             LegOrder::Play(pcm, epoch) => self.play(&pcm, epoch),
             LegOrder::Mark(id) => self.leg.mark(id),
             LegOrder::Flush(epoch, answer) => {
@@ -259,6 +260,17 @@ impl Seat {
             self.leg.tick(now);
         }
         self.drain(now, supplies);
+    }
+
+    /// Another connection takes the place of the browser's, once that is told goodbye.
+    fn reconnect(&mut self, now: Instant, connection: Connection, supplies: &mut Supplies) {
+        if let Some(leg) = self.browser() {
+            leg.part(now);
+        }
+        self.drain(now, supplies);
+        if let Some(leg) = self.browser() {
+            leg.reconnect(now, connection);
+        }
     }
 
     /// Ends the leg; gives its ports, and a recording whose end the writer has no room for yet.

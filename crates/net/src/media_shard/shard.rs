@@ -201,7 +201,12 @@ impl Shard {
         let Some(index) = self.numbers.get(&number).copied() else { return };
         let Some(Some(seat)) = self.seats.get_mut(index) else { return };
         let before = seat.due();
+        let comes_back = matches!(order, LegOrder::Reconnect(_));
         seat.obey(now, order, &mut self.supplies);
+        if let (true, Some(gate), Some(leg)) = (comes_back, &mut self.gate, seat.browser()) {
+            gate.forget(index);
+            gate.expect(index, leg.name());
+        }
         // A leg that learned its remote, or that began a sentence at once, has another cadence now.
         if seat.due() != before {
             self.place_again(index);

@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(super) const LIFE_S: (i64, i64) = (3600, 604_800);
 /// How long a user is waited for in seconds: unless asked otherwise (vendor), and the longest.
 const ONLINE_S: (u64, u64) = (60, 86_400);
+/// The same for one who has vanished.
+const OFFLINE_S: (u64, u64) = (5, 86_400);
 /// The kinds of agents that a RuntimeConfig may name; there is a voice only for the first.
 const KINDS: [&str; 3] = ["VoiceChat", "AvatarChat3D", "VisionChat"];
 
@@ -29,6 +31,7 @@ struct Wanted {
     agent: AgentId,
     patch: AgentPatch,
     online: Duration,
+    offline: Duration,
     user_data: Option<String>,
     thread: Option<ThreadId>,
     mirror: Option<Mirror>,
@@ -115,11 +118,14 @@ fn decode(call: &Call<'_>) -> Result<Wanted, VendorError> {
     let agent = call.parameter("AIAgentId").ok_or_else(|| missing("AIAgentId"))?;
     let given = object(call, "AgentConfig")?;
     let template = object(call, "TemplateConfig")?.map(of_template).transpose()?;
-    let (mut patch, mut online, mut memo) = (AgentPatch::default(), None, json!({}));
+    let (mut patch, mut memo) = (AgentPatch::default(), json!({}));
+    let (mut online, mut offline) = (None, None);
     for (name, config) in [("TemplateConfig", template), ("AgentConfig", given)] {
         let Some(config) = config else { continue };
         patch = configuration(name, &config)?.over(patch);
-        online = Section::of(name, &config)?.whole("UserOnlineTimeout", 1, ONLINE_S.1)?.or(online);
+        let section = Section::of(name, &config)?;
+        online = section.whole("UserOnlineTimeout", 1, ONLINE_S.1)?.or(online);
+        offline = section.whole("UserOfflineTimeout", 0, OFFLINE_S.1)?.or(offline);
         merge(&mut memo, config);
     }
     let user_data = user_data(call)?;
@@ -128,6 +134,7 @@ fn decode(call: &Call<'_>) -> Result<Wanted, VendorError> {
         agent: AgentId::new(agent).map_err(|_| Refusal::UnknownAgent)?,
         patch,
         online: Duration::from_secs(online.unwrap_or(ONLINE_S.0)),
+        offline: Duration::from_secs(offline.unwrap_or(OFFLINE_S.0)),
         user_data,
         thread: thread.map_err(|why| invalid("SessionId", &why.to_string()))?,
         mirror: mirror(call)?,
@@ -142,8 +149,7 @@ pub(super) fn configuration(name: &str, config: &Value) -> Result<AgentPatch, Fa
     let section = Section::of(name, config)?;
     let wake_up = section.text("WakeUpQuery", 4000)?;
     patch.opening.wake_up = wake_up.map(|text| (!text.is_empty()).then(|| outbound::literal(&text)));
-    // A user who goes ends the call at once; the time is read and not waited for.
-    section.whole("UserOfflineTimeout", 0, ONLINE_S.1)?;
+    section.whole("UserOfflineTimeout", 0, OFFLINE_S.1)?;
     section.json("WorkflowOverrideParams")?;
     // Pictures for the client's own screen: shown again by Describe.
     section.text("AvatarUrl", 4096)?;
@@ -187,7 +193,7 @@ async fn start_in(
     account: &AccountId,
     (request, context): (&Request, &Context),
 ) -> Result<callwright_domain::CallId, VendorError> {
-    let Wanted { agent, mut patch, online, user_data, thread, mirror, memo } = wanted;
+    let Wanted { agent, mut patch, online, offline, user_data, thread, mirror, memo } = wanted;
     let reader = context.calls.reader();
     let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
     let stored = reader.agent(account, &agent).await.map_err(storage)?.ok_or(Refusal::UnknownAgent)?;
@@ -207,6 +213,7 @@ async fn start_in(
             user,
             agent_user,
             joins_within: online,
+            returns_within: offline,
             mirror,
             variables,
             user_data: user_data.map(Pii::new),

@@ -17,9 +17,11 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long a call waits to be joined, in seconds: unless asked otherwise, and at most.
-const JOIN_S: (u64, u64) = (60, 86_400);
+const JOIN_S: (u64, u64, u64) = (1, 60, 86_400);
+/// The same for a user who has vanished: none unless asked for.
+const REJOIN_S: (u64, u64, u64) = (0, 0, 86_400);
 /// How long a token lives, in seconds: unless asked otherwise, and at most.
-const TOKEN_S: (u64, u64) = (3600, 604_800);
+const TOKEN_S: (u64, u64, u64) = (1, 3600, 604_800);
 
 /// An operation about calls in browsers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +105,7 @@ fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
     let user = body.text("user", 64)?.map(ChannelName::new).transpose();
     let user = user.map_err(|why| invalid("user", &why.to_string()))?;
     let joins_within = Duration::from_secs(seconds("join_within_s", body.take("join_within_s"), JOIN_S)?);
+    let returns_within = Duration::from_secs(seconds("rejoin_within_s", body.take("rejoin_within_s"), REJOIN_S)?);
     let life_s = seconds("token_s", body.take("token_s"), TOKEN_S)?;
     let push_to_talk: Switch = body.typed("push_to_talk")?.unwrap_or_default();
     body.end()?;
@@ -119,6 +122,7 @@ fn decode(asked: &Asked<'_>) -> Result<(MeetCall, i64), Fault> {
         user: Some(user.map_or_else(|| made(1), Ok)?),
         agent_user: made(2)?,
         joins_within,
+        returns_within,
         mirror: None,
         variables,
         user_data,
@@ -140,8 +144,8 @@ pub(super) fn push_to_talk(plan: &CallPlan) -> Switch {
     Switch::from(memo["push_to_talk"] == json!("on"))
 }
 
-fn seconds(field: &str, given: Option<Value>, (usual, most): (u64, u64)) -> Result<u64, Fault> {
+fn seconds(field: &str, given: Option<Value>, (least, usual, most): (u64, u64, u64)) -> Result<u64, Fault> {
     let Some(given) = given else { return Ok(usual) };
-    let seconds = given.as_u64().filter(|seconds| (1..=most).contains(seconds));
-    seconds.ok_or_else(|| invalid(field, &format!("must be a whole number from 1 to {most}")))
+    let seconds = given.as_u64().filter(|seconds| (least..=most).contains(seconds));
+    seconds.ok_or_else(|| invalid(field, &format!("must be a whole number from {least} to {most}")))
 }

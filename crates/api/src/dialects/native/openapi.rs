@@ -366,12 +366,14 @@ fn start_call(agent: &Value) -> Value {
 /// What a request for a call that is met in a browser may hold.
 fn meet_call(agent: &Value) -> Value {
     let text = json!({"type": "string"});
-    let seconds = |usual: u32, most: u32| json!({"type": "integer", "minimum": 1, "maximum": most, "default": usual});
+    let from = |least: u32, usual: u32, most: u32| json!({"type": "integer", "minimum": least, "maximum": most, "default": usual});
+    let seconds = |usual: u32, most: u32| from(1, usual, most);
     object(
         &["agent"],
         json!({
             "agent": text, "user": text, "variables": {"type": "object", "additionalProperties": text},
             "user_data": text, "thread": text, "overrides": agent, "join_within_s": seconds(60, 86_400),
+            "rejoin_within_s": from(0, 0, 86_400),
             "token_s": seconds(3600, 604_800), "push_to_talk": {"enum": ["on", "off"], "default": "off"}}),
     )
 }

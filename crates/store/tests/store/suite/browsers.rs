@@ -21,6 +21,7 @@ fn met(owner: &AccountId, id: u128) -> Admission {
         user: Some(name("ann")),
         agent_user: name("agent"),
         joins_until: later(WAIT),
+        returns_within_ms: 0,
         mirror: None,
     };
     Admission { plan: CallPlan { way: Way::Browser(place), ..plan(owner, id) }, ..admission(owner, id) }
