@@ -4,6 +4,7 @@
 use crate::dialects::{self, Dialect};
 use crate::http::Request;
 use crate::join;
+use http::Method;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -45,16 +46,19 @@ impl Doors {
         Self { own: self.own, hosts: Arc::new(hosts.iter().filter_map(found).collect()) }
     }
 
-    /// Where a request has come to. `authority` is the host of the request's target, where the protocol has one there.
-    pub(crate) fn entrance(&self, request: &Request, authority: Option<&str>) -> Entrance {
+    /// Where a request has come to.
+    pub(crate) fn entrance(&self, request: &Request) -> Entrance {
         let named = || {
-            let host = request.header("host").or(authority)?;
+            let host = request.header("host")?;
             self.hosts.get(&bare(host)).copied()
         };
         let Some(dialect) = self.own.or_else(named) else {
             return Entrance { dialect: dialects::of(request), guest: Guest::Expected };
         };
-        let expected = dialect.claims(request) || (dialect.meets_browsers() && join::claims(request));
+        let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
+        let expected = dialect.claims(request)
+            || (dialect.serves_root() && root && dialects::is_nobodys(request))
+            || (dialect.meets_browsers() && join::claims(request));
         Entrance { dialect, guest: if expected { Guest::Expected } else { Guest::Stranger } }
     }
 }

@@ -359,8 +359,9 @@ async fn answer(
     let began = Instant::now();
     let (open, flaw) = conduct.begin();
     let connection = hyper::upgrade::on(&mut request);
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let id = u128::from(rand::rng().next_u64()) << 64 | u128::from(rand::rng().next_u64());
+    let named = name_host(&mut parts);
     let mut whole = Request {
         method: parts.method,
         path: parts.uri.path().to_owned(),
@@ -375,6 +376,7 @@ async fn answer(
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let place;
     let fault = match refused_head(flaw, target, &whole, &limits)
+        .or_else(|| named.err())
         .or_else(|| context.rates.take_source(peer.ip(), whole.received).err())
     {
         None => {
@@ -388,7 +390,7 @@ async fn answer(
         }
         fault => fault,
     };
-    let Entrance { dialect, guest } = context.doors.entrance(&whole, parts.uri.host());
+    let Entrance { dialect, guest } = context.doors.entrance(&whole);
     let request_id = HeaderValue::from_str(&whole.uuid()).ok();
     let mut response = match fault {
         Some(fault) => {
@@ -418,6 +420,29 @@ async fn answer(
 }
 
 /// What is wrong with a head that the HTTP library took.
+/// What follows the scheme `Bearer`, whose case does not count (RFC 9110 section 11.1).
+pub(crate) fn bearer_of(request: &Request) -> Option<&str> {
+    let (scheme, token) = request.header("authorization")?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+/// HTTP/2 names the host in the request's target; signatures and doors look for it among the headers. Two that differ are
+/// malformed there (RFC 9113 section 8.3.1).
+fn name_host(parts: &mut http::request::Parts) -> Result<(), Fault> {
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    let wrong = |rule: &str| Fault::Invalid { field: String::from("host"), rule: rule.to_owned() };
+    match parts.headers.get(header::HOST) {
+        None => {
+            let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("must be a host"))?;
+            parts.headers.insert(header::HOST, host);
+            Ok(())
+        }
+        Some(_) if parts.version != Version::HTTP_2 => Ok(()),
+        Some(host) if host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => Ok(()),
+        Some(_) => Err(wrong("must be the request's authority")),
+    }
+}
+
 fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &Limits) -> Option<Fault> {
     let long = Fault::LongTarget { limit: limits.target };
     let large = Fault::LargeHead { headers: limits.headers, bytes: limits.header_bytes };

@@ -128,6 +128,14 @@ layered!(
     }
 );
 
+/// Texts among a brain's parameters that stand for something else in each question.
+pub mod params {
+    /// The call's id.
+    pub const CALL: &str = "{{call_id}}";
+    /// How many times the callee has spoken so far, as a number.
+    pub const TURN: &str = "{{turn}}";
+}
+
 /// Who said a line of given history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

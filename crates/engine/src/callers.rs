@@ -66,3 +66,48 @@ fn in_order(wanted: &[PhoneNumber], mut owned: Vec<Number>) -> Vec<Number> {
     }
     found
 }
+
+/// The account's number that a national form stands for in that number's own country, when it can be no other.
+pub(crate) fn meant<'a>(given: &PhoneNumber, owned: &'a [Number]) -> Option<&'a PhoneNumber> {
+    if given.international().is_some() {
+        return None;
+    }
+    let mut found = owned.iter().map(|own| &own.number).filter(|own| given.at_home(own.country()) == **own);
+    match (found.next(), found.next()) {
+        (Some(own), None) => Some(own),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callwright_domain::PhoneNumber;
+
+    fn own(number: &str) -> Number {
+        Number {
+            account: AccountId::new("a").expect("an id"),
+            number: PhoneNumber::parse(number).expect("a number"),
+            trunk: TrunkId::new("t").expect("an id"),
+            spare_trunks: Vec::new(),
+            status: NumberStatus::Active,
+            max_calls: 1,
+        }
+    }
+
+    #[test]
+    fn a_national_form_means_the_one_number_that_it_can_be() {
+        let numbers = [own("+8618300000333"), own("+4930123456"), own("+14155550100"), own("+493012345678")];
+        let found = |given: &str| {
+            let given = PhoneNumber::parse(given).expect("a number");
+            meant(&given, &numbers).map(|number| number.dial().to_owned())
+        };
+        assert_eq!(found("18300000333").as_deref(), Some("+8618300000333"));
+        assert_eq!(found("030123456").as_deref(), Some("+4930123456"));
+        assert_eq!(found("4155550100").as_deref(), Some("+14155550100"));
+        assert_eq!(found("18300000334"), None);
+        assert_eq!(found("+8618300000333"), None, "it is one of ours by itself");
+        let both = [own("+4930123456"), own("+4330123456")];
+        assert_eq!(meant(&PhoneNumber::parse("030123456").expect("a number"), &both), None, "it could be two");
+    }
+}

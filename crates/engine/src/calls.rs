@@ -13,7 +13,7 @@ use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::CallerLine;
-use callwright_domain::agent::AgentProfile;
+use callwright_domain::agent::{AgentProfile, VoiceSettings};
 use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::{Evidence, Rules, RulesPatch};
 use callwright_domain::retry::Retries;
@@ -133,9 +133,10 @@ pub enum StartError {
     /// The agent's texts need a variable that the request does not bring, or are not valid templates.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The agent names an ear, brain, voice or ambient sound that this server does not have.
-    #[error("{0}")]
-    UnknownVendor(String),
+    /// The agent wants an ear, brain, voice or ambient sound that this server does not have, or a language that they do not
+    /// know.
+    #[error(transparent)]
+    Unserved(#[from] AgentFlaw),
     /// The idempotency key was used with another request.
     #[error("the idempotency key was used before with another request")]
     OtherRequest,
@@ -144,8 +145,9 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
-/// What is wrong with an agent that is to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is wrong with an agent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}")]
 pub struct AgentFlaw {
     /// The member to blame, as a path.
     pub field: &'static str,
@@ -153,17 +155,9 @@ pub struct AgentFlaw {
     pub rule: String,
 }
 
-/// An agent of which only the vendors are set.
-fn vendors_of(agent: &AgentProfile) -> AgentProfile {
-    let mut vendors = AgentProfile::default();
-    vendors.ears.vendor.clone_from(&agent.ears.vendor);
-    vendors.brain.vendor.clone_from(&agent.brain.vendor);
-    vendors.brain.model.clone_from(&agent.brain.model);
-    vendors.brain.endpoint.clone_from(&agent.brain.endpoint);
-    vendors.voice.vendor.clone_from(&agent.voice.vendor);
-    vendors.ambient.clone_from(&agent.ambient);
-    vendors.voice.endpoint.clone_from(&agent.voice.endpoint);
-    vendors
+/// A part's own language, or the agent's, and the member that says so.
+fn spoken<'a>(agent: &'a AgentProfile, (member, own): (&'static str, &'a str)) -> (&'static str, &'a str) {
+    if own.is_empty() { ("language", &agent.language) } else { (member, own) }
 }
 
 /// Why an order to a call was not carried out.
@@ -506,7 +500,9 @@ impl Calls {
         let Bound { id: agent_id, agent, rules, numbers } = bound;
         // As it was given and as it is dialled at home: a number of the account may be kept in either form.
         let given = request.callers.iter();
-        let wanted: Vec<PhoneNumber> = given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
+        let mut wanted: Vec<PhoneNumber> =
+            given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
+        wanted.extend(request.callers.iter().filter_map(|number| crate::callers::meant(number, &numbers)).cloned());
         let mut lines = self.callers(&request.account, &wanted, numbers).await?;
         let CallerLine { number: caller, trunk, spare_trunks } = lines.remove(0);
         Ok(CallPlan {
@@ -586,47 +582,65 @@ impl Calls {
                 }
             }
         }
-        match self.check(&vendors_of(agent), &BTreeMap::new()) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(AgentFlaw { field: "vendor", rule: error.to_string() }),
-        }
+        self.serves(agent)
     }
 
-    /// What of an agent does not know its language, in words: its recogniser or its voice; none: both do. Agents whose
-    /// parts this server does not have are for [`Calls::check_agent`] to judge.
-    pub fn language_flaw(&self, agent: &AgentProfile) -> Option<String> {
-        let spoken = |own: &str| if own.is_empty() { agent.language.clone() } else { own.to_owned() };
-        let (heard, said) = (spoken(&agent.ears.language), spoken(&agent.voice.language));
-        // A part that this server does not have speaks no language wrongly: `check_agent` names it.
+    /// What of an agent does not know its language or its voice; none: all do. Agents whose parts this server does not have
+    /// are for [`Calls::check_agent`] to judge.
+    pub fn speech_flaw(&self, agent: &AgentProfile) -> Option<AgentFlaw> {
+        // A part that this server does not have speaks no language wrongly.
         let ears = self.node.catalogue.ears(&agent.ears.vendor).ok();
-        if let Some(ears) = ears.filter(|ears| !ears.understands(&heard)) {
-            return Some(format!("the recogniser {} does not understand {heard}", ears.name()));
+        let (field, heard) = spoken(agent, ("ears.language", &agent.ears.language));
+        if let Some(ears) = ears.filter(|ears| !ears.understands(heard)) {
+            return Some(AgentFlaw {
+                field,
+                rule: format!("the recogniser {} does not understand {heard}", ears.name()),
+            });
         }
         let voice = self.node.catalogue.voice_of(&agent.voice).ok()?;
-        (!voice.speaks(&said)).then(|| format!("the voice {} does not speak {said}", voice.name()))
+        let (field, said) = spoken(agent, ("voice.language", &agent.voice.language));
+        if !voice.speaks(said) {
+            return Some(AgentFlaw { field, rule: format!("the voice {} does not speak {said}", voice.name()) });
+        }
+        let rule = || format!("the synthesiser {} has no voice {:?}", voice.name(), agent.voice.voice);
+        (!self.has_voice(&agent.voice)).then(|| AgentFlaw { field: "voice.voice", rule: rule() })
+    }
+
+    /// Whether a synthesiser has the voice that it is to speak with; one that this server does not have lacks none.
+    pub fn has_voice(&self, voice: &VoiceSettings) -> bool {
+        self.node.catalogue.voice_of(voice).ok().is_none_or(|synthesiser| synthesiser.has_voice(&voice.voice))
     }
 
     pub(crate) fn check(&self, agent: &AgentProfile, variables: &BTreeMap<String, String>) -> Result<(), StartError> {
         Conversation::check(agent, variables)?;
-        let catalogue = &self.node.catalogue;
-        let vendors = [
-            catalogue.ears(&agent.ears.vendor).err(),
-            catalogue.brain_of(&agent.brain).err(),
-            catalogue.voice_of(&agent.voice).err(),
-        ];
-        match vendors.into_iter().flatten().next() {
-            Some(unknown) => Err(StartError::UnknownVendor(unknown.to_string())),
-            None => self.check_sound(&agent.ambient.sound),
-        }
+        Ok(self.fits(agent)?)
     }
 
-    fn check_sound(&self, name: &str) -> Result<(), StartError> {
-        let sounds = &self.node.sounds;
+    /// Whether this server can hold an agent's talks: nobody is rung to hear silence.
+    pub(crate) fn fits(&self, agent: &AgentProfile) -> Result<(), AgentFlaw> {
+        self.serves(agent)?;
+        self.speech_flaw(agent).map_or(Ok(()), Err)
+    }
+
+    /// Whether this server has an agent's ear, brain, voice and sound.
+    fn serves(&self, agent: &AgentProfile) -> Result<(), AgentFlaw> {
+        let catalogue = &self.node.catalogue;
+        let vendors = [
+            ("ears.vendor", catalogue.ears(&agent.ears.vendor).err()),
+            ("brain.vendor", catalogue.brain_of(&agent.brain).err()),
+            ("voice.vendor", catalogue.voice_of(&agent.voice).err()),
+        ];
+        let mut unknown = vendors.into_iter().filter_map(|(field, unknown)| Some((field, unknown?)));
+        if let Some((field, unknown)) = unknown.next() {
+            return Err(AgentFlaw { field, rule: unknown.to_string() });
+        }
+        let (sounds, name) = (&self.node.sounds, &agent.ambient.sound);
         if name.is_empty() || sounds.place(name).is_some() {
             return Ok(());
         }
         let known = sounds.places().collect::<Vec<_>>().join(", ");
-        Err(StartError::UnknownVendor(format!("no ambient sound is called {name:?}; there are: {known}")))
+        let rule = format!("no ambient sound is called {name:?}; there are: {known}");
+        Err(AgentFlaw { field: "ambient.sound", rule })
     }
 
     /// Carries out another node's order for a call that should be live here. Never sends it on.

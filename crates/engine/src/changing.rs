@@ -1,8 +1,8 @@
 //! Changes of a call that is being dialled or talks: written down first, then told to the call.
 
-use crate::calls::{Calls, OrderError, StartError};
+use crate::calls::{AgentFlaw, Calls, OrderError};
 use crate::live::Order;
-use callwright_conversation::TemplateError;
+use callwright_conversation::{Conversation, TemplateError};
 use callwright_domain::{AccountId, AgentPatch, CallId, CallState};
 use callwright_store::{Amendment, StoreError};
 
@@ -15,9 +15,9 @@ pub enum ChangeError {
     /// The agent's texts would need a variable that the call does not have, or would not be valid templates.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The agent would name an ear, brain, voice or ambient sound that this server does not have.
-    #[error("{0}")]
-    UnknownVendor(String),
+    /// The agent would want what this server does not have.
+    #[error(transparent)]
+    Unserved(#[from] AgentFlaw),
 }
 
 impl From<StoreError> for ChangeError {
@@ -42,11 +42,8 @@ impl Calls {
         let patch = change.patch.clone();
         let mut agent = view.plan.agent;
         patch.clone().apply(&mut agent);
-        match self.check(&agent, &view.plan.variables) {
-            Ok(()) => {}
-            Err(StartError::Template(why)) => return Err(why.into()),
-            Err(why) => return Err(ChangeError::UnknownVendor(why.to_string())),
-        }
+        Conversation::check(&agent, &view.plan.variables)?;
+        self.fits(&agent)?;
         if self.node.store.amend(account.clone(), call, change).await?.is_none() {
             let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
             return match view.state {

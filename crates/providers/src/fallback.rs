@@ -342,6 +342,10 @@ impl Tts for Chain<dyn Tts> {
         self.links.iter().any(|link| link.vendor.speaks(language))
     }
 
+    fn has_voice(&self, voice: &str) -> bool {
+        self.links.iter().any(|link| link.vendor.has_voice(voice))
+    }
+
     fn warm(&self, request: &TtsRequest) {
         if let Some(link) = self.links.first() {
             self.nudge(link, |vendor| vendor.warm(request));

@@ -14,6 +14,7 @@ mod campaigns;
 mod configuration;
 mod error;
 mod extracts;
+mod joined;
 mod keyring;
 mod moving;
 mod notes;

@@ -6,6 +6,7 @@ mod chats;
 
 use crate::calls::{CallFilter, CallOwner, CallView, Page, Record, Waiting};
 use crate::configuration::{Account, Basis, Number, StoredAgent, Trunk};
+use crate::joined::Joined;
 use crate::sql::{Pool, reading, waiting};
 use crate::sqlite::Scratch;
 use crate::{Alias, AliasKind, BlobName, StoreError};
@@ -24,20 +25,29 @@ pub const PAGE_MAX: u32 = 1000;
 #[derive(Clone)]
 pub struct Reader {
     pool: Pool,
+    shared: SharedReads,
     /// Keeps a vanishing store's files until nobody reads them.
     _scratch: Option<Arc<Scratch>>,
 }
 
+/// What every request reads: on a shared database each read is a message there and back, and those of requests that come
+/// together ask the same.
+#[derive(Clone, Default)]
+struct SharedReads {
+    keys: Joined<KeyId, Option<ApiKey>>,
+    bases: Joined<(AccountId, AgentId, Vec<PhoneNumber>), Basis>,
+}
+
 impl Reader {
-    pub(crate) const fn new(pool: Pool, scratch: Option<Arc<Scratch>>) -> Self {
-        Self { pool, _scratch: scratch }
+    pub(crate) fn new(pool: Pool, scratch: Option<Arc<Scratch>>) -> Self {
+        Self { pool, shared: SharedReads::default(), _scratch: scratch }
     }
 
     /// The same for whoever would rather hear within a second or two that a shared database is away than wait for it: requests
     /// of people and programs. What a call needs is worth waiting for.
     #[must_use]
     pub fn hurried(&self) -> Self {
-        Self { pool: self.pool.hurried(), _scratch: self._scratch.clone() }
+        Self { pool: self.pool.hurried(), shared: SharedReads::default(), _scratch: self._scratch.clone() }
     }
 
     /// For the verbs that stand in files of their own.
@@ -109,7 +119,13 @@ impl Reader {
         agent: &AgentId,
         callers: &[PhoneNumber],
     ) -> Result<Basis, StoreError> {
-        reading::basis(&self.pool, (account, agent), callers).await
+        if self.pool.is_embedded() {
+            return reading::basis(&self.pool, (account, agent), callers).await;
+        }
+        let (pool, asked) = (self.pool.clone(), (account.clone(), agent.clone(), callers.to_vec()));
+        let key = asked.clone();
+        let read = async move { reading::basis(&pool, (&asked.0, &asked.1), &asked.2).await };
+        self.shared.bases.ask(key, read).await
     }
 
     /// A trunk.
@@ -141,7 +157,11 @@ impl Reader {
     /// # Errors
     /// As the database says.
     pub async fn key(&self, id: &KeyId) -> Result<Option<ApiKey>, StoreError> {
-        reading::key(&self.pool, id).await
+        if self.pool.is_embedded() {
+            return reading::key(&self.pool, id).await;
+        }
+        let (pool, asked) = (self.pool.clone(), id.clone());
+        self.shared.keys.ask(id.clone(), async move { reading::key(&pool, &asked).await }).await
     }
 
     /// All keys of the account, in the order of their ids.

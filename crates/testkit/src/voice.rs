@@ -32,6 +32,8 @@ pub struct ToneVoice {
     delay: Duration,
     /// The beginning of the tags that it speaks; empty: all.
     language: &'static str,
+    /// The voices that it has besides its own; none: all.
+    voices: Option<&'static [&'static str]>,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -47,13 +49,20 @@ struct Notes {
 impl ToneVoice {
     /// Hums this long for each character.
     pub fn new(per_character: Duration) -> Self {
-        Self { per_character, delay: Duration::ZERO, language: "", notes: Arc::default() }
+        Self { per_character, delay: Duration::ZERO, language: "", voices: None, notes: Arc::default() }
     }
 
     /// The same, for languages whose tags begin like this alone.
     #[must_use]
     pub fn speaking(mut self, language: &'static str) -> Self {
         self.language = language;
+        self
+    }
+
+    /// The same, with these voices alone.
+    #[must_use]
+    pub const fn with_voices(mut self, voices: &'static [&'static str]) -> Self {
+        self.voices = Some(voices);
         self
     }
 
@@ -100,6 +109,10 @@ impl Tts for ToneVoice {
 
     fn speaks(&self, language: &str) -> bool {
         language.starts_with(self.language)
+    }
+
+    fn has_voice(&self, voice: &str) -> bool {
+        voice.is_empty() || self.voices.is_none_or(|voices| voices.contains(&voice))
     }
 
     fn speak(&self, request: TtsRequest) -> TtsStream {

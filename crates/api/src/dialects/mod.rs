@@ -28,6 +28,11 @@ pub trait Dialect: Sync {
     fn meets_browsers(&self) -> bool {
         false
     }
+    /// Whether its operations are at `/`: what comes there through its own door and bears none of its signs is told what it
+    /// lacks.
+    fn serves_root(&self) -> bool {
+        false
+    }
     /// Answers a request.
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "dialects live in this crate alone")]
@@ -130,6 +135,11 @@ pub(crate) fn of(request: &Request) -> &'static dyn Dialect {
     TABLE.iter().copied().find(|dialect| dialect.claims(request)).unwrap_or(&native::DIALECT)
 }
 
+/// Whether a request bears no vendor's signs.
+pub(crate) fn is_nobodys(request: &Request) -> bool {
+    of(request).name() == native::DIALECT.name()
+}
+
 /// The dialect of a name.
 pub(crate) fn named(name: &str) -> Option<&'static dyn Dialect> {
     TABLE.iter().copied().find(|dialect| dialect.name() == name)
@@ -163,12 +173,15 @@ pub(crate) async fn every_agent(context: &Context, account: &AccountId) -> Resul
 }
 
 /// A vendor's built-in voice is the configured synthesiser of its name; where there is none, the default one speaks the
-/// voice's language.
+/// voice's language. A voice that the synthesiser does not have is its own first one.
 pub(crate) fn settle_voice(context: &Context, agent: &mut AgentProfile) {
     let mut alone = AgentProfile::default();
     alone.voice.vendor.clone_from(&agent.voice.vendor);
     if !agent.voice.vendor.is_empty() && context.calls.check_agent(&alone).is_err() {
         agent.voice.vendor.clear();
+    }
+    if !context.calls.has_voice(&agent.voice) {
+        agent.voice.voice.clear();
     }
 }
 

@@ -9,7 +9,7 @@ pub(crate) use screen::ScreenSettings;
 pub(crate) use token::Pass;
 
 use crate::dialects;
-use crate::http::{Context, Request, Response};
+use crate::http::{Context, Request, Response, bearer_of};
 use axum::body::Body;
 use callwright_domain::{AccountId, ChannelName, Moment};
 use callwright_engine::{Calls, Join, JoinError, OrderError};
@@ -134,7 +134,7 @@ async fn leave(request: &Request, context: &Context) -> Result<Response, Refused
 /// is wrong with it, so that nothing is learnt by trying.
 async fn believe(request: &Request, context: &Context) -> Result<(Pass, ChannelApp), Refused> {
     let wrong = || Refused::from(BadToken::Invalid);
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(wrong)?;
+    let bearer = bearer_of(request).ok_or_else(wrong)?;
     let pass = Pass::read(bearer.trim())?;
     let app = context.calls.reader().channel_app(&pass.app).await.map_err(JoinError::from)?;
     let app = app.filter(|app| pass.is_of(app)).ok_or_else(wrong)?;

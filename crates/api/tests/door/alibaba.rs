@@ -3,9 +3,11 @@
 use crate::support::{Answer, OTHER_AGENT, OTHER_KEY, SECRET, Server, Signed, key_with, server, server_over};
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, CallId, Scope};
-use callwright_testkit::{AGENT, CALLER, Callee, Line, NodeBuilder, Plan, Reply, ScriptedBrain, Then};
+use callwright_testkit::{AGENT, CALLER, Callee, Line, NodeBuilder, Plan, Reply, ScriptedBrain, Then, ToneVoice};
 use serde_json::{Value, json};
+use std::net::UdpSocket;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const SCHEMA: &str = include_str!("../fixtures/alibaba-ims-siblings.schema.json");
 const CALLEE: &str = "+15550123";
@@ -263,7 +265,10 @@ async fn an_instance_that_talks_is_changed_and_shows_it() {
     done(&server, "UpdateAIAgentInstance", &parameters).await;
     done(&server, "SendAIAgentText", &[("InstanceId", &instance), ("Text", "Well?")]).await;
     said(&server, call, "Go on.").await;
-    assert_eq!(brain.asked().last().expect("asked").messages[0].content, "Be kind {{.");
+    let asked = brain.asked().pop().expect("asked");
+    assert_eq!(asked.messages[0].content, "Be kind {{.");
+    let extend = json!({"instanceId": instance, "channelId": instance, "sentenceId": 1, "userData": "new"});
+    assert_eq!(asked.params["extendData"], extend);
     let shown = done(&server, "DescribeAIAgentInstance", &[("InstanceId", &instance)]).await["Instance"].clone();
     assert_eq!(shown["UserData"], "new");
     let expected = json!({"LlmConfig": {"LlmSystemPrompt": "Be kind {{."}, "AsrConfig": {"AsrMaxSilence": 800},
@@ -431,4 +436,40 @@ async fn every_wrong_or_missing_parameter_is_named() {
     let audio = [("InstanceId", good("InstanceId").expect("one")), ("Text", "x"), ("Type", "AudioUrl")];
     let expected = (400, String::from("InvalidParameter.Type"));
     assert_eq!(refused(&server, "SendAIAgentSpeech", &audio).await, expected);
+}
+
+/// The agent of a call that is asked for with these parameters.
+async fn agent_of(server: &Server, more: &[(&str, &str)]) -> callwright_domain::agent::AgentProfile {
+    let parameters = [&[("AIAgentId", AGENT), ("CalledNumber", CALLEE), ("CallerNumber", CALLER)][..], more].concat();
+    let started = done(server, "StartAIAgentOutboundCall", &parameters).await;
+    let call: CallId = started["InstanceId"].as_str().expect("an id").parse().expect("ours");
+    let view = server.node.calls().reader().call(&server.node.account(), call).await.expect("read");
+    view.expect("there").plan.agent
+}
+
+#[tokio::test]
+async fn what_the_server_cannot_say_is_refused_by_name_and_a_voice_that_it_lacks_is_the_agents_own() {
+    let nowhere = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let voice = ToneVoice::new(Duration::from_millis(30)).speaking("en").with_voices(&["anna", "bert"]);
+    let builder = NodeBuilder::to_address(nowhere.local_addr().expect("bound")).voice(&voice);
+    let builder = builder.agent(|agent| agent.voice.voice = String::from("bert"));
+    let server = server_over(builder, Limits::default(), Rates::default()).await;
+    for (config, member) in [
+        (r#"{"TtsConfig": {"LanguageId": "Chinese"}}"#, "Config.TtsConfig.LanguageId"),
+        (r#"{"AmbientSoundConfig": {"ResourceId": "r1"}}"#, "Config.AmbientSoundConfig.ResourceId"),
+    ] {
+        let parameters = [("AIAgentId", AGENT), ("CalledNumber", CALLEE), ("CallerNumber", CALLER), ("Config", config)];
+        let answer = ask(&server, "StartAIAgentOutboundCall", &parameters).await;
+        let message = answer.json()["Message"].as_str().expect("a text").to_owned();
+        assert_eq!((answer.status, answer.code().as_str()), (400, "InvalidParameter.Config"), "{message}");
+        assert!(message.contains(member), "{message}");
+    }
+    for (wanted, spoken) in [("longxiaochun", "bert"), ("anna", "anna")] {
+        let config = json!({"TtsConfig": {"VoiceId": wanted}}).to_string();
+        assert_eq!(agent_of(&server, &[("Config", &config)]).await.voice.voice, spoken);
+    }
+    let flat =
+        [("Config.Greeting", "Flat."), ("Config.TtsConfig.VoiceId", "anna"), ("Config.AsrConfig.AsrMaxSilence", "700")];
+    let agent = agent_of(&server, &flat).await;
+    assert_eq!((agent.voice.voice.as_str(), agent.turn.silence_ms), ("anna", 700));
 }

@@ -53,11 +53,40 @@ async fn behind_a_dialects_own_door_nobody_else_is_served_and_all_is_said_in_its
         }
         server.pass(1000);
     }
+    let lower = format!(
+        "GET /v1/numbers HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nauthorization: bearer  admin.{SECRET}\r\n\r\n"
+    );
+    assert_eq!(server.raw(lower.as_bytes()).await.status, 200, "the case of the scheme does not count");
     // At everybody's door all are served.
     for (dialect, bytes) in of_each("all") {
         let answer = server.raw(&bytes).await;
         assert!(is_good(dialect, &answer), "{dialect}: {} {}", answer.status, answer.json());
     }
+}
+
+/// Requests that lack one sign of a vendor's, with what that vendor says of it.
+const LACKING: [(&str, &str, &str); 3] = [
+    ("alibaba", "POST /?Action=GenerateAIAgentCall&Version=2020-11-09&AIAgentId=desk HTTP/1.1\r\n", "Missing"),
+    ("alibaba", "GET /?AccessKeyId=admin&Version=2020-11-09&SignatureNonce=1 HTTP/1.1\r\n", "Missing"),
+    ("tencent", "GET /?Action=DescribeNumbers&Version=2020-02-10&Signature=x HTTP/1.1\r\n", "MissingParameter"),
+];
+
+#[tokio::test]
+async fn who_lacks_a_sign_is_told_so_by_the_vendor_that_is_meant() {
+    let server = server().await;
+    for (dialect, line, code) in LACKING {
+        let request = format!("{line}Host: api.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        for answer in [server.raw(request.as_bytes()).await, server.raw_at(dialect, request.as_bytes()).await] {
+            let body = answer.json();
+            let said = if dialect == "alibaba" { &body["Code"] } else { &body["Response"]["Error"]["Code"] };
+            assert!(said.as_str().is_some_and(|said| said.starts_with(code)), "{line}: {} {body}", answer.status);
+        }
+    }
+    // Behind a vendor's own door nothing has to say whose it is.
+    let bare = "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let (theirs, others) = (server.raw_at("alibaba", bare.as_bytes()).await, server.raw(bare.as_bytes()).await);
+    assert!(theirs.status == 400 && theirs.code().starts_with("Missing"), "{} {}", theirs.status, theirs.json());
+    assert_eq!(others.status, 404);
 }
 
 async fn under(server: &Server, host: &str, target: &str) -> (u16, Value) {

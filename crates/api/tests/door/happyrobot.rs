@@ -246,6 +246,9 @@ async fn many_calls_are_made_together_and_found_by_every_filter() {
     );
     assert_eq!((&calls[0]["status"], &calls[1]["max_duration_mins"]), (&json!("Scheduled"), &json!(2)));
     assert_eq!(calls[1]["scheduled_for"], "2026-11-21T03:29:27Z", "an hour after the first");
+    let mut dateless = body.clone();
+    dateless["calls"] = json!([{"phone_number": "+15550005", "scheduled_time": "01:01:01"}]);
+    assert_eq!(ask(&server, "POST", "dial/scheduled", "", &dateless).await.status, 400, "a time of no day");
     body["csv_file"] = json!("eA==");
     assert_eq!(ask(&server, "POST", "dial/scheduled", "", &body).await.status, 400, "both a list and a file");
     let id = good["use_case_id"].as_str().expect("an id");

@@ -1,6 +1,8 @@
 //! The limits of connections and requests, each with a setting small enough to reach.
 
-use crate::support::{SECRET, Server, answer_of, frame, h2_get, h2_hello, read_all, server, server_with};
+use crate::support::{
+    SECRET, Server, Signed, answer_of, frame, h2_block, h2_get, h2_hello, read_all, server, server_with,
+};
 use callwright_api::{Limits, Rates};
 use callwright_testkit::PATIENCE;
 use serde_json::Value;
@@ -134,6 +136,28 @@ async fn http2_serves_and_says_how_many_streams_it_takes() {
     let data: Vec<u8> = frames.iter().filter(|frame| frame.0 == 0).flat_map(|frame| frame.3.clone()).collect();
     let json: Value = serde_json::from_slice(&data).expect("JSON");
     assert!(json["agents"].is_array());
+}
+
+/// The JSON of the answer on a stream of an HTTP/2 connection.
+async fn h2_answer(server: &Server, block: &[u8]) -> Value {
+    let mut stream = server.connect().await;
+    stream.write_all(&[h2_hello(&[]), frame(1, 0x5, 1, block)].concat()).await.expect("sent");
+    let frames = frames(&mut stream).await;
+    let data: Vec<u8> = frames.iter().filter(|frame| frame.0 == 0).flat_map(|frame| frame.3.clone()).collect();
+    serde_json::from_slice(&data).expect("JSON")
+}
+
+#[tokio::test]
+async fn signatures_hold_over_http2_where_the_host_is_not_a_header() {
+    let limits = Limits { keep_alive: Duration::from_millis(300), ..Limits::default() };
+    let server = server_with(limits, Rates::default()).await;
+    let signed = Signed::new("ListAIAgentPhoneNumber", "", "http2").bytes();
+    let answer = h2_answer(&server, &h2_block(&signed)).await;
+    assert!(answer["TotalNumber"].is_number(), "{answer}");
+    let mut block = h2_get("/v1/agents", &format!("admin.{SECRET}"));
+    block.extend(b"\x00\x04host\x0aother.test");
+    let answer = h2_answer(&server, &block).await;
+    assert_eq!(answer["error"]["code"], "invalid_field", "two hosts: {answer}");
 }
 
 #[tokio::test]

@@ -318,14 +318,51 @@ pub(crate) fn h2_hello(settings: &[(u16, u32)]) -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", frame(4, 0, 0, &payload).as_slice()].concat()
 }
 
+/// A text of a header block: its length with a prefix of seven bits (RFC 7541 section 5.1), and it.
+fn h2_text(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.len());
+    let low = |number: usize| u8::try_from(number % 256).expect("a byte");
+    if rest >= 127 {
+        bytes.push(127);
+        rest -= 127;
+        while rest >= 128 {
+            bytes.push(low(rest % 128 + 128));
+            rest /= 128;
+        }
+    }
+    bytes.push(low(rest));
+    [bytes.as_slice(), text.as_bytes()].concat()
+}
+
+/// The header block of a request without a body that is written for HTTP/1.1: its host becomes the authority.
+pub(crate) fn h2_block(request: &[u8]) -> Vec<u8> {
+    let head = std::str::from_utf8(request).expect("UTF-8").trim_end();
+    let (line, fields) = head.split_once("\r\n").expect("a request line");
+    let mut parts = line.split(' ');
+    let (method, path) = (parts.next().expect("a method"), parts.next().expect("a target"));
+    let mut block = [&[0x86, 0x02], h2_text(method).as_slice(), &[0x04], &h2_text(path)].concat();
+    let fields: Vec<(String, &str)> = fields
+        .lines()
+        .filter_map(|field| field.split_once(": "))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+        .collect();
+    for (_, host) in fields.iter().filter(|(name, _)| name == "host") {
+        block.extend([&[0x01], h2_text(host).as_slice()].concat());
+    }
+    let of_one_connection = |name: &str| matches!(name, "host" | "connection" | "content-length");
+    for (name, value) in fields.iter().filter(|(name, _)| !of_one_connection(name)) {
+        block.extend([&[0x00], h2_text(name).as_slice(), &h2_text(value)].concat());
+    }
+    block
+}
+
 /// The header block of a GET (RFC 7541: static names, literal values, nothing indexed).
 pub(crate) fn h2_get(path: &str, token: &str) -> Vec<u8> {
-    let text = |text: &str| [&[u8::try_from(text.len()).expect("short")], text.as_bytes()].concat();
     let mut block = vec![0x82, 0x86, 0x04];
-    block.extend(text(path));
+    block.extend(h2_text(path));
     block.push(0x01);
-    block.extend(text("api.test"));
+    block.extend(h2_text("api.test"));
     block.extend([0x0f, 0x08]);
-    block.extend(text(&format!("Bearer {token}")));
+    block.extend(h2_text(&format!("Bearer {token}")));
     block
 }

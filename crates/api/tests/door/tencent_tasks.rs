@@ -149,6 +149,7 @@ async fn what_a_task_cannot_be_is_named_and_makes_none() {
         (json!({"CalleeAttributes": [{"UUI": "x"}]}), "MissingParameter", "CalleeAttributes.0.Callee"),
         (json!({"AvailableTime": [{"StartTime": "25:00", "EndTime": "26:00"}]}), bad, "AvailableTime"),
         (json!({"TimeZone": "Mars", "AvailableTime": [{"StartTime": "09:00", "EndTime": "10:00"}]}), bad, "TimeZone"),
+        (json!({"TimeZone": "Mars"}), bad, "TimeZone"),
         (json!({"AvailableWorkTimeConfig": [{"DayType": "Holiday"}]}), "UnsupportedOperation", "Holiday"),
         (json!({"AvailableWorkTimeConfig": [{"DayType": "Custom"}]}), "MissingParameter", "DaysOfWeek"),
         (json!({"ConcurrencyLimit": 0}), bad, "ConcurrencyLimit"),

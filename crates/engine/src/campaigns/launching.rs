@@ -219,8 +219,8 @@ impl<'a> Launcher<'a> {
             StartError::Refused(refusal) => self.refused(row, refusal, now),
             // Another row may bring the variable that this one lacks.
             StartError::Template(_) => Outcome::Judged(RowState::Refused, None, String::from("variables")),
-            StartError::UnknownVendor(what) => {
-                warn!(campaign = %self.key.id, what, "the agent's vendors are not all there");
+            StartError::Unserved(flaw) => {
+                warn!(campaign = %self.key.id, field = flaw.field, %flaw, "the agent's vendors are not all there");
                 Outcome::Trouble(Trouble::Campaign(String::from("unknown_vendor")))
             }
             StartError::OtherRequest => Outcome::Left,

@@ -1,11 +1,12 @@
 //! The brain of one call: carries the conversation's questions to the language model and its answers back.
 //! Holds at most two answers at a time (a speculative one and the one that replaces it); dropping one cancels it.
 
-use callwright_conversation::vocabulary::LlmEvent;
+use callwright_conversation::vocabulary::{LlmEvent, Role};
 use callwright_conversation::{Ask, AskId};
-use callwright_domain::agent::{BrainSettings, ScriptStep};
+use callwright_domain::agent::{BrainSettings, ScriptStep, params};
 use callwright_providers::ProviderError;
 use callwright_providers::llm::{Llm, LlmRequest, LlmStream};
+use serde_json::Value;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -81,6 +82,9 @@ impl Brain {
     }
 
     fn request(&self, ask: Ask) -> LlmRequest {
+        let mut params = self.settings.params.clone();
+        let turn = ask.messages.iter().filter(|message| message.role == Role::User).count();
+        params.values_mut().for_each(|value| fill(value, &self.conversation, turn));
         LlmRequest {
             conversation: self.conversation.clone(),
             model: self.settings.model.clone(),
@@ -89,9 +93,20 @@ impl Brain {
             temperature: self.settings.temperature,
             max_tokens: self.settings.max_tokens,
             query: self.settings.query.clone(),
-            params: self.settings.params.clone(),
+            params,
             script: Arc::clone(&self.script),
         }
+    }
+}
+
+/// Puts what is asked for into the places that parameters keep for it.
+fn fill(value: &mut Value, call: &str, turn: usize) {
+    match value {
+        Value::String(text) if text == params::CALL => call.clone_into(text),
+        Value::String(text) if text == params::TURN => *value = Value::from(turn),
+        Value::Object(members) => members.values_mut().for_each(|member| fill(member, call, turn)),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, call, turn)),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 

@@ -15,8 +15,9 @@ use crate::node::Node;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
+use callwright_domain::call::IllegalEvent;
 use callwright_domain::{
-    CallEvent, CallPlan, DialIntent, HangupCause, PhoneNumber, Telephone, TransferTarget, TrunkId,
+    CallEvent, CallPlan, CallState, DialIntent, HangupCause, PhoneNumber, Telephone, TransferTarget, TrunkId,
 };
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
@@ -156,6 +157,8 @@ impl Trouble {
             Self::Trunk(_) | Self::Invite(_) | Self::Sip(_) | Self::NoLine => HangupCause::TrunkFailed,
             Self::Leg(_) | Self::Sdp(_) => HangupCause::MediaFailed,
             Self::Vendor(_) | Self::Down(_) => HangupCause::ProviderFailed,
+            // It was ended meanwhile, before it could be dialled.
+            Self::Store(StoreError::Illegal(IllegalEvent { state: CallState::Ended(cause), .. })) => *cause,
             Self::Template(_) | Self::Address(_) | Self::Text(_) | Self::Store(_) => HangupCause::InternalError,
         }
     }

@@ -37,10 +37,12 @@ use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
+use callwright_domain::call::IllegalEvent;
 use callwright_domain::{
-    AccountId, AgentPatch, CallEvent, CallId, CallPlan, ChannelName, HangupCause, Moment, Transfer,
+    AccountId, AgentPatch, CallEvent, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Transfer,
 };
 use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
+use callwright_store::StoreError;
 use dialing::{Approach, Dialed};
 use ears::EarsReport;
 use ending::Ending;
@@ -167,7 +169,10 @@ impl LiveCall {
             Ok(Dialed::Answered(line)) => self.talk(line).boxed().await,
             Ok(Dialed::Over(ending)) => ending,
             Err(trouble) => {
-                error!(%trouble, "the call could not be dialled");
+                match trouble.cause() {
+                    HangupCause::Cancelled => debug!(%trouble, "the call was taken back before it was dialled"),
+                    _ => error!(%trouble, "the call could not be dialled"),
+                }
                 Ending::of(trouble.cause())
             }
         }
@@ -179,8 +184,12 @@ impl LiveCall {
         info!(?cause, status, "ended");
         metrics::counter!("callwright_calls_ended_total", "cause" => format!("{cause:?}")).increment(1);
         self.node.tasks.reach(Failpoint::EndDue).await;
-        if let Err(error) = self.commit(CallEvent::Ended { cause, status, q850 }).await {
-            error!(%error, "the end of the call could not be written; the next start will write it");
+        match self.commit(CallEvent::Ended { cause, status, q850 }).await {
+            Ok(()) => {}
+            Err(StoreError::Illegal(IllegalEvent { state: CallState::Ended(_), .. })) => {
+                debug!("the end was written by whoever ended it");
+            }
+            Err(error) => error!(%error, "the end of the call could not be written; the next start will write it"),
         }
         self.node.tasks.reach(Failpoint::EndStored).await;
         if let Some(recording) = recording {
@@ -205,7 +214,7 @@ impl LiveCall {
     }
 
     /// Writes an event; durable when this returns.
-    async fn commit(&self, event: CallEvent) -> Result<(), callwright_store::StoreError> {
+    async fn commit(&self, event: CallEvent) -> Result<(), StoreError> {
         let event = self.plan.redaction.event(event);
         self.node.journal.commit(&self.plan.account, self.plan.id, self.now(), event).await
     }

@@ -427,7 +427,7 @@ mod tests {
         held.pop();
         let mut another = None;
         while another.is_none() {
-            // A bell that rang in the middle of a question is made good by asking again, as the dialer does.
+            // Let go: whether the bell rang or the time is over, it is asked again, as the dialer does.
             tokio::time::timeout(CLAIM_EVERY, freed.notified()).await.ok();
             let Ok(mut passage) = nodes[0].take(Instant::now()) else { continue };
             another = passage.claim(due[11].id).await.expect("asked").then_some(passage);

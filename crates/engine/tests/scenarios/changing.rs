@@ -46,7 +46,7 @@ async fn an_agent_is_changed_from_its_next_turn_on() {
     let broken = amendment(|patch| patch.brain.system_prompt = Some("{{ nobody }}".into()));
     assert!(matches!(calls.change(&account, call, broken).await, Err(ChangeError::Template(_))));
     let unknown = amendment(|patch| patch.voice.vendor = Some("nobody".into()));
-    assert!(matches!(calls.change(&account, call, unknown).await, Err(ChangeError::UnknownVendor(_))));
+    assert!(matches!(calls.change(&account, call, unknown).await, Err(ChangeError::Unserved(_))));
     line.hang_up();
     assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
     let late = calls.change(&account, call, Amendment::default()).await;

@@ -58,6 +58,19 @@ impl Default for OpenAiLlmConfig {
     }
 }
 
+/// What a service is told of a call by those who come from Alibaba's agents. OpenAI itself refuses members that it does not
+/// know; others pass over them.
+const EXTENSION: &str = "extendData";
+/// Ends of the names of hosts that refuse them.
+const STRICT: [&str; 2] = ["api.openai.com", ".openai.azure.com"];
+
+impl OpenAiLlmConfig {
+    fn is_strict(&self) -> bool {
+        let url = Url::parse(&self.base_url).ok();
+        url.as_ref().and_then(Url::host_str).is_some_and(|host| STRICT.iter().any(|strict| host.ends_with(strict)))
+    }
+}
+
 /// A model service of this kind.
 #[derive(Debug)]
 pub struct OpenAiLlm {
@@ -139,7 +152,10 @@ fn body(config: &OpenAiLlmConfig, request: LlmRequest) -> Value {
         let tools = request.tools.iter().map(|spec| tool(&spec.name, &spec.description, &spec.parameters)).collect();
         body.insert("tools".to_owned(), tools);
     }
-    for (name, value) in config.params.clone().into_iter().chain(request.params) {
+    // What this service was configured never to be sent stays away, whoever asks for it.
+    let refused = config.is_strict() || config.params.get(EXTENSION).is_some_and(Value::is_null);
+    let wanted = request.params.into_iter().filter(|(name, _)| !(refused && name == EXTENSION));
+    for (name, value) in config.params.clone().into_iter().chain(wanted) {
         if value.is_null() {
             body.remove(&name);
         } else {

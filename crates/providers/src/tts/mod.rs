@@ -89,6 +89,10 @@ pub trait Tts: Send + Sync {
     fn speaks(&self, _language: &str) -> bool {
         true
     }
+    /// Whether it has a voice of this name (empty: its default); what a vendor does not say counts as yes.
+    fn has_voice(&self, _voice: &str) -> bool {
+        true
+    }
     /// Whether it is known to be out of order for now; only a chain of vendors knows such a thing.
     fn rests(&self) -> bool {
         false

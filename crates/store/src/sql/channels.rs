@@ -2,7 +2,7 @@
 //! nodes take the last one. A channel goes with its call: what a node could not give back, because it died or the database
 //! was away, is free when the call has ended, or is another's before it was dialled. Never waits for a channel.
 
-use super::{Conn, dialect, query};
+use super::{Conn, Query, dialect, query};
 use crate::{Channel, NodeIdentity, StoreError};
 
 const LOCK: &str = "SELECT id FROM trunks WHERE account = $1 AND id = $2";
@@ -42,29 +42,23 @@ pub(crate) async fn take(
 }
 
 async fn insert(conn: &mut Conn, me: &NodeIdentity, (channel, most): (&Channel, u32)) -> Result<bool, StoreError> {
-    let taken = query(TAKE)
+    let taken = of_channel(TAKE, me, channel).bind(i64::from(most)).execute(conn).await?;
+    Ok(taken > 0)
+}
+
+/// A statement with what names a channel and its holder as its first six values.
+fn of_channel(statement: &'static str, me: &NodeIdentity, channel: &Channel) -> Query {
+    query(statement)
         .bind(channel.account.as_str())
         .bind(channel.trunk.as_str())
         .bind(channel.call.to_string())
         .bind(channel.hold)
         .bind(&me.node)
         .bind(me.epoch)
-        .bind(i64::from(most))
-        .execute(conn)
-        .await?;
-    Ok(taken > 0)
 }
 
 /// [`crate::Store::give_channel_back`].
 pub(crate) async fn give_back(conn: &mut Conn, me: &NodeIdentity, channel: &Channel) -> Result<(), StoreError> {
-    query(GIVE_BACK)
-        .bind(channel.account.as_str())
-        .bind(channel.trunk.as_str())
-        .bind(channel.call.to_string())
-        .bind(channel.hold)
-        .bind(&me.node)
-        .bind(me.epoch)
-        .execute(conn)
-        .await?;
+    of_channel(GIVE_BACK, me, channel).execute(conn).await?;
     Ok(())
 }

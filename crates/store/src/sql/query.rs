@@ -132,6 +132,11 @@ pub(crate) enum Pool {
 }
 
 impl Pool {
+    /// Whether it leads to the embedded database, where a read is a function call.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
     /// The same, for whoever would rather hear soon that the database is away than wait for it.
     pub(crate) fn hurried(&self) -> Self {
         match self {

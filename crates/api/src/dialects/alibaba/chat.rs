@@ -4,7 +4,7 @@
 
 use super::{Call, VendorError, invalid, missing, wire};
 use crate::fault::Fault;
-use crate::http::{Context, Request, Response};
+use crate::http::{Context, Request, Response, bearer_of};
 use crate::sign;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -179,7 +179,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
 
 /// The token's holder and the key that vouches for it.
 async fn believe(request: &Request, context: &Context) -> Result<(Pass, ApiKey), VendorError> {
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(refused)?;
+    let bearer = bearer_of(request).ok_or_else(refused)?;
     let bytes = STANDARD.decode(bearer.trim()).map_err(|_| refused())?;
     let pass: Pass = serde_json::from_slice(&bytes).map_err(|_| refused())?;
     let id = pass.app_id.split_once('.').and_then(|(_, id)| KeyId::new(id).ok()).ok_or_else(refused)?;

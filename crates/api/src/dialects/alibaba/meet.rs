@@ -1,7 +1,7 @@
 //! GenerateAIAgentCall and StartAIAgentInstance: instances that are met in a browser. What a browser's configuration has beyond
 //! an outbound call's is read here; tokens are [`crate::join`]'s.
 
-use super::section::Section;
+use super::section::{Section, truth};
 use super::update::{merge, object, of_template};
 use super::wire::Call;
 use super::{VendorError, invalid, missing, outbound, update, user_data, variables, view};
@@ -11,7 +11,7 @@ use crate::join::{self, Pass, ScreenSettings};
 use callwright_domain::chat::UserId;
 use callwright_domain::way::Mirror;
 use callwright_domain::{AccountId, AgentId, AgentPatch, CallPlan, ChannelName, Origin, Pii, Refusal, ThreadId};
-use callwright_engine::{MeetCall, MeetError};
+use callwright_engine::{MeetCall, MeetError, StartError};
 use http::StatusCode;
 use rand::RngCore;
 use serde_json::{Value, json};
@@ -202,7 +202,8 @@ async fn start_in(
     {
         return Err(invalid("ChatSyncConfig.IMAIAgentId", "must be an agent of the account").into());
     }
-    outbound::settle(&mut patch, &stored.profile, user_data.as_deref());
+    outbound::settle(context, &mut patch, &stored.profile);
+    outbound::extend(&mut patch, &stored.profile, (user_data.as_deref(), Some(channel.as_str())));
     let variables = variables(user_data.as_deref());
     let started = context.calls.meet(
         MeetCall {
@@ -224,7 +225,11 @@ async fn start_in(
         },
         request.received,
     );
-    Ok(started.await?.id)
+    let started = started.await.map_err(|error| match error {
+        MeetError::Start(StartError::Unserved(flaw)) => VendorError::unserved("AgentConfig", &flaw),
+        other => other.into(),
+    })?;
+    Ok(started.id)
 }
 
 /// What the browser of a call is shown by its configuration.
@@ -232,9 +237,9 @@ pub(super) fn screen(plan: &CallPlan) -> ScreenSettings {
     let config = view::agent_config(&plan.origin.memo);
     let voices = config["TtsConfig"]["VoiceIdList"].as_array().into_iter().flatten();
     ScreenSettings {
-        whole_replies: config["LlmConfig"]["LlmCompleteReply"] == json!(true),
+        whole_replies: truth(&config["LlmConfig"]["LlmCompleteReply"]) == Some(true),
         voices: voices.filter_map(|voice| voice.as_str().map(str::to_owned)).collect(),
-        push_to_talk: (config["EnablePushToTalk"] == json!(true)).into(),
+        push_to_talk: (truth(&config["EnablePushToTalk"]) == Some(true)).into(),
     }
 }
 

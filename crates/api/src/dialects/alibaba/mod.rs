@@ -31,7 +31,7 @@ use callwright_domain::access::KeyStatus;
 use callwright_domain::{
     AccountId, AgentId, ApiKey, CallId, CallPlan, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
 };
-use callwright_engine::{AgentRef, HangUp, OrderError, StartCall, StartError, Telling};
+use callwright_engine::{AgentFlaw, AgentRef, HangUp, OrderError, StartCall, StartError, Telling};
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -64,6 +64,10 @@ impl Dialect for Alibaba {
     }
 
     fn meets_browsers(&self) -> bool {
+        true
+    }
+
+    fn serves_root(&self) -> bool {
         true
     }
 
@@ -239,13 +243,12 @@ async fn start(
         // id of 32 digits is always a thread's; were it not, the call would have none.
         wanted.thread = ThreadId::new(request.uuid().replace('-', "")).ok();
     }
-    if let AgentRef::Stored(agent) = &wanted.agent
-        && outbound::leans_on_stored(&wanted.patch, wanted.user_data.is_some())
-    {
+    if let AgentRef::Stored(agent) = &wanted.agent {
         let stored = context.calls.reader().agent(account, agent).await;
         let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
         let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
-        outbound::settle(&mut wanted.patch, &stored.profile, user_data);
+        outbound::settle(context, &mut wanted.patch, &stored.profile);
+        outbound::extend(&mut wanted.patch, &stored.profile, (user_data, None));
     }
     let started = context.calls.start(wanted, request.received).await?;
     Ok(json!({"InstanceId": started.id}))
@@ -305,7 +308,7 @@ fn variables(user_data: Option<&str>) -> BTreeMap<String, String> {
 async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
     let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
-    let gentle = found.is_some_and(|view| view::config(&view)["GracefulShutdown"] == json!(true));
+    let gentle = found.is_some_and(|view| section::truth(&view::config(&view)["GracefulShutdown"]) == Some(true));
     let how = if gentle { HangUp::AfterSentence } else { HangUp::Now };
     match context.calls.hang_up(account, id, how).await {
         // Stopping what has stopped is what was wanted.
@@ -358,6 +361,18 @@ impl VendorError {
         let parameter = field.split(['.', '[']).next().unwrap_or(field);
         let message = format!("The specified parameter {field} is not valid: {rule}.");
         Self::new(StatusCode::BAD_REQUEST, format!("InvalidParameter.{parameter}"), message)
+    }
+
+    /// The configuration in `parameter` may have asked for it; what no configuration can ask for is the agent's.
+    fn unserved(parameter: &str, flaw: &AgentFlaw) -> Self {
+        let member = match flaw.field {
+            "ears.language" => "AsrConfig.AsrLanguageId",
+            "voice.language" => "TtsConfig.LanguageId",
+            "voice.voice" => "TtsConfig.VoiceId",
+            "ambient.sound" => "AmbientSoundConfig.ResourceId",
+            _ => return Self::parameter("AIAgentId", &flaw.rule),
+        };
+        Self::parameter(&format!("{parameter}.{member}"), &flaw.rule)
     }
 
     fn unavailable(message: &str) -> Self {
@@ -462,7 +477,7 @@ impl From<StartError> for VendorError {
         match error {
             StartError::Refused(refusal) => refusal.into(),
             StartError::Template(why) => Self::parameter("UserData", &why.to_string()),
-            StartError::UnknownVendor(why) => Self::parameter("AIAgentId", &why),
+            StartError::Unserved(flaw) => Self::unserved("Config", &flaw),
             // This dialect sends no idempotency key.
             StartError::OtherRequest => Fault::Internal.into(),
             StartError::Store(why) => Fault::Storage(why.public()).into(),

@@ -4,10 +4,11 @@
 use super::invalid;
 use super::section::Section;
 use crate::fault::Fault;
+use crate::http::Context;
 use callwright_domain::agent::{
     AgentPatch, AgentProfile, AmbientPatch, BackchannelPatch, BrainPatch, Choice, EarsPatch, FillerPatch, Greeting,
     HistoryLine, HistoryRole, IdlePatch, InterruptPatch, Overheard, Pronunciation, Tool, TurnMode, TurnPatch,
-    VoicePatch, WeightedText,
+    VoicePatch, WeightedText, params,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -115,22 +116,37 @@ pub(super) fn decode_at(config: &Section<'_>) -> Result<AgentPatch, Fault> {
     Ok(patch)
 }
 
-/// Whether there is anything to [`settle`].
-pub(super) const fn leans_on_stored(patch: &AgentPatch, has_user_data: bool) -> bool {
-    patch.tools.is_some() || has_user_data
-}
-
 /// What depends on the stored agent: its other tools stay, and its brain's own parameters stay unless the request brings
-/// some. A brain that was given a parameter `extendData` gets the vendor's, with the UserData in it.
-pub(super) fn settle(patch: &mut AgentPatch, stored: &AgentProfile, user_data: Option<&str>) {
+/// some. A voice that the agent's synthesiser does not have is the agent's own.
+pub(super) fn settle(context: &Context, patch: &mut AgentPatch, stored: &AgentProfile) {
+    if patch.voice.voice.is_some() {
+        let mut agent = stored.clone();
+        patch.clone().apply(&mut agent);
+        if !context.calls.has_voice(&agent.voice) {
+            patch.voice.voice = None;
+        }
+    }
     if let Some(tools) = &mut patch.tools {
         tools.extend(stored.tools.iter().filter(|tool| !matches!(tool, Tool::EndCall { .. })).cloned());
     }
+}
+
+/// Has the brain told of the call by the vendor's parameter `extendData`, unless it was given one that is null. `channel`: a
+/// telephone call has none but itself.
+pub(super) fn extend(
+    patch: &mut AgentPatch,
+    stored: &AgentProfile,
+    (user_data, channel): (Option<&str>, Option<&str>),
+) {
     let name = "extendData";
-    if let (Some(user_data), true) = (user_data, stored.brain.params.contains_key(name)) {
-        let params = patch.brain.params.get_or_insert_with(|| stored.brain.params.clone());
-        params.insert(name.to_owned(), json!({"userData": user_data}));
+    if stored.brain.params.get(name) == Some(&Value::Null) {
+        return;
     }
+    let (user_data, channel) = (user_data.unwrap_or_default(), channel.unwrap_or(params::CALL));
+    let extend =
+        json!({"instanceId": params::CALL, "channelId": channel, "sentenceId": params::TURN, "userData": user_data});
+    let params = patch.brain.params.get_or_insert_with(|| stored.brain.params.clone());
+    params.insert(name.to_owned(), extend);
 }
 
 fn ears(section: &Section<'_>) -> Result<EarsPatch, Fault> {

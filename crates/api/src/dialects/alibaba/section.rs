@@ -15,6 +15,23 @@ pub(super) struct Section<'a> {
     members: Option<&'a Map<String, Value>>,
 }
 
+/// A truth value, as one or as its word.
+pub(super) fn truth(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(yes) => Some(*yes),
+        Value::String(word) if word.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(word) if word.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}
+
+/// A whole number that some language writes with a point: `600.0`.
+fn whole(number: f64) -> Option<i64> {
+    // Beyond this not every whole number can be told from its neighbours.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() <= EXACT).then_some(number as i64)
+}
+
 impl<'a> Section<'a> {
     /// The object at `path`.
     pub(super) fn of(path: &str, value: &'a Value) -> Result<Self, Fault> {
@@ -24,9 +41,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether there is an object at all.
-    pub(super) const fn is_there(&self) -> bool {
-        self.members.is_some()
+    /// Whether there is an object that says anything: SDKs send those that nobody filled with empty lists in them.
+    pub(super) fn is_there(&self) -> bool {
+        self.members.is_some_and(|members| members.keys().any(|name| self.raw(name).is_some()))
     }
 
     /// A fault of one of its members.
@@ -76,12 +93,11 @@ impl<'a> Section<'a> {
             .ok_or_else(|| self.fault(name, &format!("must be one of {}", words.join(", "))))
     }
 
-    /// A truth value.
+    /// A truth value, as one or as its word: a flattened object has texts only.
     pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
         match self.raw(name) {
             None => Ok(None),
-            Some(Value::Bool(yes)) => Ok(Some(*yes)),
-            Some(_) => Err(self.fault(name, "must be true or false")),
+            Some(value) => truth(value).map(Some).ok_or_else(|| self.fault(name, "must be true or false")),
         }
     }
 
@@ -97,7 +113,7 @@ impl<'a> Section<'a> {
     pub(super) fn signed(&self, name: &str, least: i64, most: i64) -> Result<Option<i64>, Fault> {
         let Some(value) = self.raw(name) else { return Ok(None) };
         let number = match value {
-            Value::Number(number) => number.as_i64(),
+            Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
             Value::String(digits) => digits.trim().parse().ok(),
             _ => None,
         };

@@ -227,6 +227,27 @@ fn empty_lists_and_null_are_absent_and_zero_is_not() {
     assert_eq!(patch.turn.join_segments, Some(Switch::Off));
 }
 
+#[test]
+fn an_object_may_come_flattened() {
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let flat = "AgentConfig.Greeting=n&AgentConfig.LlmConfig.LlmHistory.1.Role=user&AgentConfig.LlmConfig.LlmHistory.1.Content=hi\
+        &AgentConfig.LlmConfig.LlmHistory.2.Role=assistant&AgentConfig.EnableIntelligentSegment=true&AgentConfig.Volume=120\
+        &AgentConfig.Greeting.x=1&AgentConfig.LlmConfig.LlmHistory.9999999.Role=x&AgentConfigs.Greeting=y&Other=AgentConfig.Greeting";
+    let wanted = json!({"Greeting": "n", "LlmConfig": {"LlmHistory": [{"Role": "user", "Content": "hi"},
+        {"Role": "assistant"}]}, "EnableIntelligentSegment": "true", "Volume": "120"});
+    for sent in [request(flat, &[], ""), request("", &form, flat)] {
+        let call = Call::of(&sent).expect("a call");
+        let found = call.parameter("AgentConfig").map(|text| serde_json::from_str::<Value>(&text).expect("JSON"));
+        assert_eq!(found, Some(wanted.clone()));
+        assert_eq!(call.parameter("Agent"), None);
+    }
+    // One that is whole as well counts alone.
+    let both = request("AgentConfig=%7B%7D&AgentConfig.Greeting=n", &[], "");
+    assert_eq!(Call::of(&both).expect("a call").parameter("AgentConfig").as_deref(), Some("{}"));
+    let patch = decoded(&json!({"EnableIntelligentSegment": "true", "LlmConfig": {"LlmHistoryLimit": "3"}}));
+    assert_eq!(patch.expect("acceptable").turn.join_segments, Some(Switch::On));
+}
+
 /// Values that a member of this schema entry must not take.
 fn wrong(field: &Value) -> Vec<Value> {
     let mut values = match text_of(field, "type") {

@@ -63,7 +63,12 @@ pub(super) async fn update(call: &Call<'_>, account: &AccountId, context: &Conte
     }
     let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
     let view = found.ok_or(Fault::NotFound { what: "instance" })?;
-    outbound::settle(&mut patch, &view.plan.agent, user_data.as_deref());
+    outbound::settle(context, &mut patch, &view.plan.agent);
+    if user_data.is_some() || patch.brain.params.is_some() {
+        let known = view.plan.user_data.as_ref().map(|text| text.expose().as_str());
+        let channel = view.plan.browser().map(|place| place.channel.as_str());
+        outbound::extend(&mut patch, &view.plan.agent, (user_data.as_deref().or(known), channel));
+    }
     // Another dialect's own form is not this one's to change.
     let shows = (template.is_some() || given.is_some()) && view.plan.origin.dialect == super::DIALECT.name();
     let memo = shows.then(|| {
@@ -83,6 +88,7 @@ pub(super) fn object(call: &Call<'_>, name: &str) -> Result<Option<Value>, Fault
     let Some(text) = call.parameter(name) else { return Ok(None) };
     match serde_json::from_str(&text) {
         Ok(Value::Object(members)) => Ok(Some(Value::Object(members))),
+        Ok(Value::Null) => Ok(None),
         Ok(_) | Err(_) => Err(invalid(name, "must be a JSON object")),
     }
 }
@@ -164,7 +170,7 @@ impl From<ChangeError> for VendorError {
         match error {
             ChangeError::Order(why) => why.into(),
             ChangeError::Template(why) => Self::parameter("UserData", &why.to_string()),
-            ChangeError::UnknownVendor(why) => Self::parameter("AgentConfig", &why),
+            ChangeError::Unserved(flaw) => Self::unserved("AgentConfig", &flaw),
         }
     }
 }

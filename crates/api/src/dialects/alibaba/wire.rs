@@ -12,6 +12,15 @@ const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json;cha
 /// Where the vendor explains its errors.
 const TROUBLESHOOTING: &str = "https://api.aliyun.com/troubleshoot";
 
+/// When a throttled client may ask again where nothing says it, in seconds.
+const AGAIN_IN_S: u32 = 1;
+/// Names of a flattened parameter; the vendor's own objects have four at most.
+const MAX_DEPTH: usize = 16;
+/// Entries of a flattened list; the vendor's own have a hundred at most.
+const MAX_LIST: usize = 1000;
+/// Entries of all lists of one flattened parameter, also those that nobody filled.
+const MAX_SLOTS: usize = 10_000;
+
 /// A request's parts as this vendor's SDKs use them.
 pub(super) struct Call<'a> {
     /// The method's name.
@@ -77,15 +86,28 @@ impl<'a> Call<'a> {
         self.query.iter().chain(&self.form).find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
-    /// A parameter: query, then form body, then JSON body, the first that is there; an empty one counts as absent.
+    /// A parameter: query, then form body, then JSON body, the first that is there; an empty one counts as absent. An object
+    /// may come flattened, as generic clients send it: `Config.LlmConfig.LlmHistory.1.Role=user`.
     pub(super) fn parameter(&self, name: &str) -> Option<String> {
-        let text = match (self.signed(name), self.json.get(name)) {
-            (Some(text), _) => text.to_owned(),
+        let mut given = self.query.iter().chain(&self.form).filter(|(given, text)| given == name && !text.is_empty());
+        let text = match (given.next().map(|(_, text)| text), self.json.get(name)) {
+            (Some(text), _) => text.clone(),
             (None, Some(Value::String(text))) => text.clone(),
-            (None, None | Some(Value::Null)) => return None,
+            (None, None | Some(Value::Null)) => self.gathered(name)?.to_string(),
             (None, Some(other)) => other.to_string(),
         };
         Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// The object whose members came one by one.
+    fn gathered(&self, name: &str) -> Option<Value> {
+        let (mut whole, mut slots) = (Value::Null, MAX_SLOTS);
+        for (given, text) in self.query.iter().chain(&self.form) {
+            if let Some(path) = given.strip_prefix(name).and_then(|rest| rest.strip_prefix('.')) {
+                put(&mut whole, &mut slots, (path, text));
+            }
+        }
+        (!whole.is_null()).then_some(whole)
     }
 
     /// A parameter that is true or false; Python's SDKs capitalise the words.
@@ -113,7 +135,36 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Whether a request bears this vendor's signs. Several vendors share `POST /`.
+/// Puts a text to its place in an object: names between dots, places in a list from 1. What does not fit to what is there
+/// already is left out, as of two parameters of one name the second is; so is what would make lists longer than `slots`.
+fn put(whole: &mut Value, slots: &mut usize, (path, text): (&str, &str)) {
+    let mut place = whole;
+    for part in path.splitn(MAX_DEPTH, '.') {
+        let at = part.parse::<usize>().ok().filter(|at| (1..=MAX_LIST).contains(at));
+        if place.is_null() {
+            *place = if at.is_some() { json!([]) } else { json!({}) };
+        }
+        place = match (place, at) {
+            (Value::Array(items), Some(at)) => {
+                let more = at.saturating_sub(items.len());
+                if more > *slots {
+                    return;
+                }
+                *slots -= more;
+                items.resize(at.max(items.len()), Value::Null);
+                &mut items[at - 1]
+            }
+            (Value::Object(members), _) => members.entry(part).or_insert(Value::Null),
+            _ => return,
+        };
+    }
+    if place.is_null() {
+        *place = Value::String(text.to_owned());
+    }
+}
+
+/// Whether a request bears this vendor's signs: its headers, its scheme, its key's name, its nonce's or its version among the
+/// parameters; one that lacks the others is told so in this vendor's words. Several vendors share `POST /`.
 pub(super) fn bears_signs(request: &Request) -> bool {
     let authorization = request.header("authorization").unwrap_or_default();
     if request.headers.contains_key("x-acs-action") || authorization.starts_with("ACS3-") {
@@ -123,7 +174,12 @@ pub(super) fn bears_signs(request: &Request) -> bool {
     if is_of_type(request, "application/x-www-form-urlencoded") {
         given.extend(pairs(&request.body));
     }
-    ["Action", "Signature", "SignatureNonce"].iter().all(|name| given.iter().any(|(given, _)| given == name))
+    let is_sign = |(name, value): &(String, String)| match name.as_str() {
+        "AccessKeyId" | "SignatureNonce" => true,
+        "Version" => value == super::VERSION,
+        _ => false,
+    };
+    given.iter().any(is_sign)
 }
 
 fn pairs(text: &[u8]) -> Vec<(String, String)> {
@@ -154,6 +210,11 @@ pub(super) fn failure(request: &Request, error: &VendorError) -> Response {
         "Recommend": recommend,
     });
     let mut answer = response(request, error.status, &body);
+    if error.code.starts_with("Throttling") {
+        // The SDKs know by it that they may ask again, and when.
+        let wait = HeaderValue::from(error.again_in_s.unwrap_or(AGAIN_IN_S) * 1000);
+        answer.headers_mut().insert(HeaderName::from_static("x-acs-retry-after"), wait);
+    }
     if let Some(seconds) = error.again_in_s {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

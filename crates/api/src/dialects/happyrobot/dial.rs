@@ -206,7 +206,7 @@ fn refuse_a_language_that_nobody_knows(
     let Some(tag) = &patch.language else { return Ok(()) };
     let mut agent = case.profile.clone();
     patch.clone().apply(&mut agent);
-    match asked.context.calls.language_flaw(&agent) {
+    match asked.context.calls.speech_flaw(&agent) {
         None => Ok(()),
         Some(flaw) => Err(Complaint::unsupported(&format!("the language {tag}: {flaw}"))),
     }

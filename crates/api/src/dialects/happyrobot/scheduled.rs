@@ -103,6 +103,9 @@ fn scheduled_call(body: &Value, element: &Value, turn: Moment) -> Result<Map<Str
         whole.insert(String::from("campaign_id"), name);
     }
     let due = match own.text("scheduled_date")? {
+        None if own.text("scheduled_time")?.is_some() => {
+            return Err(invalid("scheduled_time", "needs a scheduled_date"));
+        }
         None => turn,
         Some(date) => {
             let (hour, zone) =

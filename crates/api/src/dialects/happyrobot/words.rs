@@ -106,7 +106,7 @@ impl From<StartError> for Complaint {
         match error {
             StartError::Refused(refusal) => refusal.into(),
             StartError::Template(why) => Self::bad(format!("params: {why}")),
-            StartError::UnknownVendor(why) => Self::bad(format!("use_case_id: {why}")),
+            StartError::Unserved(flaw) => Self::bad(format!("use_case_id: {flaw}")),
             StartError::OtherRequest => {
                 Self::new(StatusCode::CONFLICT, "the idempotency key was used before with another request")
             }

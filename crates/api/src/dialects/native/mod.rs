@@ -25,7 +25,7 @@ pub(super) use refusals::status_of;
 use super::{Dialect, EndpointShape};
 use crate::callbacks::Callback;
 use crate::fault::Fault;
-use crate::http::{Context, Request, Response};
+use crate::http::{Context, Request, Response, bearer_of};
 use crate::join::ScreenSettings;
 use crate::links;
 use crate::sign;
@@ -537,8 +537,7 @@ fn known(request: &Request, context: &Context, scope: Scope) -> Option<Result<Ap
 }
 
 fn bearer(request: &Request) -> Result<(KeyId, &str), Fault> {
-    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    let (id, secret) = token.and_then(|token| token.rsplit_once('.')).ok_or(Fault::Unauthenticated)?;
+    let (id, secret) = bearer_of(request).and_then(|token| token.rsplit_once('.')).ok_or(Fault::Unauthenticated)?;
     Ok((KeyId::new(id).map_err(|_| Fault::Unauthenticated)?, secret))
 }
 

@@ -117,7 +117,9 @@ pub(super) fn not_started(request: &Request, error: &StartError) -> Result<Respo
         StartError::Template(error) => {
             Err(Fault::Invalid { field: String::from("variables"), rule: error.to_string() })
         }
-        StartError::UnknownVendor(what) => Err(Fault::Invalid { field: String::from("agent"), rule: what.clone() }),
+        StartError::Unserved(flaw) => {
+            Err(Fault::Invalid { field: format!("agent.{}", flaw.field), rule: flaw.rule.clone() })
+        }
         StartError::OtherRequest => {
             Ok(worded(request, StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", &error.to_string(), None))
         }

@@ -23,8 +23,9 @@ const MAX_HEADERS: usize = 32;
 pub(super) struct Claim {
     /// The key's public half.
     pub(super) key: String,
-    /// The signature as it came; unique enough to know a repeated request by.
-    pub(super) signature: String,
+    signature: String,
+    /// What a repeated request is known by: its signature, and its body where that is not signed.
+    pub(super) mark: String,
     timestamp: String,
     candidates: Vec<String>,
     scheme: Scheme,
@@ -125,10 +126,13 @@ fn tc3(call: &Call<'_>, authorization: &str) -> Result<Claim, VendorError> {
         return Err(malformed());
     }
     let timestamp = call.header("x-tc-timestamp").ok_or_else(|| VendorError::missing("X-TC-Timestamp"))?.to_owned();
-    let payload = match call.header("x-tc-content-sha256") {
-        Some(UNSIGNED) => sign::sha256_hex(UNSIGNED.as_bytes()),
-        _ if call.is_get() => sign::sha256_hex(b""),
-        _ => sign::sha256_hex(call.body()),
+    let (payload, mark) = match call.header("x-tc-content-sha256") {
+        // Two requests of one second have the same signature then.
+        Some(UNSIGNED) => {
+            (sign::sha256_hex(UNSIGNED.as_bytes()), format!("{signature} {}", sign::sha256_hex(call.body())))
+        }
+        _ if call.is_get() => (sign::sha256_hex(b""), signature.to_owned()),
+        _ => (sign::sha256_hex(call.body()), signature.to_owned()),
     };
     let query = if call.is_get() { call.query() } else { "" };
     let mut candidates = Vec::new();
@@ -141,6 +145,7 @@ fn tc3(call: &Call<'_>, authorization: &str) -> Result<Claim, VendorError> {
     Ok(Claim {
         key: key.to_owned(),
         signature: signature.to_owned(),
+        mark,
         timestamp,
         candidates,
         scheme: Scheme::Tc3 { date: date.to_owned(), service: service.to_owned() },
@@ -181,5 +186,6 @@ fn older(call: &Call<'_>) -> Result<Claim, VendorError> {
     let pairs: Vec<String> = signed.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let pairs = pairs.join("&");
     let candidates = call.hosts().into_iter().map(|host| format!("{}{host}/?{pairs}", call.method())).collect();
-    Ok(Claim { key, signature, timestamp, candidates, scheme })
+    let mark = signature.clone();
+    Ok(Claim { key, signature, mark, timestamp, candidates, scheme })
 }

@@ -64,6 +64,10 @@ impl Dialect for Tencent {
         root && wire::bears_signs(request) || links::bears_signs(request)
     }
 
+    fn serves_root(&self) -> bool {
+        true
+    }
+
     fn serve<'a>(&'a self, request: Request, context: &'a Context) -> BoxFuture<'a, Response> {
         Box::pin(async move {
             if links::bears_signs(&request) {
@@ -198,7 +202,7 @@ struct Asked<'a> {
     context: &'a Context,
     key: ApiKey,
     /// The request's own mark, for knowing it again.
-    signature: String,
+    mark: String,
     fields: Fields<'a>,
 }
 
@@ -206,7 +210,7 @@ struct Asked<'a> {
 /// secret never learns about anything else.
 async fn answer(request: &Request, context: &Context) -> Result<Value, VendorError> {
     let call = Call::of(request)?;
-    let (key, signature) = believe(&call, request, context).await?;
+    let (key, mark) = believe(&call, request, context).await?;
     let name = call.common("x-tc-action", "Action").ok_or_else(|| VendorError::missing("Action"))?;
     let version = call.common("x-tc-version", "Version").ok_or_else(|| VendorError::missing("Version"))?;
     let Some(row) = ACTIONS.iter().find(|row| row.name == name) else {
@@ -230,11 +234,11 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
     let action = (&key.account, row.name, PER_SECOND);
     context.rates.take_action(action, request.received, &context.calls).await?;
     let parameters = call.parameters()?;
-    let asked = Asked { request, context, key, signature, fields: Fields::top(&parameters) };
+    let asked = Asked { request, context, key, mark, fields: Fields::top(&parameters) };
     asked.perform(row.action).await
 }
 
-/// The key that signed the request, and the signature.
+/// The key that signed the request, and the request's mark.
 async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Result<(ApiKey, String), VendorError> {
     let claim = auth::claim(call)?;
     let found = match KeyId::new(claim.key.as_str()) {
@@ -249,7 +253,7 @@ async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Resul
         // We give out no temporary credentials.
         return Err(VendorError::new("AuthFailure.TokenFailure", "The token is not valid."));
     }
-    Ok((key, claim.signature))
+    Ok((key, claim.mark))
 }
 
 impl Asked<'_> {

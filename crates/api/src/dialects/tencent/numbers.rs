@@ -12,7 +12,9 @@ const WITHOUT_AREA: [(&str, usize); 3] = [("1", 11), ("400", 10), ("800", 10)];
 pub(super) fn parse(text: &str) -> Result<PhoneNumber, String> {
     let number = PhoneNumber::parse(text).map_err(|why| why.to_string())?;
     let digits = number.dial();
-    let bare = digits.strip_prefix("86").filter(|rest| rest.len() == 11 && rest.starts_with('1'));
+    // Also without anything before the country's code: a mobile number's eleven digits, or an area's with its 0 or without.
+    let bare = digits.strip_prefix("86").map(|rest| rest.strip_prefix('0').unwrap_or(rest));
+    let bare = bare.filter(|rest| (10..=11).contains(&rest.len()));
     let plain = match (digits.strip_prefix("+860"), bare) {
         (Some(rest), _) => format!("+86{rest}"),
         (None, Some(rest)) => format!("+86{rest}"),
@@ -45,6 +47,9 @@ mod tests {
     fn one_number_for_many_spellings_and_the_vendors_in_answers() {
         for (given, dialled, printed) in [
             ("008613012345678", "+8613012345678", "008613012345678"),
+            ("861012345678", "+861012345678", "008601012345678"),
+            ("8601012345678", "+861012345678", "008601012345678"),
+            ("864009282737", "+864009282737", "00864009282737"),
             ("+8613012345678", "+8613012345678", "008613012345678"),
             ("8613012345678", "+8613012345678", "008613012345678"),
             ("008601012345678", "+861012345678", "008601012345678"),

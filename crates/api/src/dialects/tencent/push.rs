@@ -2,7 +2,7 @@
 //! `ErrCode` 0. The endpoint's memo holds the number of the application, which is part of every push, and where the server
 //! was reached when the endpoint was made, which recordings are told under.
 
-use super::reads::{end, seconds, uui};
+use super::reads::{end, seconds, talked, uui};
 use super::{links, numbers};
 use crate::callbacks::Callback;
 use crate::dialects::EndpointShape;
@@ -88,10 +88,6 @@ fn uuid(id: &str) -> String {
 fn record(view: &CallView, application: i64) -> Value {
     let end = end(view);
     let timeline = &view.timeline;
-    let talked = match (timeline.answered, timeline.ended) {
-        (Some(answered), Some(ended)) => ended.since(answered).as_secs(),
-        _ => 0,
-    };
     json!({
         "SdkAppId": application,
         "SessionId": view.plan.id,
@@ -99,7 +95,7 @@ fn record(view: &CallView, application: i64) -> Value {
         "Callee": numbers::of(view.plan.callee()),
         "Direction": 1,
         "CallType": 1,
-        "Duration": talked,
+        "Duration": talked(timeline),
         "CallerLocation": "",
         "IVRDuration": 0,
         "StartTimestamp": seconds(Some(view.plan.created)),

@@ -6,7 +6,7 @@ use super::start::phones;
 use super::words::VendorError;
 use super::{Asked, ids, served, session_id};
 use crate::fault::Fault;
-use callwright_domain::call::EndOrigin;
+use callwright_domain::call::{EndOrigin, Timeline};
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
 use callwright_engine::AgentRef;
 use callwright_store::{CallFilter, CallView, Stage};
@@ -250,10 +250,6 @@ pub(super) fn window(asked: &Asked<'_>, from: &str, to: &str) -> Result<(i64, i6
 async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
     let end = end(view);
     let timeline = &view.timeline;
-    let talked = match (timeline.answered, timeline.ended) {
-        (Some(answered), Some(ended)) => ended.since(answered).as_secs(),
-        _ => 0,
-    };
     let agent = if view.plan.agent_id.as_str() == AgentRef::INLINE {
         0
     } else {
@@ -267,7 +263,7 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
         "Time": seconds(Some(view.plan.created)),
         "Direction": 1,
         "CallType": 1,
-        "Duration": talked,
+        "Duration": talked(timeline),
         "RecordURL": recording(asked, view),
         "RecordId": if view.recording.is_some() { view.plan.id.to_string() } else { String::new() },
         "SeatUser": seat,
@@ -342,6 +338,11 @@ pub(super) fn seconds(moment: Option<Moment>) -> i64 {
     moment.map_or(0, |moment| moment.millis().div_euclid(1000))
 }
 
+/// Seconds from the answer to the end, as the two moments are shown.
+pub(super) fn talked(timeline: &Timeline) -> i64 {
+    timeline.answered.map_or(0, |answered| (seconds(timeline.ended) - seconds(Some(answered))).max(0))
+}
+
 /// How a call ended, in the vendor's numbers and words.
 pub(super) struct End {
     /// EndStatus and its string.
@@ -410,6 +411,7 @@ fn unanswered(cause: HangupCause, status: Option<u16>, rang: bool) -> (u16, &'st
         HangupCause::Rejected if status == Some(402) => (207, "outOfCredit"),
         HangupCause::Rejected => (203, "userReject"),
         HangupCause::Unreachable if status == Some(480) => (202, "notAnswer"),
+        HangupCause::NoResponse if status == Some(408) => (202, "notAnswer"),
         HangupCause::Unreachable => (205, "numberNotExist"),
         HangupCause::Cancelled | HangupCause::ApiHungUp if rang => (220, "callerCancelWhileRing"),
         HangupCause::Cancelled | HangupCause::ApiHungUp => (209, "callerCancel"),

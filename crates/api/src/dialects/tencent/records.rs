@@ -24,20 +24,26 @@ async fn said(context: &Context, view: &CallView) -> Result<Vec<TranscriptLine>,
 pub(super) async fn rounds(asked: &Asked<'_>) -> Result<Value, VendorError> {
     asked.application(&[&["SessionId"]]).await?;
     let view = asked.view().await?;
-    let mut rounds: Vec<Vec<Value>> = Vec::new();
-    for line in said(asked.context, &view).await? {
-        let begins = line.speaker == Speaker::Callee || rounds.is_empty();
-        let message = message(&line, view.plan.agent.opening.interruptible.is_on() || !rounds.is_empty());
-        match rounds.last_mut() {
-            Some(round) if !begins => round.push(message),
-            _ => rounds.push(vec![message]),
-        }
-    }
-    let shown = rounds.into_iter().enumerate().map(|(index, messages)| {
-        let id = format!("{}-{index}", view.plan.id);
+    let opening = view.plan.agent.opening.interruptible.is_on();
+    let rounds = in_rounds(said(asked.context, &view).await?);
+    let shown = rounds.iter().enumerate().map(|(index, lines)| {
+        // The first line of all is said before there is a round to speak of.
+        let messages = lines.iter().enumerate().map(|(at, line)| message(line, opening || (index, at) != (0, 0)));
+        let (id, messages) = (format!("{}-{index}", view.plan.id), messages.collect::<Vec<_>>());
         json!({"RoundId": id, "RoundIndex": index, "Tags": "", "Messages": messages, "Paths": []})
     });
     Ok(json!({"InteractionEventList": shown.collect::<Vec<_>>()}))
+}
+
+fn in_rounds(lines: Vec<TranscriptLine>) -> Vec<Vec<TranscriptLine>> {
+    let mut rounds: Vec<Vec<TranscriptLine>> = Vec::new();
+    for line in lines {
+        match rounds.last_mut() {
+            Some(round) if line.speaker != Speaker::Callee => round.push(line),
+            _ => rounds.push(vec![line]),
+        }
+    }
+    rounds
 }
 
 fn message(line: &TranscriptLine, interruptible: bool) -> Value {
@@ -98,9 +104,13 @@ pub(super) async fn latencies(asked: &Asked<'_>) -> Result<Value, VendorError> {
     asked.application(&[&["SessionId", "StartTime", "EndTime"]]).await?;
     super::reads::window(asked, "StartTime", "EndTime")?;
     let view = asked.view().await?;
-    let turns: Vec<TurnLatency> =
-        said(asked.context, &view).await?.into_iter().filter_map(|line| line.latency).collect();
-    let detail = turns.iter().enumerate().map(|(round, latency)| {
+    let rounds = in_rounds(said(asked.context, &view).await?);
+    let turns: Vec<(usize, TurnLatency)> = rounds
+        .iter()
+        .enumerate()
+        .flat_map(|(round, lines)| lines.iter().filter_map(move |line| Some((round, line.latency?))))
+        .collect();
+    let detail = turns.iter().map(|(round, latency)| {
         json!({
             "RoundId": format!("{}-{round}", view.plan.id),
             "ASRLatency": hearing(latency),
@@ -109,7 +119,7 @@ pub(super) async fn latencies(asked: &Asked<'_>) -> Result<Value, VendorError> {
             "LLMFirstTokenLatency": latency.brain_ms,
             "ETELatency": latency.total_ms})
     });
-    let of = |part: fn(&TurnLatency) -> u32| statistics(turns.iter().map(part).collect());
+    let of = |part: fn(&TurnLatency) -> u32| statistics(turns.iter().map(|(_, turn)| part(turn)).collect());
     Ok(json!({
         "AILatencyDetail": detail.collect::<Vec<_>>(),
         "AILatencyStatistics": {

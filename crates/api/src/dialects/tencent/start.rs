@@ -184,7 +184,7 @@ async fn started(asked: &Asked<'_>, common: Common, agent: AgentRef, patch: Agen
         wait: common.acquire,
         retry: None,
         once: Some(Idempotency {
-            key: format!("tencent {} {}", asked.key.id, asked.signature).chars().take(255).collect(),
+            key: format!("tencent {} {}", asked.key.id, asked.mark).chars().take(255).collect(),
             body_hash: hash(asked),
         }),
         origin: Origin { dialect: String::from("tencent"), memo: String::new() },

@@ -124,7 +124,7 @@ pub(super) async fn create(asked: &Asked<'_>) -> Read<Value> {
     let settings = settings(asked).await?;
     let now = asked.request.received;
     // This scheme has nothing else that is used once: the same bytes again would be the same calls again.
-    let nonce: String = format!("task {}", asked.signature).chars().take(255).collect();
+    let nonce: String = format!("task {}", asked.mark).chars().take(255).collect();
     let fresh = asked.context.calls.use_nonce(&asked.key.id, &nonce, now, REPEATS).await;
     if !fresh.map_err(|error| storage(&error))? {
         return Err(Fault::Replayed.into());
@@ -278,14 +278,12 @@ fn windows(fields: &Fields<'_>) -> Read<Option<Windows>> {
     }
     let weekly = if daily.is_empty() { weekly } else { daily };
     let windows = Windows { zone, weekly, holidays: Vec::new() };
-    if windows.weekly.is_empty() {
-        return Ok(None);
+    match windows.check() {
+        Err(flaw) if flaw.field.ends_with("zone") => Err(fields.bad("TimeZone", &flaw.rule)),
+        _ if windows.weekly.is_empty() => Ok(None),
+        Err(flaw) => Err(fields.bad("AvailableTime", &flaw.rule)),
+        Ok(()) => Ok(Some(windows)),
     }
-    windows.check().map_err(|flaw| {
-        let name = if flaw.field.ends_with("zone") { "TimeZone" } else { "AvailableTime" };
-        fields.bad(name, &flaw.rule)
-    })?;
-    Ok(Some(windows))
 }
 
 fn days(item: &Fields<'_>) -> Read<Vec<Day>> {

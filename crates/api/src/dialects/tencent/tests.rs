@@ -183,6 +183,12 @@ fn queries_unsigned_bodies_and_the_scopes_day() {
     assert_eq!(verdict(&unsigned, "testKey", now), Err(BAD_SIGNATURE), "it must be said");
     unsigned.headers.insert("x-tc-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
     assert_eq!(verdict(&unsigned, "testKey", now), Ok(()));
+    // Another body in the same second has the same signature, and is another request all the same.
+    let mark = |request: &Request| Call::of(request).and_then(|call| auth::claim(&call)).map(|claim| claim.mark).ok();
+    let first = mark(&unsigned);
+    assert_eq!(first, mark(&unsigned));
+    unsigned.body = bytes::Bytes::from_static(b"{\"a\": 1}");
+    assert_ne!(first, mark(&unsigned));
     let yesterday = signed(Method::POST, "{}", "{}", "h:81", "2026-11-20");
     assert_eq!(verdict(&yesterday, "testKey", now), Err(BAD_SIGNATURE));
 }
@@ -222,6 +228,10 @@ fn requests_of_others_are_not_claimed() {
         (Method::GET, "Action=A&SecretId=s&Signature=x", vec![], "", true),
         (Method::POST, "Action=A&SecretId=s&Signature=x", vec![form], "", false),
         (Method::POST, "", vec![form], "SecretId=s&Action=A", true),
+        // Who lacks a sign is told which by the vendor whose version it names.
+        (Method::POST, "", vec![form], "Action=A&Version=2020-02-10", true),
+        (Method::GET, "Action=A&Version=2020-02-10&Signature=x", vec![], "", true),
+        (Method::GET, "Action=A&Version=2020-11-09&Signature=x", vec![], "", false),
         (Method::POST, "", vec![("authorization", "TC3-HMAC-SHA256 x")], "", true),
         (Method::POST, "", vec![("host", "ccc.example.test")], "", true),
         (Method::POST, "", vec![("authorization", "Bearer x")], "{}", false),

@@ -154,8 +154,9 @@ fn listed(value: Value) -> Value {
     Value::Object(members.into_iter().map(|(name, value)| (name, listed(value))).collect())
 }
 
-/// Whether a request bears this vendor's signs: its headers, its scheme, its key's name among the parameters, or the
-/// beginning of its host's name. Several vendors share `POST /`.
+/// Whether a request bears this vendor's signs: its headers, its scheme, its key's name or its version among the parameters,
+/// or the beginning of its host's name; one that lacks the others is told so in this vendor's words. Several vendors share
+/// `POST /`.
 pub(super) fn bears_signs(request: &Request) -> bool {
     let authorization = request.header("authorization").unwrap_or_default();
     let host = request.header("host").unwrap_or_default();
@@ -167,15 +168,9 @@ pub(super) fn bears_signs(request: &Request) -> bool {
         return true;
     }
     let source = if is_form(request) { &request.body[..] } else { request.query.as_bytes() };
-    let mut names = 0;
-    for (name, _) in form_urlencoded::parse(source).take(MAX_FLAT) {
-        names |= match &*name {
-            "Action" => 1,
-            "SecretId" => 2,
-            _ => 0,
-        };
-    }
-    names == 3
+    form_urlencoded::parse(source)
+        .take(MAX_FLAT)
+        .any(|(name, value)| name == "SecretId" || (name == "Version" && value == super::VERSION))
 }
 
 fn is_form(request: &Request) -> bool {

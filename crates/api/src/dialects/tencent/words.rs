@@ -162,7 +162,7 @@ impl From<StartError> for VendorError {
         match error {
             StartError::Refused(refusal) => refusal.into(),
             StartError::Template(why) => Self::bad_value("Variables", &why.to_string()),
-            StartError::UnknownVendor(why) => Self::new("FailedOperation", why),
+            StartError::Unserved(flaw) => Self::new("FailedOperation", flaw.rule),
             // The same signature over another body: not the signer's doing.
             StartError::OtherRequest => Self::bad_signature(),
             StartError::Store(why) => Fault::Storage(why.public()).into(),

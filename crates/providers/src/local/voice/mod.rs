@@ -65,6 +65,10 @@ impl Tts for LocalVoice {
         is_english(language)
     }
 
+    fn has_voice(&self, voice: &str) -> bool {
+        Character::find(voice).is_some()
+    }
+
     fn warm(&self, _request: &TtsRequest) {
         if self.inner.home.require(super::models::VOICE_FILES).is_err() {
             return;
