@@ -232,6 +232,9 @@ class AlibabaSdk(unittest.TestCase):
                 shown = client.must("DescribeAIAgentInstance", one)["Instance"]
                 self.assertEqual(shown["AgentConfig"], {"Greeting": "你好 + hello from Node.", "MaxIdleTime": 60})
                 self.assertEqual((shown["UserData"], shown["CallInfo"]["Status"]), ('{"order": 7}', "3"))
+                client.must("SendAIAgentSpeech", {**one, "Text": "One moment, please."})
+                taken = client.must("TakeoverAIAgentCall", {**one, "RequireToken": True})
+                self.assertEqual((taken["ChannelId"], bool(taken["HumanAgentUserId"]), bool(taken["Token"])), (began["InstanceId"], True, True))
                 client.must("StopAIAgentInstance", one)
                 self.server.ended(began["InstanceId"])
                 self.assertEqual(client.must("DescribeAIAgentInstance", one)["Instance"]["Status"], "Finished")

@@ -263,13 +263,17 @@ class TencentSdk(unittest.TestCase):
                 self.assertIn(task, [one["TaskId"] for one in listed["Tasks"]])
 
     def test_the_rate_is_twenty_a_second(self):
-        with Sdk("python-cn", self.server) as sdk:
-            codes = []
-            until = time.monotonic() + 2
-            while time.monotonic() < until and "RequestLimitExceeded" not in codes:
-                codes.append(sdk.ask("DescribeNumbers", {}).get("code"))
-            self.assertIn("RequestLimitExceeded", codes, f"{len(codes)} requests")
-            self.assertGreaterEqual(codes.index("RequestLimitExceeded"), 20)
+        codes, until = [], time.monotonic() + 10
+
+        def ask_on():
+            # Several at once: on a busy machine one client alone may never be so quick.
+            with Sdk("python-cn", self.server) as sdk:
+                while time.monotonic() < until and "RequestLimitExceeded" not in codes:
+                    codes.append(sdk.ask("DescribeNumbers", {}).get("code"))
+
+        harness.in_parallel([ask_on] * 3)
+        self.assertIn("RequestLimitExceeded", codes, f"{len(codes)} requests")
+        self.assertGreaterEqual(len([code for code in codes if code != "RequestLimitExceeded"]), 20)
 
 
 if __name__ == "__main__":

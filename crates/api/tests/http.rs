@@ -214,7 +214,7 @@ async fn configuration_is_checked_and_shown_again() {
         (json!({"voice": {"rate": 3}}), "voice.rate"),
         (json!({"speed": 1}), "speed"),
         (json!({"opening": {"greeting": {"text": "Hi {{ name"}}}), "opening.greeting"),
-        (json!({"brain": {"vendor": "nobody"}}), "vendor"),
+        (json!({"brain": {"vendor": "nobody"}}), "brain.vendor"),
     ] {
         let answer = server.native("PUT", "/v1/agents/a1", agent).await;
         assert_eq!((answer.status, answer.body["error"]["field"].as_str()), (400, Some(field)), "{}", answer.body);

@@ -128,6 +128,9 @@ layered!(
     }
 );
 
+/// Most reminders of a call: nobody is silent so often.
+pub const MOST_REMINDERS: u32 = 1_000_000;
+
 /// Texts among a brain's parameters that stand for something else in each question.
 pub mod params {
     /// The call's id.

@@ -26,6 +26,9 @@ const WHOLE: [&str; 16] = [
     "CallbackDelay",
 ];
 
+/// The same with numbers that need not be whole.
+const REAL: [&str; 2] = ["Probability", "SpeechRate"];
+
 /// The `Instance` of an answer; `log` leads to what was said.
 pub(super) fn instance(view: &CallView, log: &str) -> Value {
     let plan = &view.plan;
@@ -159,6 +162,9 @@ fn shown(name: &str, value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(|item| shown("", item)).collect()),
         Value::String(text) if WHOLE.contains(&name) => {
             text.trim().parse::<i64>().map_or(json!(text), |number| json!(number))
+        }
+        Value::String(text) if REAL.contains(&name) => {
+            text.trim().parse::<f64>().map_or(json!(text), |number| json!(number))
         }
         other => other,
     }

@@ -111,7 +111,7 @@ pub(super) fn call(view: &CallView, book: &Book, now: Moment) -> Value {
         "created": time(plan.created),
         "type": "Outbound",
         "status": status(view, now),
-        "provider": "Twilio",
+        "provider": if plan.browser().is_some() { "Web" } else { "Twilio" },
         "agent": agent,
         "language": language(&plan.agent.language),
         "viewed_by": [],
@@ -126,7 +126,7 @@ pub(super) fn call(view: &CallView, book: &Book, now: Moment) -> Value {
         shown["parent_call_id"] = json!(book.call(first));
     }
     if let (Some(answered), Some(ended)) = (view.timeline.answered, view.timeline.ended) {
-        shown["duration"] = json!(ended.since(answered).as_secs_f64());
+        shown["duration"] = json!(ended.since(answered).as_millis() as f64 / 1000.0);
     }
     shown
 }

@@ -2,7 +2,7 @@
 //! overrides of one call.
 
 use crate::dialects::transfer_target;
-use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, OnVoicemail, Tool, WeightedText};
+use callwright_domain::agent::{AgentPatch, AgentProfile, Greeting, MOST_REMINDERS, OnVoicemail, Tool, WeightedText};
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
@@ -55,7 +55,7 @@ pub(super) fn check(agent: &AgentProfile) -> Result<(), Flaw> {
     within("interrupt.min_words", agent.interrupt.min_words, 0, 100)?;
     words("interrupt.words", &agent.interrupt.words)?;
     within("idle.remind_after_ms", agent.idle.remind_after_ms, 0, 3_600_000)?;
-    within("idle.max_reminders", agent.idle.max_reminders, 0, 100)?;
+    within("idle.max_reminders", agent.idle.max_reminders, 0, MOST_REMINDERS)?;
     within("idle.hang_up_after_ms", agent.idle.hang_up_after_ms, 0, 86_400_000)?;
     weights("idle.reminders", &agent.idle.reminders)?;
     text("idle.goodbye", &agent.idle.goodbye)?;

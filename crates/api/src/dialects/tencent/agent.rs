@@ -6,7 +6,8 @@ use super::fields::Fields;
 use super::voices;
 use super::words::VendorError;
 use callwright_domain::agent::{
-    AgentProfile, Endpoint, Greeting, IdleSettings, Recording, Switch, Tool, VoiceSettings, WeightedText,
+    AgentProfile, Endpoint, Greeting, IdleSettings, MOST_REMINDERS, Recording, Switch, Tool, VoiceSettings,
+    WeightedText,
 };
 use callwright_domain::{AgentId, DeskName, Pii, TransferTarget};
 use serde_json::{Map, Value, json};
@@ -68,8 +69,6 @@ const NO_LIMIT_S: u64 = 86_400;
 const MAX_SILENCE_MS: u64 = 60_000;
 /// Silence before a reminder unless the request says otherwise, in milliseconds, and the least.
 const NOTIFY_MS: u32 = 10_000;
-/// Reminders when their number is not limited.
-const NO_LIMIT_REMINDERS: u32 = 1_000_000;
 /// Speech that interrupts unless the request says otherwise, in milliseconds.
 const INTERRUPT_MS: u64 = 500;
 /// Silence that ends an utterance unless the request says otherwise, in milliseconds.
@@ -245,7 +244,7 @@ fn idle(fields: &Fields<'_>, language: &str) -> Read<IdleSettings> {
     Ok(IdleSettings {
         remind_after_ms: if reminders.is_empty() { 0 } else { remind_after_ms },
         reminders,
-        max_reminders: fields.count("NotifyMaxCount", 0..=NO_LIMIT_REMINDERS)?.unwrap_or(NO_LIMIT_REMINDERS),
+        max_reminders: fields.count("NotifyMaxCount", 0..=MOST_REMINDERS)?.unwrap_or(MOST_REMINDERS),
         leave: Switch::Off,
         hang_up_after_ms: fields.millis("MaxDuration", 1..=DAY_MS)?.unwrap_or(MAX_SILENCE_MS),
         ..IdleSettings::default()
