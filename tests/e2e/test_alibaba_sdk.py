@@ -138,7 +138,7 @@ class Baresip:
 class AlibabaSdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.context = harness.server(LOOSE)
+        cls.context = harness.server(LOOSE + '\n[webrtc]\nlisten = "127.0.0.1:0"\n')
         cls.server = cls.context.__enter__()
         cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
 
