@@ -10,6 +10,7 @@ import unittest
 import harness
 
 ROUNDS = int(os.environ.get("CALLWRIGHT_CLUSTER_ROUNDS", "5"))
+UNLIMITED = "[http.rates]\nper_source = 0\nper_key = 0\n"
 CAP = 15
 
 
@@ -101,7 +102,8 @@ class Cluster(unittest.TestCase):
             self.assertEqual(a.api("POST", "/v1/calls", {"agent": "desk", "to": "+15550300", "from": "+15550100"})[0], 202)
 
     def test_limits_and_keys_are_exact_over_both(self):
-        with harness.Postgres() as database, harness.nodes(database, ["a", "b"]) as (a, b), \
+        # More than two hundred requests in a second come of one place here, which is not what is tried.
+        with harness.Postgres() as database, harness.nodes(database, ["a", "b"], UNLIMITED) as (a, b), \
                 harness.Sipp("ring-forever.xml", calls=CAP * (ROUNDS + 2)) as trunk:
             a.start()
             b.start()

@@ -143,11 +143,11 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
     for attempt in 1..=PEER_TRIES {
         let owner = node.reader.owner(&message.account, message.call).await?;
         let Some(owner) = owner.filter(|owner| owner.node != node.store.identity().node) else {
-            return here(node, &message).await;
+            return settled(here(node, &message).await, attempt, &message.order);
         };
         match node.membership.peers.send(&owner.advertise_url, &message).await {
             Ok(()) => return Ok(()),
-            Err(PeerError::Refused(why)) => return Err(why),
+            Err(PeerError::Refused(why)) => return settled(Err(why), attempt, &message.order),
             Err(PeerError::Unreached(why)) => {
                 warn!(call = %message.call, node = owner.node, attempt, why, "the owner of a call cannot be reached");
                 time::sleep(PEER_PAUSE).await;
@@ -158,6 +158,14 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
         }
     }
     Err(OrderError::Busy)
+}
+
+/// An earlier try may have been carried out though its answer did not come: a call that is over then is what was asked for.
+fn settled(outcome: Result<(), OrderError>, attempt: u32, order: &PeerOrder) -> Result<(), OrderError> {
+    match outcome {
+        Err(OrderError::Ended(_)) if attempt > 1 && matches!(order, PeerOrder::HangUp(_)) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Nobody runs it, or we do and it is not live: it waits in the queue, or its task has just ended.
@@ -238,5 +246,20 @@ impl PeerOrder {
             Self::Leave { user } => Order::Leave { user },
             Self::Await { user } => Order::Await { user },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hang_up_whose_answer_was_lost_is_none_that_came_too_late() {
+        let over = || Err(OrderError::Ended(HangupCause::Cancelled));
+        let (hang_up, leave) = (PeerOrder::HangUp(HangUp::Now), PeerOrder::Leave { user: None });
+        assert!(matches!(settled(over(), 1, &hang_up), Err(OrderError::Ended(_))), "it was over before it was asked");
+        assert!(settled(over(), 2, &hang_up).is_ok());
+        assert!(matches!(settled(over(), 2, &leave), Err(OrderError::Ended(_))));
+        assert!(matches!(settled(Err(OrderError::Busy), 2, &hang_up), Err(OrderError::Busy)));
     }
 }
