@@ -79,7 +79,7 @@ impl Talk<'_> {
     pub(super) async fn user_returns(&mut self, homecoming: Homecoming) {
         let Homecoming { user, offer, parlance, answered } = homecoming;
         let outcome = self.reconnect(&user, &offer, parlance).await;
-        // A browser that has hung up on its request is found out by its audio path.
+        // Let go: nobody waits for it when the browser's request was given up, and then its audio path never comes up.
         answered.send(outcome).ok();
     }
 

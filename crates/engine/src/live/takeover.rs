@@ -91,7 +91,7 @@ impl Talk<'_> {
             self.takeover.human = Some(human);
             self.show(Shown::HumanComes(Pii::new(user.to_string()))).await;
         }
-        // A browser that has hung up on its request is found out by its audio path.
+        // Let go: nobody waits for it when the browser's request was given up, and then its audio path never comes up.
         admitted.send(welcome).ok();
     }
 

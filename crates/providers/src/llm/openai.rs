@@ -66,8 +66,9 @@ const STRICT: [&str; 2] = ["api.openai.com", ".openai.azure.com"];
 
 impl OpenAiLlmConfig {
     fn is_strict(&self) -> bool {
-        let url = Url::parse(&self.base_url).ok();
-        url.as_ref().and_then(Url::host_str).is_some_and(|host| STRICT.iter().any(|strict| host.ends_with(strict)))
+        // What is no address was refused when the service was made.
+        let Ok(url) = Url::parse(&self.base_url) else { return false };
+        url.host_str().is_some_and(|host| STRICT.iter().any(|strict| host.ends_with(strict)))
     }
 }
 

@@ -215,8 +215,10 @@ fn every_member_has_its_effect() {
 fn empty_lists_and_null_are_absent_and_zero_is_not() {
     let config = json!({"TtsConfig": {"PronunciationRules": [], "VoiceId": null}, "LlmConfig": {"LlmHistory": [],
         "FunctionMap": []}, "BackChannelingConfigs": [], "Unknown": 7, "AsrConfig": {"VadLevel": 0},
-        "AmbientSoundConfig": {"ResourceId": "", "Volume": 0}, "Greeting": "", "EnableIntelligentSegment": false});
+        "AmbientSoundConfig": {"ResourceId": "", "Volume": 0}, "Greeting": "", "EnableIntelligentSegment": false,
+        "AutoSpeechConfig": {"LlmPending": {"Messages": []}, "UserIdle": {"WaitTime": null, "Messages": []}}});
     let patch = decoded(&config).expect("acceptable");
+    assert_eq!((patch.filler.after_ms, patch.idle.remind_after_ms), (None, None));
     assert_eq!(patch.voice.pronunciations, None);
     assert_eq!(patch.voice.voice, None);
     assert_eq!((patch.brain.history, patch.tools), (None, None));

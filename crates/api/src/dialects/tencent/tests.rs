@@ -184,7 +184,10 @@ fn queries_unsigned_bodies_and_the_scopes_day() {
     unsigned.headers.insert("x-tc-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
     assert_eq!(verdict(&unsigned, "testKey", now), Ok(()));
     // Another body in the same second has the same signature, and is another request all the same.
-    let mark = |request: &Request| Call::of(request).and_then(|call| auth::claim(&call)).map(|claim| claim.mark).ok();
+    let mark = |request: &Request| {
+        let claim = Call::of(request).and_then(|call| auth::claim(&call)).map_err(|error| error.code);
+        claim.expect("a claim").mark
+    };
     let first = mark(&unsigned);
     assert_eq!(first, mark(&unsigned));
     unsigned.body = bytes::Bytes::from_static(b"{\"a\": 1}");

@@ -86,6 +86,24 @@ async fn words_stream_and_the_connection_is_used_again() {
     assert_eq!(body, wanted);
 }
 
+/// OpenAI itself refuses members that it does not know, and any service may be spared them.
+#[test]
+fn what_a_service_refuses_is_not_sent() {
+    let sent = |url: &str, configured: Option<Value>| {
+        let mut config = OpenAiLlmConfig { base_url: url.into(), ..config(1) };
+        config.params.extend(configured.map(|value| (EXTENSION.into(), value)));
+        let mut request = question();
+        request.params = BTreeMap::from([(EXTENSION.into(), json!({"userData": "u"})), ("seed".into(), json!(7))]);
+        let body = body(&config, request);
+        assert_eq!(body["seed"], 7);
+        body.get(EXTENSION).cloned()
+    };
+    assert_eq!(sent("http://127.0.0.1:1/v1", None), Some(json!({"userData": "u"})));
+    assert_eq!(sent("http://127.0.0.1:1/v1", Some(Value::Null)), None);
+    assert_eq!(sent("https://api.openai.com/v1", None), None);
+    assert_eq!(sent("https://res.openai.azure.com/openai", None), None);
+}
+
 #[test]
 fn bodies_carry_tools_and_parameters() {
     let mut request = question();
