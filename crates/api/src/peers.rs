@@ -3,13 +3,19 @@
 //! opens nothing here, and the cluster's secret opens nothing else.
 
 use crate::http::{Request, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, AgentPatch, CallId, ChannelName, HangupCause, Pii, Refusal, Transfer};
 use callwright_engine::limits::PEER_WAIT;
-use callwright_engine::{Calls, HangUp, OrderError, PeerError, PeerMessage, PeerOrder, Peers, Speech};
+use callwright_engine::{
+    Calls, HangUp, OrderError, PeerError, PeerMessage, PeerOrder, Peers, Place, Question, Saying, Sound, Words,
+};
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use subtle::ConstantTimeEq;
 
 /// Where a node takes orders of others.
@@ -46,8 +52,17 @@ enum WireOrder {
     SayPatient {
         text: String,
     },
+    /// In a way that the three above do not have.
+    Say(Box<WireSaying>),
     Hear {
         text: String,
+    },
+    /// The same in a way of its own.
+    Ask {
+        text: String,
+        interrupts: Switch,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
     },
     Transfer(Box<Transfer>),
     Change {
@@ -63,6 +78,90 @@ enum WireOrder {
     Await {
         user: ChannelName,
     },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireSaying {
+    words: WireWords,
+    place: WirePlace,
+    interruptible: Switch,
+    alone: Switch,
+    remembered: Switch,
+    last: Switch,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum WireWords {
+    Text(String),
+    /// 16-bit samples, little end first, in Base64.
+    Sound {
+        pcm: String,
+        hertz: u32,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WirePlace {
+    Now,
+    Next,
+    NextUnlessInterrupted,
+    IfSilent,
+}
+
+impl WireSaying {
+    fn of(saying: Saying) -> Self {
+        let words = match saying.words {
+            Words::Text(text) => WireWords::Text(text),
+            Words::Sound(sound) => {
+                let bytes: Vec<u8> = sound.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+                WireWords::Sound { pcm: STANDARD.encode(bytes), hertz: sound.hertz() }
+            }
+        };
+        let place = match saying.place {
+            Place::Now => WirePlace::Now,
+            Place::Next => WirePlace::Next,
+            Place::NextUnlessInterrupted => WirePlace::NextUnlessInterrupted,
+            Place::IfSilent => WirePlace::IfSilent,
+        };
+        let Saying { interruptible, alone, remembered, last, .. } = saying;
+        Self { words, place, interruptible, alone, remembered, last }
+    }
+
+    /// What it says; none: it cannot be read.
+    fn saying(self) -> Option<Saying> {
+        let words = match self.words {
+            WireWords::Text(text) => Words::Text(text),
+            WireWords::Sound { pcm, hertz } => {
+                let bytes = STANDARD.decode(pcm).ok()?;
+                let samples: Vec<i16> =
+                    bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+                Words::Sound(Sound::new(samples, hertz))
+            }
+        };
+        let place = match self.place {
+            WirePlace::Now => Place::Now,
+            WirePlace::Next => Place::Next,
+            WirePlace::NextUnlessInterrupted => Place::NextUnlessInterrupted,
+            WirePlace::IfSilent => Place::IfSilent,
+        };
+        let Self { interruptible, alone, remembered, last, .. } = self;
+        Some(Saying { words, place, interruptible, alone, remembered, last })
+    }
+}
+
+/// A plain order as nodes of every version know it; none: it is none of these.
+fn plain(saying: &Saying) -> Option<WireOrder> {
+    let Words::Text(text) = saying.words.clone() else { return None };
+    if *saying == Saying::now(text.clone(), Switch::On) {
+        Some(WireOrder::SayInterruptible { text })
+    } else if *saying == Saying::now(text.clone(), Switch::Off) {
+        Some(WireOrder::SayInsistent { text })
+    } else {
+        (*saying == Saying::next(text.clone())).then_some(WireOrder::SayPatient { text })
+    }
 }
 
 /// Why an order was not carried out, on the wire.
@@ -137,7 +236,8 @@ pub(crate) async fn answer(cluster: Option<&Cluster>, calls: &Calls, request: &R
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
     let Ok(wire) = serde_json::from_slice::<Wire>(&request.body) else { return empty(StatusCode::BAD_REQUEST) };
-    match calls.obey(wire.into_message()).await {
+    let Some(message) = wire.into_message() else { return empty(StatusCode::BAD_REQUEST) };
+    match calls.obey(message).await {
         Ok(()) => empty(StatusCode::NO_CONTENT),
         Err(error) => {
             let mut response = empty(StatusCode::CONFLICT);
@@ -158,10 +258,13 @@ impl Wire {
         let order = match message.order.clone() {
             PeerOrder::HangUp(HangUp::Now) => WireOrder::HangUpNow {},
             PeerOrder::HangUp(HangUp::AfterSentence) => WireOrder::HangUpAfterSentence {},
-            PeerOrder::Say { text, order: Speech::Interruptible } => WireOrder::SayInterruptible { text },
-            PeerOrder::Say { text, order: Speech::Insistent } => WireOrder::SayInsistent { text },
-            PeerOrder::Say { text, order: Speech::Patient } => WireOrder::SayPatient { text },
-            PeerOrder::Hear { text } => WireOrder::Hear { text },
+            PeerOrder::Say(saying) => {
+                plain(&saying).unwrap_or_else(|| WireOrder::Say(Box::new(WireSaying::of(saying))))
+            }
+            PeerOrder::Hear(Question { text, interrupts: Switch::On, headers }) if headers.is_empty() => {
+                WireOrder::Hear { text }
+            }
+            PeerOrder::Hear(Question { text, interrupts, headers }) => WireOrder::Ask { text, interrupts, headers },
             PeerOrder::Transfer(transfer) => WireOrder::Transfer(Box::new(transfer)),
             PeerOrder::Change { patch } => WireOrder::Change { patch },
             PeerOrder::Message { text } => WireOrder::Message { text },
@@ -171,21 +274,24 @@ impl Wire {
         Self { account: message.account.clone(), call: message.call, order }
     }
 
-    fn into_message(self) -> PeerMessage {
+    /// The order; none: it cannot be read.
+    fn into_message(self) -> Option<PeerMessage> {
         let order = match self.order {
             WireOrder::HangUpNow {} => PeerOrder::HangUp(HangUp::Now),
             WireOrder::HangUpAfterSentence {} => PeerOrder::HangUp(HangUp::AfterSentence),
-            WireOrder::SayInterruptible { text } => PeerOrder::Say { text, order: Speech::Interruptible },
-            WireOrder::SayInsistent { text } => PeerOrder::Say { text, order: Speech::Insistent },
-            WireOrder::SayPatient { text } => PeerOrder::Say { text, order: Speech::Patient },
-            WireOrder::Hear { text } => PeerOrder::Hear { text },
+            WireOrder::SayInterruptible { text } => PeerOrder::Say(Saying::now(text, Switch::On)),
+            WireOrder::SayInsistent { text } => PeerOrder::Say(Saying::now(text, Switch::Off)),
+            WireOrder::SayPatient { text } => PeerOrder::Say(Saying::next(text)),
+            WireOrder::Say(saying) => PeerOrder::Say(saying.saying()?),
+            WireOrder::Hear { text } => PeerOrder::Hear(text.into()),
+            WireOrder::Ask { text, interrupts, headers } => PeerOrder::Hear(Question { text, interrupts, headers }),
             WireOrder::Transfer(transfer) => PeerOrder::Transfer(*transfer),
             WireOrder::Change { patch } => PeerOrder::Change { patch },
             WireOrder::Message { text } => PeerOrder::Message { text },
             WireOrder::Leave { user } => PeerOrder::Leave { user },
             WireOrder::Await { user } => PeerOrder::Await { user },
         };
-        PeerMessage { account: self.account, call: self.call, order }
+        Some(PeerMessage { account: self.account, call: self.call, order })
     }
 }
 

@@ -5,6 +5,7 @@ use callwright_domain::agent::{HistoryLine, Switch};
 use callwright_domain::{AgentId, AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a conversation begins with.
@@ -145,19 +146,10 @@ pub enum Input {
     Tone,
     /// The callee pressed a key: `0`-`9`, `*`, `#`, `A`-`D`.
     Key(char),
-    /// Order from outside: say this now, in place of what is being said where that may be cut off. Ignored before
-    /// the answer and after the end.
-    Say {
-        /// The text.
-        text: String,
-        /// Whether the callee may cut it off.
-        interruptible: Switch,
-    },
-    /// Order from outside: say this once the agent has said what it is saying and the callee was answered; it may be cut
-    /// off. Ignored before the answer and after the end.
-    SayNext(String),
+    /// Order from outside: say this. Ignored before the answer and after the end.
+    Say(Saying),
     /// Order from outside: answer this as if the callee had said it.
-    UserText(String),
+    UserText(Question),
     /// Order from outside: be silent now and listen.
     Interrupt,
     /// Order from outside: hand the callee over. Ignored before the answer and after the end.
@@ -187,6 +179,118 @@ pub enum Input {
     Clock,
 }
 
+/// Something that the agent is ordered to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saying {
+    /// What.
+    pub words: Words,
+    /// When.
+    pub place: Place,
+    /// Whether the callee may cut it off.
+    pub interruptible: Switch,
+    /// Until it has been said, other orders to say something are ignored.
+    pub alone: Switch,
+    /// Whether the model is told of it.
+    pub remembered: Switch,
+    /// Whether the call ends when it has been said.
+    pub last: Switch,
+}
+
+impl Saying {
+    /// A text that is said at once.
+    pub const fn now(text: String, interruptible: Switch) -> Self {
+        Self {
+            words: Words::Text(text),
+            place: Place::Now,
+            interruptible,
+            alone: Switch::Off,
+            remembered: Switch::On,
+            last: Switch::Off,
+        }
+    }
+
+    /// A text that is said when the floor is free, and may be cut off.
+    pub fn next(text: String) -> Self {
+        Self { place: Place::Next, ..Self::now(text, Switch::On) }
+    }
+}
+
+/// What is said by order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Words {
+    /// The voice speaks it as it is written.
+    Text(String),
+    /// It is played as it is.
+    Sound(Sound),
+}
+
+/// When it is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At once: what is being said and may be cut off makes way, what may not is said first.
+    Now,
+    /// When the agent has said what it is saying and the callee was answered.
+    Next,
+    /// The same; not at all when the agent is interrupted before.
+    NextUnlessInterrupted,
+    /// At once when nobody talks and nobody is owed an answer; else not at all.
+    IfSilent,
+}
+
+/// Sound that somebody has made: mono.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sound {
+    samples: Arc<[i16]>,
+    hertz: u32,
+}
+
+impl Sound {
+    /// These samples, so many a second (at least one).
+    pub fn new(samples: impl Into<Arc<[i16]>>, hertz: u32) -> Self {
+        Self { samples: samples.into(), hertz: hertz.max(1) }
+    }
+
+    /// The samples.
+    pub fn samples(&self) -> &[i16] {
+        &self.samples
+    }
+
+    /// How many of them make a second.
+    pub const fn hertz(&self) -> u32 {
+        self.hertz
+    }
+
+    /// How long it is.
+    pub fn length(&self) -> Duration {
+        let samples = u64::try_from(self.samples.len()).unwrap_or(u64::MAX);
+        Duration::from_millis(samples.saturating_mul(1000) / u64::from(self.hertz))
+    }
+}
+
+impl fmt::Debug for Sound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sound({:?} at {} Hz)", self.length(), self.hertz)
+    }
+}
+
+/// A text that is answered as if the callee had said it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The text.
+    pub text: String,
+    /// Whether what the agent is saying makes way; otherwise it waits until nobody talks.
+    pub interrupts: Switch,
+    /// Headers that the model is asked with in this turn, where it is asked by HTTP.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl From<String> for Question {
+    /// One that interrupts, and is asked as everything is.
+    fn from(text: String) -> Self {
+        Self { text, interrupts: Switch::On, headers: BTreeMap::new() }
+    }
+}
+
 /// A question to the model. The answer streams back as [`Input::Model`] under its id.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
@@ -196,6 +300,8 @@ pub struct Ask {
     pub messages: Vec<Message>,
     /// What the model may do.
     pub tools: Vec<ToolSpec>,
+    /// Headers to ask it with, where it is asked by HTTP.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// What a far end does that marks its turns.
@@ -216,6 +322,8 @@ pub struct Phrase {
     pub id: PhraseId,
     /// What to speak: no markup, pronunciations applied.
     pub text: String,
+    /// Played in its place: then there is no text.
+    pub sound: Option<Sound>,
     /// Whether the callee may cut it off; for display, the machine itself sees to it.
     pub interruptible: Switch,
 }

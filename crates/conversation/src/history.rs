@@ -42,6 +42,7 @@ struct Go {
     calls: Vec<(ToolCall, Option<String>)>,
     cut: bool,
     closed: bool,
+    by_order: bool,
 }
 
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(crate) struct Closed {
     /// What was heard of it.
     pub(crate) text: String,
     pub(crate) interrupted: bool,
+    /// It was ordered from outside.
+    pub(crate) by_order: bool,
 }
 
 /// The history of one call.
@@ -66,6 +69,8 @@ pub(crate) struct History {
     prompt: String,
     limit: usize,
     join: Switch,
+    /// What stands at the end of what was cut off.
+    mark: String,
     entries: VecDeque<Entry>,
     next: u64,
 }
@@ -75,14 +80,20 @@ impl History {
     pub(crate) fn new(prompt: String, limit: u32, join: Switch, given: impl Iterator<Item = HistoryLine>) -> Self {
         let entries = given.filter(|line| !line.content.trim().is_empty()).map(Entry::given).collect();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut history = Self { prompt, limit, join, entries, next: 0 };
+        let mut history = Self { prompt, limit, join, mark: String::new(), entries, next: 0 };
         history.prune();
         history
     }
 
+    /// The same with a mark for the end of what was cut off.
+    pub(crate) fn marking(mut self, mark: String) -> Self {
+        self.mark = mark;
+        self
+    }
+
     /// Takes another's instructions and limits; what was said stays.
     pub(crate) fn adopt(&mut self, fresh: Self) {
-        (self.prompt, self.limit, self.join) = (fresh.prompt, fresh.limit, fresh.join);
+        (self.prompt, self.limit, self.join, self.mark) = (fresh.prompt, fresh.limit, fresh.join, fresh.mark);
         self.prune();
     }
 
@@ -111,9 +122,16 @@ impl History {
     pub(crate) fn begin(&mut self, memory: Memory) -> EntryId {
         let id = EntryId(self.next);
         self.next += 1;
-        let go = Go { id, memory, pieces: Vec::new(), calls: Vec::new(), cut: false, closed: false };
+        let go = Go { id, memory, pieces: Vec::new(), calls: Vec::new(), cut: false, closed: false, by_order: false };
         self.entries.push_back(Entry::Agent(go));
         id
+    }
+
+    /// Somebody outside has ordered what is said in this go.
+    pub(crate) fn ordered(&mut self, id: EntryId) {
+        if let Some(go) = self.go(id) {
+            go.by_order = true;
+        }
     }
 
     /// The agent is about to say this.
@@ -191,7 +209,7 @@ impl History {
             changed = true;
             let text = go.text();
             if !text.is_empty() {
-                closed.push(Closed { id: go.id, text, interrupted: go.cut });
+                closed.push(Closed { id: go.id, text, interrupted: go.cut, by_order: go.by_order });
             }
         }
         if !changed {
@@ -223,7 +241,7 @@ impl History {
                     own = Some(messages.len());
                     messages.push(Message::text(Role::User, text.clone()));
                 }
-                Entry::Agent(go) => go.tell(&mut messages),
+                Entry::Agent(go) => go.tell(&self.mark, &mut messages),
             }
         }
         if let Some(said) = said {
@@ -322,10 +340,13 @@ impl Go {
     }
 
     /// Adds this go to what the model is told: a tool's result always directly after its call.
-    fn tell(&self, messages: &mut Vec<Message>) {
-        let text = self.text();
+    fn tell(&self, mark: &str, messages: &mut Vec<Message>) {
+        let mut text = self.text();
         if self.memory == Memory::Forget || (text.is_empty() && self.calls.is_empty()) {
             return;
+        }
+        if self.cut && !text.is_empty() {
+            text.push_str(mark);
         }
         let mut message = Message::text(Role::Assistant, text);
         message.tool_calls = self.calls.iter().map(|(call, _)| call.clone()).collect();
@@ -376,8 +397,10 @@ mod tests {
         assert_eq!(history.close(None), []);
         assert_eq!(history.cut(PhraseId(2), 4), "can I help you today?");
         let closed = history.close(None);
-        assert_eq!(closed, [Closed { id, text: "Good morning. How".into(), interrupted: true }]);
+        assert_eq!(closed, [Closed { id, text: "Good morning. How".into(), interrupted: true, by_order: false }]);
         assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how");
+        let history = history.marking("<cut>".into());
+        assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how<cut>");
     }
 
     #[test]

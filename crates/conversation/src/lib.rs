@@ -37,8 +37,8 @@ mod words;
 pub mod written;
 
 pub use exchange::{
-    Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Press, Setup, ToolAction, ToolRunId,
-    VoiceProgress,
+    Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Place, Press, Question, Saying, Setup,
+    Sound, ToolAction, ToolRunId, VoiceProgress, Words,
 };
 pub use machine::Conversation;
 pub use templates::TemplateError;

@@ -5,6 +5,7 @@
 mod ending;
 mod listening;
 mod marking;
+mod ordered;
 mod screening;
 mod speaking;
 mod thinking;
@@ -17,6 +18,7 @@ use crate::endpointing::{Endpointing, Verdict};
 use crate::exchange::{Ask, AskId, Bearing, Input, Output, PhraseId, Setup, ToolRunId};
 use crate::history::{EntryId, History};
 use crate::latency::Stopwatch;
+use crate::machine::ordered::Orders;
 use crate::mouth::Mouth;
 use crate::speakable;
 use crate::stock::{Stock, stock};
@@ -99,6 +101,8 @@ struct Turn {
     holds: u32,
     /// Since when the callee waits for the model's first word.
     owed: Option<Instant>,
+    /// What the model is asked with.
+    headers: BTreeMap<String, String>,
 }
 
 /// Texts that the settings have or the machine brings.
@@ -161,8 +165,7 @@ pub struct Conversation {
     interruption: Option<Interruption>,
     overheard: Option<listening::Aside>,
     keys: String,
-    /// Ordered to be said when the agent is silent.
-    next: VecDeque<String>,
+    orders: Orders,
     texts: Texts,
     idle: Idle,
     failures: Failures,
@@ -202,7 +205,8 @@ impl Conversation {
         Ok(Self {
             stage: Stage::Ringing,
             greeted: Greeted::NotYet,
-            history: History::new(prompt, agent.brain.history_limit, agent.turn.join_segments, given),
+            history: History::new(prompt, agent.brain.history_limit, agent.turn.join_segments, given)
+                .marking(agent.brain.cut_mark.clone()),
             ears: Endpointing::new(agent.turn.clone()),
             barge_in: BargeIn::new(agent.interrupt.clone()),
             mouth: Mouth::new(),
@@ -212,7 +216,7 @@ impl Conversation {
             interruption: None,
             overheard: None,
             keys: String::new(),
-            next: VecDeque::new(),
+            orders: Orders::default(),
             texts: Texts {
                 fillers: Selection::new(&agent.filler.texts, agent.filler.choice),
                 reminders,
@@ -295,7 +299,7 @@ impl Conversation {
         if messages.is_empty() {
             return None;
         }
-        Some(Ask { id: AskId::OPENING, messages, tools: tools::specs(&self.agent.tools) })
+        Some(Ask { id: AskId::OPENING, messages, tools: tools::specs(&self.agent.tools), headers: BTreeMap::new() })
     }
 
     /// Takes in what happened. `now` must not go back.
@@ -355,9 +359,8 @@ impl Conversation {
             Input::Flushed(report) => self.flushed(now, &report),
             Input::ToolFinished { id, result } => self.tool_finished(now, id, &result),
             Input::Key(key) => self.key(now, key),
-            Input::Say { text, interruptible } => self.order_to_say(now, &text, interruptible),
-            Input::SayNext(text) => self.order_to_say_next(now, text),
-            Input::UserText(text) => self.user_text(now, &text),
+            Input::Say(saying) => self.order_to_say(now, saying),
+            Input::UserText(question) => self.order_to_answer(now, question),
             Input::Interrupt => self.order_to_be_silent(now),
             Input::TransferTo(transfer) => self.order_to_transfer(transfer),
             Input::TransferFailed(why) => self.transfer_failed(now, &why),
@@ -402,6 +405,7 @@ impl Conversation {
         }
         // What the agent said comes before what the callee says to it.
         self.note_what_was_said();
+        self.put_what_waits(now);
         self.consider_turn(now);
         self.say_what_waits(now);
         self.release_lines(now);
@@ -432,7 +436,7 @@ impl Conversation {
         let talking = self.stage == Stage::Talking && !self.far_end.held.is_on();
         let endpoint = match self.ears.verdict(now) {
             Verdict::Wait(due) if talking && stance == Stance::Quiet => Some(due),
-            Verdict::Nothing if !self.next.is_empty() => self.ears.owes_words_until().filter(|due| *due > now),
+            Verdict::Nothing if self.orders.wait() => self.ears.owes_words_until().filter(|due| *due > now),
             Verdict::Wait(_) | Verdict::Nothing | Verdict::Over => None,
         };
         let barge_in = if self.may_yield() { self.barge_in.due() } else { None };

@@ -1,7 +1,7 @@
 //! What the agent is saying: lines waiting to be said, phrases being synthesised or played. Hides how far each phrase
 //! has got and how much of a cut one was heard. Never decides what to say.
 
-use crate::exchange::{HeardPhrase, PhraseId};
+use crate::exchange::{HeardPhrase, PhraseId, Sound};
 use crate::history::EntryId;
 use crate::words::is_unspaced;
 use callwright_domain::agent::Switch;
@@ -25,7 +25,16 @@ pub(crate) struct Line {
     pub(crate) entry: EntryId,
     /// As it stands in the history; pronunciations are applied on the way out.
     pub(crate) text: String,
+    /// Played in its place: then there is no text.
+    pub(crate) sound: Option<Sound>,
     pub(crate) interruptible: Switch,
+}
+
+impl Line {
+    /// About how long it takes to say.
+    pub(crate) fn length(&self) -> Duration {
+        self.sound.as_ref().map_or_else(|| spoken_length(&self.text), Sound::length)
+    }
 }
 
 /// A phrase given to the voice.
@@ -83,6 +92,17 @@ impl Mouth {
     /// Lines not given to the voice yet.
     pub(crate) fn waiting(&self) -> usize {
         self.ready.len()
+    }
+
+    /// Whether something of a go is being said or about to be.
+    pub(crate) fn holds(&self, entry: EntryId) -> bool {
+        self.ready.iter().any(|line| line.entry == entry) || self.speaking().any(|open| open.line.entry == entry)
+    }
+
+    /// How long all sounds are that are played or about to be.
+    pub(crate) fn sounds(&self) -> Duration {
+        let open = self.open.iter().map(|open| &open.line);
+        open.chain(&self.ready).filter_map(|line| line.sound.as_ref()).map(Sound::length).sum()
     }
 
     /// Whether the agent says something or is about to.
@@ -192,7 +212,7 @@ impl Mouth {
         let mut begun = None;
         self.settle_cuts(now, |open| {
             let start = begun.max(open.sounded.filter(|_| begun.is_none() || open.sounded > begun))?;
-            let long = spoken_length(&open.line.text);
+            let long = open.line.length();
             begun = Some(start + long);
             Some((now.saturating_duration_since(start), Some(long)))
         })
@@ -218,7 +238,7 @@ impl Mouth {
     /// When the phrase at the front is to be given up, and which it is.
     pub(crate) fn stuck(&self) -> Option<(Instant, PhraseId)> {
         let front = self.speaking().next()?;
-        Some((self.progress? + STUCK + 2 * spoken_length(&front.line.text), front.line.id))
+        Some((self.progress? + STUCK + 2 * front.line.length(), front.line.id))
     }
 
     /// When something last happened to a phrase.
@@ -272,7 +292,8 @@ mod tests {
         let entry = history.begin(Memory::Keep);
         let mut mouth = Mouth::new();
         for id in 1..=3 {
-            let line = Line { id: PhraseId(id), entry, text: "two words".into(), interruptible: Switch::On };
+            let text = "two words".into();
+            let line = Line { id: PhraseId(id), entry, text, sound: None, interruptible: Switch::On };
             mouth.push(line);
             mouth.release(now);
         }

@@ -175,6 +175,8 @@ layered!(
         history: Vec<HistoryLine>,
         /// Most past turns sent to the model.
         history_limit: u32,
+        /// What the model is told at the end of what the agent was saying when it was cut off; empty: nothing.
+        cut_mark: String,
         /// Sampling temperature; none: the vendor's default.
         temperature: Option<f64>,
         /// Most tokens of one answer; none: the vendor's default.
@@ -643,6 +645,7 @@ impl Default for BrainSettings {
             system_prompt: String::new(),
             history: Vec::new(),
             history_limit: 10,
+            cut_mark: String::new(),
             temperature: None,
             max_tokens: None,
             query: BTreeMap::new(),

@@ -449,6 +449,9 @@ pub enum CallEvent {
         text: Pii<String>,
         /// The callee cut it off.
         interrupted: bool,
+        /// Somebody outside had ordered it to be said as it is.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_order: bool,
     },
     /// The agent was heard for the first time.
     Spoke {
@@ -691,7 +694,7 @@ mod tests {
             CallEvent::Answered { dialog: String::new(), codec: "PCMU".into() },
             CallEvent::Heard { text: text() },
             CallEvent::TurnTaken { latency: TurnLatency::default() },
-            CallEvent::Said { text: text(), interrupted: false },
+            CallEvent::Said { text: text(), interrupted: false, by_order: false },
             CallEvent::Spoke { silence_ms: 300 },
             CallEvent::Disclosed,
             CallEvent::MachineDetected { sign: MachineSign::Tone },
@@ -771,7 +774,7 @@ mod tests {
 
     #[test]
     fn nobody_talks_before_the_answer() {
-        let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false };
+        let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false };
         for state in [CallState::Queued, CallState::Dialing, CallState::Ringing] {
             assert!(state.apply(&said).is_err(), "{state:?}");
         }

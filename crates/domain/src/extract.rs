@@ -333,6 +333,7 @@ mod tests {
             text: text.into(),
             at: Moment(0),
             interrupted: false,
+            by_order: false,
             latency: None,
         };
         let said = [line(Speaker::Agent, "Hello"), line(Speaker::Callee, "I live\nin Bonn")];

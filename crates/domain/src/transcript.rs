@@ -27,6 +27,9 @@ pub struct TranscriptLine {
     pub at: Moment,
     /// The agent was cut off by the callee.
     pub interrupted: bool,
+    /// Somebody outside had ordered the agent to say it as it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_order: bool,
     /// How the time before this agent line was spent.
     pub latency: Option<TurnLatency>,
 }
@@ -43,15 +46,17 @@ pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
                 text: text.expose().clone(),
                 at: recorded.at,
                 interrupted: false,
+                by_order: false,
                 latency: None,
             }),
             CallEvent::TurnTaken { latency } => pending = Some(*latency),
-            CallEvent::Said { text, interrupted } => lines.push(TranscriptLine {
+            CallEvent::Said { text, interrupted, by_order } => lines.push(TranscriptLine {
                 seq: recorded.seq,
                 speaker: Speaker::Agent,
                 text: text.expose().clone(),
                 at: recorded.at,
                 interrupted: *interrupted,
+                by_order: *by_order,
                 latency: pending.take(),
             }),
             _ => {}

@@ -9,11 +9,12 @@ use crate::live::Order;
 use crate::node::Node;
 use crate::onward;
 use crate::peers::{self, PeerMessage, PeerOrder};
+use crate::registry::Mute;
 use crate::retention;
 use crate::trunks::TrunkStatus;
-use callwright_conversation::{Conversation, TemplateError};
+use callwright_conversation::{Conversation, Question, Saying, TemplateError};
 use callwright_domain::CallerLine;
-use callwright_domain::agent::{AgentProfile, VoiceSettings};
+use callwright_domain::agent::{AgentProfile, Switch, VoiceSettings};
 use callwright_domain::campaign::MAX_ATTEMPTS;
 use callwright_domain::policy::{Evidence, Rules, RulesPatch};
 use callwright_domain::retry::Retries;
@@ -166,7 +167,7 @@ pub enum OrderError {
     /// The account has no such call.
     #[error("no call with this id exists")]
     UnknownCall,
-    /// It is over.
+    /// It is over, or its last words are being said.
     #[error("the call has ended")]
     Ended(HangupCause),
     /// It is not answered yet.
@@ -178,7 +179,7 @@ pub enum OrderError {
     /// It is met in a browser: there is no telephone line whose other end could be handed over.
     #[error("the call is met in a browser: there is no telephone line to hand over")]
     NoTelephone,
-    /// Its callee is being handed over already.
+    /// Its callee is being handed over already, or talks with somebody else.
     #[error("the callee is being handed over already")]
     Transferring,
     /// The rules name nobody for this desk.
@@ -193,6 +194,15 @@ pub enum OrderError {
     /// The journal could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<Mute> for OrderError {
+    fn from(why: Mute) -> Self {
+        match why {
+            Mute::Leaving => Self::Ended(HangupCause::ApiHungUp),
+            Mute::Replaced => Self::Transferring,
+        }
+    }
 }
 
 /// How a call is ended from outside.
@@ -362,6 +372,7 @@ impl Calls {
         match self.node.registry.send_of(account, call, Order::HangUp(how)) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
+            Sent::Mute(why) => Err(why.into()),
             Sent::NotLive(_) => Err(OrderError::UnknownCall),
         }
     }
@@ -371,7 +382,20 @@ impl Calls {
     /// # Errors
     /// [`OrderError`].
     pub async fn say(&self, account: &AccountId, call: CallId, text: String, order: Speech) -> Result<(), OrderError> {
-        self.order(account, call, Order::Say { text, order }).await
+        let saying = match order {
+            Speech::Interruptible => Saying::now(text, Switch::On),
+            Speech::Insistent => Saying::now(text, Switch::Off),
+            Speech::Patient => Saying::next(text),
+        };
+        self.speak(account, call, saying).await
+    }
+
+    /// Speaks or plays something into the call, past the model.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn speak(&self, account: &AccountId, call: CallId, saying: Saying) -> Result<(), OrderError> {
+        self.order(account, call, Order::Say(saying)).await
     }
 
     /// Gives the model a text as if the callee had said it.
@@ -379,7 +403,15 @@ impl Calls {
     /// # Errors
     /// [`OrderError`].
     pub async fn hear(&self, account: &AccountId, call: CallId, text: String) -> Result<(), OrderError> {
-        self.order(account, call, Order::Hear { text }).await
+        self.ask(account, call, text.into()).await
+    }
+
+    /// The same in a way of its own.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn ask(&self, account: &AccountId, call: CallId, question: Question) -> Result<(), OrderError> {
+        self.order(account, call, Order::Hear(question)).await
     }
 
     /// Hands the callee over to somebody through the call's own trunk, once the agent has said what it is saying. The call
@@ -653,6 +685,7 @@ impl Calls {
         match self.node.registry.send(message.call, order) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
+            Sent::Mute(why) => Err(why.into()),
             Sent::NotLive(Order::HangUp(_)) => {
                 self.node.end(&message.account, message.call, HangupCause::Cancelled).await?;
                 self.node.waiting.forget(message.call);
@@ -668,15 +701,15 @@ impl Calls {
         let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
         match (view.state, order) {
             (CallState::Ended(cause), _) => Err(OrderError::Ended(cause)),
-            (CallState::Transferring, Order::Transfer(_) | Order::Hear { .. } | Order::Await { .. }) => {
+            (CallState::Transferring, Order::Transfer(_) | Order::Hear(_) | Order::Await { .. }) => {
                 Err(OrderError::Transferring)
             }
             (CallState::Talking | CallState::Transferring, _) => Ok(()),
             (CallState::Queued, Order::Leave { .. })
             | (
                 _,
-                Order::Say { .. }
-                | Order::Hear { .. }
+                Order::Say(_)
+                | Order::Hear(_)
                 | Order::Message { .. }
                 | Order::Transfer(_)
                 | Order::Await { .. }
@@ -692,6 +725,7 @@ impl Calls {
         match self.node.registry.send(call, order) {
             Sent::Yes => Ok(()),
             Sent::Full => Err(OrderError::Busy),
+            Sent::Mute(why) => Err(why.into()),
             Sent::NotLive(order) => {
                 let order = PeerOrder::of(&order).ok_or(OrderError::NotAnswered)?;
                 peers::order(&self.node, PeerMessage { account: account.clone(), call, order }).await?;

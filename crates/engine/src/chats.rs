@@ -156,6 +156,7 @@ impl Calls {
             query: brain.query.clone(),
             params: brain.params.clone(),
             script: brain.script.clone().into(),
+            headers: BTreeMap::new(),
         });
         let whole = async {
             let mut answer = String::new();

@@ -355,7 +355,7 @@ mod tests {
     async fn an_order_is_taken_whole_or_refused() {
         for race in 0..2000 {
             let (sender, mut orders) = mpsc::channel(4);
-            sender.try_send(Order::Hear { text: String::from("hello") }).expect("there is room");
+            sender.try_send(Order::Hear(String::from("hello").into())).expect("there is room");
             let telling = tokio::spawn(async move { sender.try_send(Order::HangUp(HangUp::Now)).is_ok() });
             if race % 2 == 0 {
                 tokio::task::yield_now().await;

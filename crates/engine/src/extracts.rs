@@ -99,6 +99,7 @@ async fn asked(node: &Node, plan: &CallPlan, transcript: &[TranscriptLine]) -> R
         query: settings.query.clone(),
         params: settings.params.clone(),
         script: settings.script.clone().into(),
+        headers: Default::default(),
     };
     let mut stream = brain.ask(request);
     let reading = async {

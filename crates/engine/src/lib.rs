@@ -37,7 +37,7 @@ pub use calls::{
     Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall,
     StartError, Started,
 };
-pub use callwright_conversation::{Bearing, Press};
+pub use callwright_conversation::{Bearing, Place, Press, Question, Saying, Sound, Words};
 pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use changing::ChangeError;
 pub use chats::{ChatError, Written};

@@ -1,10 +1,11 @@
 //! Orders for calls that another node runs. Hides who runs what and how often is tried; how an order travels is the
 //! business of a [`Peers`]. Never sends an order on that came from another node, so no order can go round in circles.
 
-use crate::calls::{HangUp, OrderError, Speech};
+use crate::calls::{HangUp, OrderError};
 use crate::limits::{LEASE, LEASE_DOUBT, LEASE_GAP, PEER_PAUSE, PEER_TRIES};
 use crate::live::Order;
 use crate::node::Node;
+use callwright_conversation::{Question, Saying};
 use callwright_domain::{AccountId, AgentPatch, CallId, ChannelName, HangupCause, Transfer};
 use callwright_store::CallOwner;
 use futures_util::future::BoxFuture;
@@ -17,18 +18,10 @@ use tracing::warn;
 pub enum PeerOrder {
     /// End it.
     HangUp(HangUp),
-    /// Speak a text.
-    Say {
-        /// The text.
-        text: String,
-        /// Whether it may be talked over.
-        order: Speech,
-    },
+    /// Speak or play something.
+    Say(Saying),
     /// Take a text as if the callee had said it.
-    Hear {
-        /// The text.
-        text: String,
-    },
+    Hear(Question),
     /// Hand the callee over.
     Transfer(Transfer),
     /// Change its agent.
@@ -172,8 +165,8 @@ fn settled(outcome: Result<(), OrderError>, attempt: u32, order: &PeerOrder) -> 
 async fn here(node: &Arc<Node>, message: &PeerMessage) -> Result<(), OrderError> {
     match message.order {
         PeerOrder::HangUp(_) => Ok(node.end(&message.account, message.call, HangupCause::Cancelled).await?),
-        PeerOrder::Say { .. }
-        | PeerOrder::Hear { .. }
+        PeerOrder::Say(_)
+        | PeerOrder::Hear(_)
         | PeerOrder::Change { .. }
         | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
@@ -208,8 +201,8 @@ fn unreached(node: &Arc<Node>, message: PeerMessage, owner: &CallOwner) -> Resul
             });
             Ok(())
         }
-        PeerOrder::Say { .. }
-        | PeerOrder::Hear { .. }
+        PeerOrder::Say(_)
+        | PeerOrder::Hear(_)
         | PeerOrder::Change { .. }
         | PeerOrder::Transfer(_)
         | PeerOrder::Message { .. }
@@ -223,8 +216,8 @@ impl PeerOrder {
     pub(crate) fn of(order: &Order) -> Option<Self> {
         match order {
             Order::HangUp(how) => Some(Self::HangUp(*how)),
-            Order::Say { text, order } => Some(Self::Say { text: text.clone(), order: *order }),
-            Order::Hear { text } => Some(Self::Hear { text: text.clone() }),
+            Order::Say(saying) => Some(Self::Say(saying.clone())),
+            Order::Hear(question) => Some(Self::Hear(question.clone())),
             Order::Transfer(transfer) => Some(Self::Transfer(transfer.clone())),
             Order::Change(patch) => Some(Self::Change { patch: patch.clone() }),
             Order::Message { text } => Some(Self::Message { text: text.clone() }),
@@ -238,8 +231,8 @@ impl PeerOrder {
     pub(crate) fn into_order(self) -> Order {
         match self {
             Self::HangUp(how) => Order::HangUp(how),
-            Self::Say { text, order } => Order::Say { text, order },
-            Self::Hear { text } => Order::Hear { text },
+            Self::Say(saying) => Order::Say(saying),
+            Self::Hear(question) => Order::Hear(question),
             Self::Transfer(transfer) => Order::Transfer(transfer),
             Self::Change { patch } => Order::Change(patch),
             Self::Message { text } => Order::Message { text },

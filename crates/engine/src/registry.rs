@@ -1,5 +1,6 @@
 //! Who is live on this node: where orders to a call go. Never knows what a call is doing.
 
+use crate::calls::HangUp;
 use crate::live::Order;
 use callwright_domain::{AccountId, CallId};
 use std::collections::BTreeMap;
@@ -14,42 +15,67 @@ pub(crate) enum Sent {
     Yes,
     /// The call has too many already.
     Full,
+    /// The agent neither speaks nor answers any more: why.
+    Mute(Mute),
     /// No such call is live here; the order comes back.
     NotLive(Order),
 }
 
-type Live = BTreeMap<CallId, (AccountId, mpsc::Sender<Order>)>;
+/// Why the agent of a live call cannot be ordered to speak or to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mute {
+    /// Somebody has ended the call: what is being said is its last.
+    Leaving,
+    /// The callee talks with somebody else.
+    Replaced,
+}
+
+#[derive(Debug)]
+struct Live {
+    account: AccountId,
+    orders: mpsc::Sender<Order>,
+    mute: Option<Mute>,
+}
 
 /// The live calls of this node. Locked for a map look-up only, never across a wait.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {
-    live: Arc<Mutex<Live>>,
+    live: Arc<Mutex<BTreeMap<CallId, Live>>>,
 }
 
 impl Registry {
     /// Enters a call; it leaves when the returned place is dropped.
     pub(crate) fn enter(&self, (account, call): (AccountId, CallId), orders: mpsc::Sender<Order>) -> Place {
-        self.lock().insert(call, (account, orders));
+        self.lock().insert(call, Live { account, orders, mute: None });
         Place { registry: self.clone(), call }
     }
 
     /// Hands an order to a live call. Whose call it is was looked at.
     pub(crate) fn send(&self, call: CallId, order: Order) -> Sent {
-        let Some((_, orders)) = self.lock().get(&call).cloned() else { return Sent::NotLive(order) };
-        hand(&orders, order)
+        match self.lock().get_mut(&call) {
+            Some(live) => live.take(order),
+            None => Sent::NotLive(order),
+        }
     }
 
     /// Hands an order to a live call of this account; one of another is not told apart from none.
     pub(crate) fn send_of(&self, account: &AccountId, call: CallId, order: Order) -> Sent {
-        match self.lock().get(&call).cloned() {
-            Some((owner, orders)) if owner == *account => hand(&orders, order),
+        match self.lock().get_mut(&call) {
+            Some(live) if live.account == *account => live.take(order),
             Some(_) | None => Sent::NotLive(order),
+        }
+    }
+
+    /// The callee talks with somebody else from now on.
+    pub(crate) fn replaced(&self, call: CallId) {
+        if let Some(live) = self.lock().get_mut(&call) {
+            live.mute = Some(Mute::Replaced);
         }
     }
 
     /// Every live call's order box, for the end of a drain.
     pub(crate) fn everyone(&self) -> Vec<mpsc::Sender<Order>> {
-        self.lock().values().map(|(_, orders)| orders.clone()).collect()
+        self.lock().values().map(|live| live.orders.clone()).collect()
     }
 
     /// How many calls are live.
@@ -58,16 +84,29 @@ impl Registry {
     }
 
     // A panic while the map was locked cannot leave it half-changed: each critical section is one map operation.
-    fn lock(&self) -> MutexGuard<'_, Live> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<CallId, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn hand(orders: &mpsc::Sender<Order>, order: Order) -> Sent {
-    match orders.try_send(order) {
-        Ok(()) => Sent::Yes,
-        Err(TrySendError::Full(_)) => Sent::Full,
-        Err(TrySendError::Closed(order)) => Sent::NotLive(order),
+impl Live {
+    /// Takes an order, unless nobody would hear what it wants.
+    fn take(&mut self, order: Order) -> Sent {
+        let speaks = matches!(order, Order::Say(_) | Order::Hear(_));
+        if let Some(mute) = self.mute.filter(|_| speaks) {
+            return Sent::Mute(mute);
+        }
+        let leaves = matches!(order, Order::HangUp(HangUp::AfterSentence));
+        match self.orders.try_send(order) {
+            Ok(()) => {
+                if leaves {
+                    self.mute.get_or_insert(Mute::Leaving);
+                }
+                Sent::Yes
+            }
+            Err(TrySendError::Full(_)) => Sent::Full,
+            Err(TrySendError::Closed(order)) => Sent::NotLive(order),
+        }
     }
 }
 

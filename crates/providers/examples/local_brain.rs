@@ -43,6 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         query: Default::default(),
         params: Default::default(),
         script: Arc::from([]),
+        headers: Default::default(),
     };
     brain.warm(&request);
     for said in CALLER {

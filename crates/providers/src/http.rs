@@ -115,7 +115,18 @@ impl HttpVendor {
     /// Posts JSON and returns the successful answer, its body unread. A failure that came quickly and may pass is
     /// tried once more; a slow one is left to the fallback, because the caller is waiting.
     pub(crate) async fn post(&self, url: &Url, body: &Value, deadline: Instant) -> Result<Response, ProviderError> {
-        self.ask(|client| client.post(url.clone()).json(body), deadline).await
+        self.post_with(&HeaderMap::new(), url, body, deadline).await
+    }
+
+    /// The same with headers of this request.
+    pub(crate) async fn post_with(
+        &self,
+        headers: &HeaderMap,
+        url: &Url,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<Response, ProviderError> {
+        self.ask(|client| client.post(url.clone()).headers(headers.clone()).json(body), deadline).await
     }
 
     /// The same for a request of any shape.
@@ -211,6 +222,14 @@ impl HttpVendor {
         let message = serde_json::from_str::<Value>(&text).ok().and_then(|value| error_message(&value));
         self.mask(&message.unwrap_or_default())
     }
+}
+
+/// Headers of one request; those that HTTP does not allow are left out.
+pub(crate) fn headers_of(wanted: &BTreeMap<String, String>) -> HeaderMap {
+    let header = |(name, value): (&String, &String)| {
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))
+    };
+    wanted.iter().filter_map(header).collect()
 }
 
 /// The endpoint `path` under `base`, with `query` added; `Err` says what is wrong with `base`.

@@ -52,7 +52,7 @@ impl CallPrinter {
                 self.heard.push(text.expose().clone());
             }
             CallEvent::TurnTaken { latency } => self.pending = Some(*latency),
-            CallEvent::Said { text, interrupted } => self.agent_spoke(at, text.expose(), *interrupted),
+            CallEvent::Said { text, interrupted, .. } => self.agent_spoke(at, text.expose(), *interrupted),
             CallEvent::MachineDetected { sign } => {
                 let sign = format!("{sign:?}").to_lowercase();
                 line(at, "call", &format!("a machine has answered (known by its {sign})"));

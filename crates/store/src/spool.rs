@@ -235,7 +235,11 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn record(call: u128, mark: u64) -> Spooled {
-        let event = CallEvent::Said { text: Pii::new(format!("words {mark}\nin two lines")), interrupted: false };
+        let event = CallEvent::Said {
+            text: Pii::new(format!("words {mark}\nin two lines")),
+            interrupted: false,
+            by_order: false,
+        };
         let account = AccountId::new("acme").expect("a slug");
         Spooled { account, call: CallId::from_entropy(call), epoch: 3, mark, at: Moment(5), event }
     }

@@ -112,7 +112,7 @@ async fn a_session_is_listed_as_its_calls_went() {
         ["Producer", "Type", "Source"].map(|name| one[name].as_str().expect("a text").to_owned()).join(" ")
     };
     let shown: Vec<String> = oldest.iter().map(view).collect();
-    assert_eq!(shown, ["agent greeting call", "user normal call", "agent normal call", "agent normal call"]);
+    assert_eq!(shown, ["agent greeting call", "user normal call", "agent normal call", "agent speech call"]);
     let fields = &serde_json::from_str::<Value>(SCHEMA).expect("JSON")["types"];
     let fields = fields["ListAIAgentDialoguesResponseBodyDialogues"]["fields"].as_object().expect("fields").clone();
     for one in &oldest {

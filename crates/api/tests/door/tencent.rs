@@ -1,8 +1,11 @@
 //! Tencent's dialect over a real socket: the listed attacks on it, its rate, its envelope, and what its users read back.
 
-use crate::support::{Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server};
-use callwright_domain::Scope;
-use callwright_testkit::AGENT;
+use crate::support::{Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server, server_over};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use callwright_api::{Limits, Rates};
+use callwright_domain::{CallEvent, HangupCause, Scope};
+use callwright_testkit::{AGENT, Callee, NodeBuilder, Plan, Reply, ScriptedBrain};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -286,6 +289,49 @@ async fn a_call_is_made_read_and_told_to_end() {
     assert_eq!(request("DescribeTelCdr", window(101)).code(&server).await, "InvalidParameterValue");
     let agents = request("DescribeAIAgentInfoList", json!({"PageSize": "10", "PageNumber": 0})).ok(&server).await;
     assert_eq!((&agents["TotalCount"], &agents["AIAgentInfoList"][0]["AIAgentId"]), (&json!(1), &json!(15)));
+}
+
+#[tokio::test]
+async fn what_is_pushed_is_heard_as_it_says_and_an_invoked_model_knows_why_it_is_asked() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new().on("", [Reply::say("Gladly.")]);
+    let server = server_over(NodeBuilder::to(&callee).brain(&brain), Limits::default(), Rates::default()).await;
+    numbered(&server).await;
+    let session = call(json!({})).ok(&server).await["SessionId"].as_str().expect("an id").to_owned();
+    let id = session.parse().expect("ours");
+    let mut line = callee.line().await;
+    let said = |text: &'static str| move |event: &CallEvent| matches!(event, CallEvent::Said { text: said, .. } if said.expose() == text);
+    server.node.wait_for(id, "the greeting", said("Hello there.")).await;
+    let control = |name: &str, given: Value| {
+        request("ControlAIConversation", json!({"SessionId": session, "Command": name, name: given}))
+    };
+    for (given, code) in [
+        (json!({"Audio": "no base64"}), "InvalidParameterValue"),
+        (json!({"Audio": "UklGRgAAAABXQVZF"}), "InvalidParameterValue"),
+        (json!({"Text": "x", "DropMode": 2}), "InvalidParameterValue"),
+        (json!({"Audio": ""}), "MissingParameter"),
+    ] {
+        assert_eq!(control("ServerPushText", given.clone()).code(&server).await, code, "{given}");
+    }
+    let silent = line.hears_silence(Duration::from_millis(60)).await;
+    // A second of sound, loud enough to be heard; a text beside it is not read.
+    let samples = (0..16_000).map(|at| if at / 20 % 2 == 0 { 8_000_i16 } else { -8_000 });
+    let wave = STANDARD.encode(samples.flat_map(i16::to_le_bytes).collect::<Vec<u8>>());
+    control("ServerPushText", json!({"Audio": wave, "Text": "Not read."})).ok(&server).await;
+    line.hears(silent).await;
+    let waits = json!({"Text": "When there is time.", "Interrupt": false, "DropMode": 1, "AddHistory": false});
+    control("ServerPushText", waits).ok(&server).await;
+    server.node.wait_for(id, "what waited", said("When there is time.")).await;
+    control("InvokeLLM", json!({"Content": "Agree.", "Interrupt": false})).ok(&server).await;
+    server.node.wait_for(id, "the answer", said("Gladly.")).await;
+    let asked = brain.asked().pop().expect("a question");
+    assert_eq!(asked.headers.get("X-Invoke-LLM").map(String::as_str), Some("1"));
+    let told: Vec<&str> = asked.messages.iter().map(|message| message.content.as_str()).collect();
+    assert!(told.ends_with(&["Hello there.", "Agree."]), "{told:?}");
+    let last = json!({"Text": "Goodbye.", "Priority": 1, "StopAfterPlay": true});
+    control("ServerPushText", last).ok(&server).await;
+    assert_eq!(server.node.ended(id).await, HangupCause::ApiHungUp);
+    assert!(server.node.events(id).await.iter().any(said("Goodbye.")));
 }
 
 /// Every parameter of CreateAICall with a value of its own, and where that value stands in the call that is made: nothing is

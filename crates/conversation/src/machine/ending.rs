@@ -104,6 +104,15 @@ impl Conversation {
         self.out.timers.set(Timer::LastWords, now + LAST_WORDS);
     }
 
+    /// What was just begun, which takes so long, are the last words.
+    pub(super) fn close_after(&mut self, now: Instant, length: Duration, cause: HangupCause) {
+        self.cancel_thought();
+        self.interrupt_tools();
+        self.stage = Stage::Talking;
+        self.close_call(now, cause);
+        self.out.timers.set(Timer::LastWords, now + length + LAST_WORDS);
+    }
+
     pub(super) fn stop(&mut self, now: Instant, cause: HangupCause, grace: Grace) {
         match grace {
             Grace::FinishUtterance if self.stage == Stage::Talking => {

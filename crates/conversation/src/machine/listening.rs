@@ -152,6 +152,7 @@ impl Conversation {
         self.barge_in.was_real();
         self.note_interaction(now);
         self.turn = super::Turn::default();
+        self.turn.headers = self.orders.take_headers();
         self.turn.watch = Some(Stopwatch::start(utterance.silent, utterance.ruled, now));
         if self.agent.filler.after_ms > 0 {
             self.out.timers.set(Timer::Filler, now + span(self.agent.filler.after_ms));
@@ -193,6 +194,7 @@ impl Conversation {
         }
     }
 
+    /// Answers a text from outside.
     pub(super) fn user_text(&mut self, now: Instant, text: &str) {
         self.put_in_the_callees_mouth(now, words::clip(text.trim(), TEXT_CAP));
     }
@@ -218,6 +220,7 @@ impl Conversation {
 
     /// The words heard so far go into the history, but nobody answers them.
     pub(super) fn hear_unanswered(&mut self, now: Instant) {
+        self.orders.take_headers();
         let text = self.ears.take(now).text;
         self.interruption = None;
         if words::any(&text) {

@@ -145,7 +145,7 @@ impl Conversation {
         }
         self.interruption = None;
         self.out.timers.clear(Timer::NoWords);
-        self.next.clear();
+        self.orders.forget();
     }
 
     fn listen_to_machine(&mut self, now: Instant, input: &Input, latest: Instant) {

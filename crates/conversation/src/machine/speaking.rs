@@ -6,7 +6,7 @@ use crate::exchange::{HeardPhrase, Output, Phrase, PhraseId, VoiceProgress};
 use crate::history::{EntryId, Memory};
 use crate::latency::Stopwatch;
 use crate::machine::thinking::{Answer, Purpose};
-use crate::mouth::{Line, spoken_length};
+use crate::mouth::Line;
 use crate::phrasing::Phraser;
 use crate::speakable;
 use crate::timers::{Timer, span};
@@ -26,8 +26,6 @@ const CHANCE: Duration = Duration::from_millis(500);
 const HELLO: Duration = Duration::from_millis(1500);
 /// Texts up to this many characters are not cut at a clause: that would gain nothing and sound chopped.
 const SHORT: usize = 40;
-/// Lines that may wait before further orders to speak are refused.
-const LINES_CAP: usize = 256;
 /// Longest text spoken by order, in bytes.
 const ORDER_CAP: usize = 8 * 1024;
 
@@ -156,7 +154,7 @@ impl Conversation {
     pub(super) fn say(&mut self, entry: EntryId, text: &str, interruptible: Switch) {
         let id = self.out.name_phrase();
         self.history.piece(entry, id, text);
-        self.mouth.push(Line { id, entry, text: text.to_owned(), interruptible });
+        self.mouth.push(Line { id, entry, text: text.to_owned(), sound: None, interruptible });
     }
 
     /// Says a whole text, cut into phrases, as a go of its own.
@@ -193,58 +191,15 @@ impl Conversation {
         self.say_text(text, Memory::Forget, Switch::On);
     }
 
-    pub(super) fn order_to_say(&mut self, now: Instant, text: &str, interruptible: Switch) {
-        if !self.takes_orders(now) {
-            return;
-        }
-        if self.stance() == Stance::Speaking && self.mouth.is_interruptible() {
-            self.interrupt(now);
-            self.interruption = None;
-        }
-        self.say_text(text, Memory::Keep, interruptible);
-    }
-
-    pub(super) fn order_to_say_next(&mut self, now: Instant, text: String) {
-        if self.takes_orders(now) {
-            self.next.push_back(text);
-        }
-    }
-
-    /// Says one of the texts that wait for silence, when it is there.
-    pub(super) fn say_what_waits(&mut self, now: Instant) {
-        let free = self.stage == Stage::Talking && !self.far_end.held.is_on() && self.closing.is_none();
-        let silent = self.stance() == Stance::Quiet && !self.mouth.is_cutting();
-        let owed = self.ears.owes_words_until().is_some_and(|until| now < until);
-        if !free || !silent || owed || self.ears.is_speaking() || self.ears.has_words() {
-            return;
-        }
-        if let Some(text) = self.next.pop_front() {
-            self.say_text(&text, Memory::Keep, Switch::On);
-        }
-    }
-
-    /// Whether the agent can be ordered to say something.
-    fn takes_orders(&mut self, now: Instant) -> bool {
-        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
-            return false;
-        }
-        if self.mouth.waiting() + self.next.len() >= LINES_CAP {
-            let detail = "more is ordered to be said than can be".to_owned();
-            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
-            return false;
-        }
-        self.note_interaction(now);
-        true
-    }
-
     /// Gives lines to the voice as it can take them.
     pub(super) fn release_lines(&mut self, now: Instant) {
         if self.stage == Stage::Ringing || self.far_end.held.is_on() {
             return;
         }
         while let Some(line) = self.mouth.release(now) {
-            let text = self.spoken_form(&line.text);
-            self.out.put(Output::Say(Phrase { id: line.id, text, interruptible: line.interruptible }));
+            let text = if line.sound.is_some() { String::new() } else { self.spoken_form(&line.text) };
+            let Line { id, sound, interruptible, .. } = line;
+            self.out.put(Output::Say(Phrase { id, text, sound, interruptible }));
         }
     }
 
@@ -271,13 +226,13 @@ impl Conversation {
         self.failures.voice += 1;
         let heard = open.sounded.map_or(0, |since| {
             let part = now.saturating_duration_since(since);
-            if part >= spoken_length(&open.line.text) { open.line.text.len() } else { 0 }
+            if part >= open.line.length() { open.line.text.len() } else { 0 }
         });
         let rest = self.history.lose(id, heard);
         if self.failures.voice >= VOICE_FAILURES {
             self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail: "nothing can be said".to_owned() });
             self.hang_up(now, HangupCause::ProviderFailed);
-        } else if open.sounded.is_none() && !followed {
+        } else if open.sounded.is_none() && !followed && open.line.sound.is_none() {
             self.say(open.line.entry, &rest, open.line.interruptible);
         }
     }
@@ -333,7 +288,8 @@ impl Conversation {
                 self.out.note(CallEvent::TurnTaken { latency });
             }
             let heard = closed.text.len();
-            self.out.note(CallEvent::Said { text: Pii::new(closed.text), interrupted: closed.interrupted });
+            let (interrupted, by_order) = (closed.interrupted, closed.by_order);
+            self.out.note(CallEvent::Said { text: Pii::new(closed.text), interrupted, by_order });
             self.note_disclosure(closed.id, heard);
         }
     }

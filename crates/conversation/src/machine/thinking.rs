@@ -127,7 +127,8 @@ impl Conversation {
         };
         // An opening that failed or was interrupted is asked again under a name of its own.
         let id = if id == AskId::OPENING && self.stage == Stage::Talking { self.out.name_ask() } else { id };
-        self.put_question(now, Ask { id, messages, tools: Vec::new() }, (purpose, Standing::Confirmed));
+        let headers = self.turn.headers.clone();
+        self.put_question(now, Ask { id, messages, tools: Vec::new(), headers }, (purpose, Standing::Confirmed));
         if let (Some(watch), Purpose::Turn) = (&mut self.turn.watch, purpose) {
             watch.asked(now);
         }
@@ -147,7 +148,7 @@ impl Conversation {
     pub(super) fn ask_in_advance(&mut self, now: Instant, text: String) {
         let messages = self.history.messages(Some(&text));
         let id = self.out.name_ask();
-        let ask = Ask { id, messages, tools: Vec::new() };
+        let ask = Ask { id, messages, tools: Vec::new(), headers: self.orders.headers().clone() };
         self.put_question(now, ask, (Purpose::Turn, Standing::Speculative(text)));
     }
 

@@ -73,7 +73,7 @@ impl Conversation {
         self.closing = None;
         self.give_way(now);
         self.interruption = None;
-        self.next.clear();
+        self.orders.forget();
         // Whoever answered is the human's to find out, and a mailbox is left no message any more.
         self.far_end.answerer = Answerer::Unasked;
         for timer in [Timer::Greeting, Timer::Keys, Timer::LastWords, Timer::Machine, Timer::NoWords, Timer::Screening]

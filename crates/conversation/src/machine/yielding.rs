@@ -48,6 +48,7 @@ impl Conversation {
     /// Stops speaking and thinking at once, for the callee.
     pub(super) fn interrupt(&mut self, now: Instant) {
         let audible = self.mouth.is_audible();
+        self.orders.interrupted();
         self.give_way(now);
         if audible {
             self.out.note(CallEvent::Interrupted);
@@ -62,7 +63,7 @@ impl Conversation {
         for line in self.mouth.take_ready() {
             let kept = self.history.is_kept(line.entry);
             let text = self.history.cut(line.id, 0);
-            if kept {
+            if kept && !text.is_empty() {
                 rest.push(text);
             }
         }

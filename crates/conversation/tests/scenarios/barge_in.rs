@@ -406,7 +406,7 @@ fn what_must_be_heard_cannot_be_interrupted() {
    1000      → says firmly: This call is recorded.
    1500  voice
    2000  guess: No no no
-   2200      → notes said "This call is recorded."
+   2200      → notes said by order "This call is recorded."
    2500  no voice
    2550  final: No no no.
    2550      → asks 1: agent "This call is recorded.", callee "No no no."
@@ -430,7 +430,7 @@ fn an_order_to_speak_cuts_what_is_being_said() {
    1500      → notes interrupted
    1500      → says: Please hold the line.
    1500      → notes said, cut off "Good morning. We have pizza,"
-   2650      → notes said "Please hold the line."
+   2650      → notes said by order "Please hold the line."
    4000  until now
 "#,
     );
@@ -447,7 +447,7 @@ fn a_patient_order_waits_until_the_agent_has_finished() {
    1500  patient order: Please hold the line.
    2600      → notes said "Good morning. We have pizza, pasta and salad today."
    2600      → says: Please hold the line.
-   3750      → notes said "Please hold the line."
+   3750      → notes said by order "Please hold the line."
    5000  until now
 "#,
     );
@@ -471,7 +471,7 @@ fn a_patient_order_waits_for_a_callee_who_speaks_and_for_the_answer() {
    2700      → notes turn 650 = endpoint 400 + ears 0 + brain 150 + voice 100 + own 0
    2700      → notes said "Noon."
    2700      → says: Please hold the line.
-   3850      → notes said "Please hold the line."
+   3850      → notes said by order "Please hold the line."
    5000  until now
 "#,
     );
@@ -487,7 +487,7 @@ fn a_patient_order_waits_for_words_that_are_owed_but_not_for_ever() {
    1500  patient order: Please hold the line.
    2000  no voice
    2800      → says: Please hold the line.
-   3950      → notes said "Please hold the line."
+   3950      → notes said by order "Please hold the line."
    5000  until now
 "#,
     );

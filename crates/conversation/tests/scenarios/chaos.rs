@@ -3,7 +3,8 @@
 use crate::script::{agent_with, setup, zero};
 use callwright_conversation::vocabulary::{AsrEvent, EndOfTurn, LlmEvent, ToolCall};
 use callwright_conversation::{
-    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, ToolRunId, VoiceProgress,
+    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Place, Question, Saying, Sound, ToolRunId,
+    VoiceProgress, Words,
 };
 use callwright_domain::agent::{Greeting, Switch, TurnMode, WeightedText};
 use callwright_domain::{AgentProfile, HangupCause};
@@ -38,6 +39,17 @@ impl Dice {
 
     fn switch(&mut self) -> Switch {
         (self.roll(2) == 0).into()
+    }
+
+    fn order(&mut self) -> Input {
+        let words = match self.roll(4) {
+            0 => Words::Sound(Sound::new(vec![0; self.roll(3_000) as usize], 100)),
+            _ => Words::Text(self.text()),
+        };
+        let place = [Place::Now, Place::Next, Place::NextUnlessInterrupted, Place::IfSilent][self.roll(4) as usize];
+        let (interruptible, alone, remembered) = (self.switch(), self.switch(), self.switch());
+        let last = (self.roll(200) == 0).into();
+        Input::Say(Saying { words, place, interruptible, alone, remembered, last })
     }
 
     fn agent(&mut self) -> AgentProfile {
@@ -100,13 +112,13 @@ impl Dice {
                 None => Input::Clock,
             },
             91 => Input::Key(['1', '#', 'x', 'd'][self.roll(4) as usize]),
-            92 => Input::Say { text: self.text(), interruptible: self.switch() },
-            93 => Input::UserText(self.text()),
+            92 => self.order(),
+            93 => Input::UserText(Question { interrupts: self.switch(), ..self.text().into() }),
             94 => Input::Interrupt,
             95 => Input::HoldStarted,
             96 => Input::HoldEnded,
             97 => Input::Answered,
-            98 => Input::SayNext(self.text()),
+            98 => Input::Say(Saying::next(self.text())),
             _ => Input::Clock,
         }
     }
@@ -133,7 +145,8 @@ fn drain(conversation: &mut Conversation, names: &mut Names) -> bool {
                 names.ask = Some(ask.id);
             }
             Output::Say(phrase) => {
-                assert!(!phrase.text.trim().is_empty() && phrase.text.len() <= 2_000, "{phrase:?}");
+                assert_eq!(phrase.text.trim().is_empty(), phrase.sound.is_some(), "{phrase:?}");
+                assert!(phrase.text.len() <= 2_000, "{phrase:?}");
                 names.phrase = phrase.id.number();
             }
             Output::RunTool { id, .. } => names.run = Some(id),

@@ -10,6 +10,7 @@ mod ending;
 mod listening;
 mod marking;
 mod opening;
+mod ordered;
 mod screening;
 mod script;
 mod silence;

@@ -2,8 +2,8 @@
 
 use callwright_conversation::vocabulary::{AsrEvent, EndOfTurn, LlmEvent, Message, ToolCall};
 use callwright_conversation::{
-    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Press, Setup, ToolAction, ToolRunId,
-    VoiceProgress,
+    AskId, Conversation, Grace, HeardPhrase, Input, Output, PhraseId, Place, Press, Question, Saying, Setup, Sound,
+    ToolAction, ToolRunId, VoiceProgress, Words,
 };
 use callwright_domain::agent::{Greeting, Switch, Tool};
 use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
@@ -190,14 +190,18 @@ impl Player {
             Output::Ask(ask) => {
                 self.last_ask = Some(ask.id);
                 let tools = if ask.tools.is_empty() { " without tools" } else { "" };
-                format!("asks {}{tools}: {}", ask.id.number(), told(&ask.messages))
+                let headers: String = ask.headers.keys().map(|name| format!(" with {name}")).collect();
+                format!("asks {}{tools}{headers}: {}", ask.id.number(), told(&ask.messages))
             }
             Output::CancelAsk(id) => format!("cancels {}", id.number()),
             Output::Say(phrase) => {
-                let long = phrase.text.chars().count() as u64 * CHARACTER;
+                let spoken = phrase.text.chars().count() as u64 * CHARACTER;
+                let played = phrase.sound.as_ref().map(|sound| sound.length().as_millis() as u64);
+                let long = played.unwrap_or(spoken);
+                let text = if played.is_some() { format!("({long} ms of sound)") } else { phrase.text };
                 self.voice.push_back(Spoken { id: phrase.id, said: self.now, long, sounded: false });
                 let firmly = if phrase.interruptible.is_on() { "" } else { " firmly" };
-                format!("says{firmly}: {}", phrase.text)
+                format!("says{firmly}: {text}")
             }
             Output::Flush => "flushes".to_owned(),
             Output::Transfer(to) => format!("transfers to {}", to.dial()),
@@ -276,10 +280,6 @@ impl Player {
             "taken over" => Input::TakenOver,
             "transfer fails" => Input::TransferFailed(text),
             "key" => Input::Key(rest.chars().next().expect("a key")),
-            "order" => Input::Say { text, interruptible: Switch::On },
-            "firm order" => Input::Say { text, interruptible: Switch::Off },
-            "patient order" => Input::SayNext(text),
-            "text" => Input::UserText(text),
             "order: silence" | "silence" => Input::Interrupt,
             "stop" => Input::Stop { cause: HangupCause::ApiHungUp, grace: Grace::Now },
             "stop gracefully" => Input::Stop { cause: HangupCause::MaxDuration, grace: Grace::FinishUtterance },
@@ -300,10 +300,36 @@ impl Player {
                 Input::Clock
             }
             "until now" => Input::Clock,
-            other => panic!("nobody knows how to {other:?}"),
+            other => ordered(other, &text).unwrap_or_else(|| panic!("nobody knows how to {other:?}")),
         };
         self.feed(input);
     }
+}
+
+/// What somebody outside orders.
+fn ordered(verb: &str, text: &str) -> Option<Input> {
+    let text = text.to_owned();
+    Some(match verb {
+        "order" => Input::Say(Saying::now(text, Switch::On)),
+        "firm order" => Input::Say(Saying::now(text, Switch::Off)),
+        "order alone" => Input::Say(Saying { alone: Switch::On, ..Saying::now(text, Switch::Off) }),
+        "order, not told" => Input::Say(Saying { remembered: Switch::Off, ..Saying::now(text, Switch::On) }),
+        "last order" => Input::Say(Saying { last: Switch::On, ..Saying::next(text) }),
+        "order if silent" => Input::Say(Saying { place: Place::IfSilent, ..Saying::next(text) }),
+        "order unless interrupted" => Input::Say(Saying { place: Place::NextUnlessInterrupted, ..Saying::next(text) }),
+        "sound order" => {
+            // A second for each character.
+            let sound = Sound::new(vec![0; text.len() * 100], 100);
+            Input::Say(Saying { words: Words::Sound(sound), ..Saying::next(text) })
+        }
+        "patient order" => Input::Say(Saying::next(text)),
+        "text" => Input::UserText(text.into()),
+        "patient text" => {
+            let headers = BTreeMap::from([("x-asked".to_owned(), "1".to_owned())]);
+            Input::UserText(Question { text, interrupts: Switch::Off, headers })
+        }
+        _ => return None,
+    })
 }
 
 fn final_text(text: String, end_of_turn: EndOfTurn) -> Input {
@@ -331,8 +357,10 @@ fn told(messages: &[Message]) -> String {
 fn noted(event: &CallEvent) -> String {
     match event {
         CallEvent::Heard { text } => format!("heard {:?}", text.expose()),
-        CallEvent::Said { text, interrupted: false } => format!("said {:?}", text.expose()),
-        CallEvent::Said { text, interrupted: true } => format!("said, cut off {:?}", text.expose()),
+        CallEvent::Said { text, interrupted, by_order } => {
+            let (cut, order) = (if *interrupted { ", cut off" } else { "" }, if *by_order { " by order" } else { "" });
+            format!("said{order}{cut} {:?}", text.expose())
+        }
         CallEvent::TurnTaken { latency } => format!(
             "turn {} = endpoint {} + ears {} + brain {} + voice {} + own {}",
             latency.total_ms, latency.endpoint_ms, latency.ears_ms, latency.brain_ms, latency.voice_ms, latency.own_ms

@@ -63,7 +63,9 @@ impl Redaction {
         }
         match event {
             CallEvent::Heard { text } => CallEvent::Heard { text: self.words(&text) },
-            CallEvent::Said { text, interrupted } => CallEvent::Said { text: self.words(&text), interrupted },
+            CallEvent::Said { text, interrupted, by_order } => {
+                CallEvent::Said { text: self.words(&text), interrupted, by_order }
+            }
             CallEvent::ToolRun { name, arguments, result } => {
                 CallEvent::ToolRun { name, arguments: self.document(&arguments), result: self.document(&result) }
             }

@@ -95,6 +95,7 @@ impl Brain {
             query: self.settings.query.clone(),
             params,
             script: Arc::clone(&self.script),
+            headers: ask.headers,
         }
     }
 }

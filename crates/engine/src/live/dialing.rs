@@ -620,8 +620,8 @@ pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
         Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
         Some(Order::Leave { .. }) => Some(HangupCause::CalleeHungUp),
         Some(
-            Order::Say { .. }
-            | Order::Hear { .. }
+            Order::Say(_)
+            | Order::Hear(_)
             | Order::Message { .. }
             | Order::Transfer(_)
             | Order::Change(_)

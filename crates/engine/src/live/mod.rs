@@ -30,13 +30,14 @@ pub(crate) use returning::{Homecoming, Unwelcome};
 pub(crate) use takeover::Arrival;
 pub(crate) use thread::thread_lines;
 
-use crate::calls::{HangUp, ORDERS, Speech};
+use crate::calls::{HangUp, ORDERS};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
 use crate::node::Node;
 use crate::registry::Place;
 use crate::trunks::Passage;
 use brain::BrainReport;
+use callwright_conversation::{Question, Saying};
 use callwright_domain::call::IllegalEvent;
 use callwright_domain::{
     AccountId, AgentPatch, CallEvent, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Transfer,
@@ -58,18 +59,10 @@ use voice::VoiceReport;
 pub(crate) enum Order {
     /// End it.
     HangUp(HangUp),
-    /// Say this now, past the model.
-    Say {
-        /// The text.
-        text: String,
-        /// Whether it may be talked over.
-        order: Speech,
-    },
+    /// Say this, past the model.
+    Say(Saying),
     /// Answer this as if the callee had said it.
-    Hear {
-        /// The text.
-        text: String,
-    },
+    Hear(Question),
     /// Hand the callee over.
     Transfer(Transfer),
     /// Change its agent.

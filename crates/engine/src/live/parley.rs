@@ -203,7 +203,7 @@ impl Talk<'_> {
             }
             Wish::Leave => self.leave(),
             Wish::Interrupt => self.tell_cutting(Input::Interrupt, CutBy::Client).await,
-            Wish::Hear(text) => self.tell_cutting(Input::UserText(text.expose().clone()), CutBy::Text).await,
+            Wish::Hear(text) => self.tell_cutting(Input::UserText(text.expose().clone().into()), CutBy::Text).await,
             Wish::Change(patch) => self.change(*patch).await,
             Wish::Tell(text) => self.call.note(CallEvent::MessageReceived { text }).await,
             Wish::MarkTurns(on) => self.tell(Input::TurnsMarked(on)).await,

@@ -124,6 +124,7 @@ impl Talk<'_> {
         }
         info!("a human agent has taken the call over");
         self.call.note(CallEvent::Transferring { to: to.clone() }).await;
+        self.call.node.registry.replaced(self.call.plan.id);
         self.call.note(CallEvent::TransferAnswered { dialog: String::new() }).await;
         self.show(Shown::HumanJoined(to)).await;
     }

@@ -13,13 +13,12 @@ use super::takeover::{self, Takeover};
 use super::transfer::{self, Transfer};
 use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
-use crate::calls::{HangUp, Speech};
+use crate::calls::HangUp;
 use crate::clock::instant;
 use callwright_conversation::vocabulary::AsrEvent;
 use callwright_conversation::{
     Conversation, Grace, HeardPhrase, Input, Output, PhraseId, TOOL_DONE, ToolAction, ToolRunId, VoiceProgress,
 };
-use callwright_domain::agent::Switch;
 use callwright_domain::{CallEvent, HangupCause, Pii};
 use callwright_media::Heard;
 use callwright_media::dtmf::Digit;
@@ -368,14 +367,7 @@ impl Talk<'_> {
             Some(Order::HangUp(HangUp::AfterSentence)) => {
                 self.tell(Input::Stop { cause: asked(true), grace: Grace::FinishUtterance }).await;
             }
-            Some(Order::Say { text, order }) => {
-                let input = match order {
-                    Speech::Interruptible => Input::Say { text, interruptible: Switch::On },
-                    Speech::Insistent => Input::Say { text, interruptible: Switch::Off },
-                    Speech::Patient => Input::SayNext(text),
-                };
-                self.tell_cutting(input, CutBy::Speech).await;
-            }
+            Some(Order::Say(saying)) => self.tell_cutting(Input::Say(saying), CutBy::Speech).await,
             Some(Order::Message { text }) => self.show(Shown::Message(Pii::new(text))).await,
             Some(Order::Leave { user }) => self.leave_as(user),
             Some(Order::Await { user }) => self.takeover.wait_for(user),
@@ -383,7 +375,7 @@ impl Talk<'_> {
             Some(Order::Return(homecoming)) => self.user_returns(*homecoming).await,
             Some(Order::Transfer(transfer)) => self.tell(Input::TransferTo(transfer)).await,
             Some(Order::Change(patch)) => self.change(*patch).await,
-            Some(Order::Hear { text }) => self.tell_cutting(Input::UserText(text), CutBy::Text).await,
+            Some(Order::Hear(question)) => self.tell_cutting(Input::UserText(question), CutBy::Text).await,
             Some(Order::Shutdown) | None => {
                 self.tell(Input::Stop { cause: HangupCause::ServerShutdown, grace: SHUTDOWN_GRACE }).await;
             }
@@ -415,7 +407,10 @@ impl Talk<'_> {
             Output::CancelAsk(id) => self.brain.cancel(id),
             Output::Say(phrase) => {
                 self.show(Shown::AgentBegins(Pii::new(phrase.text.clone()))).await;
-                let made = self.greeting.take().and_then(|greeting| greeting.of(&phrase.text));
+                let made = match &phrase.sound {
+                    Some(sound) => Some(voice::sounding(sound, self.line.leg.rate())),
+                    None => self.greeting.take().and_then(|greeting| greeting.of(&phrase.text)),
+                };
                 let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made });
                 if let Err(VoiceReport::Failed(id, error)) = spoken {
                     warn!(%error, "a phrase was not spoken");

@@ -58,6 +58,7 @@ fn line_of(message: ChatMessage) -> TranscriptLine {
         text: message.text.into_exposed(),
         at: message.at,
         interrupted: false,
+        by_order: false,
         latency: None,
     }
 }
@@ -91,7 +92,7 @@ mod tests {
 
     fn line(seq: u64, text: String) -> TranscriptLine {
         let speaker = if seq.is_multiple_of(2) { Speaker::Agent } else { Speaker::Callee };
-        TranscriptLine { seq, speaker, text, at: Moment(0), interrupted: false, latency: None }
+        TranscriptLine { seq, speaker, text, at: Moment(0), interrupted: false, by_order: false, latency: None }
     }
 
     #[test]

@@ -252,6 +252,7 @@ impl Talk<'_> {
         if let Some(Transfer { to, way: Way::Ringing(second), .. }) = self.transfer.take() {
             info!(%to, "the callee is handed over");
             self.transfer = Some(Transfer { until: None, to, way: Way::Joined(second) });
+            self.call.node.registry.replaced(self.call.plan.id);
         }
         self.call.note(CallEvent::TransferAnswered { dialog }).await;
     }

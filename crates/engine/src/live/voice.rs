@@ -4,12 +4,14 @@
 
 use crate::limits::{VOICE_AGAIN, VOICE_FIRST_SOUND, VOICE_PHRASES, VOICE_REPORTS, VOICE_STALL};
 use crate::tasks::Tasks;
-use callwright_conversation::PhraseId;
 use callwright_conversation::vocabulary::TtsEvent;
+use callwright_conversation::{PhraseId, Sound};
 use callwright_domain::agent::VoiceSettings;
+use callwright_media::Rate;
+use callwright_media::pcm::Resampler;
 use callwright_net::LegHandle;
 use callwright_providers::tts::{Tts, TtsRequest, TtsStream};
-use callwright_providers::{ErrorKind, ProviderError};
+use callwright_providers::{ErrorKind, ProviderError, Running};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -65,6 +67,25 @@ impl VoiceLine {
             params: BTreeMap::new(),
         }
     }
+}
+
+/// Sound that is played in the place of the voice, at the leg's rate.
+pub(super) fn sounding(sound: &Sound, rate: Rate) -> TtsStream {
+    let mut samples = Vec::new();
+    match Resampler::new(sound.hertz(), rate.hertz()) {
+        Ok(mut resampler) => {
+            resampler.process(sound.samples(), &mut samples);
+            resampler.finish(&mut samples);
+        }
+        Err(_) if sound.hertz() == rate.hertz() => samples.extend_from_slice(sound.samples()),
+        Err(unsupported) => tracing::warn!(%unsupported, "a sound is not played"),
+    }
+    // All of it and its end fit.
+    let (sender, events) = mpsc::channel(2);
+    for event in [TtsEvent::Audio(samples), TtsEvent::Done] {
+        sender.try_send(Ok(event)).ok(); // Full or closed cannot be: both ends are here.
+    }
+    TtsStream { events, running: Running::spawn(std::future::ready(())) }
 }
 
 /// A voice that can be silenced.

@@ -420,6 +420,7 @@ impl Call {
                         query: BTreeMap::new(),
                         params: BTreeMap::new(),
                         script: Arc::new([]),
+                        headers: BTreeMap::new(),
                     };
                     self.answers.push((ask.id, self.brain.ask(request)));
                 }

@@ -42,6 +42,8 @@ async fn a_telephone_call_is_taken_over_by_the_human_who_is_awaited() {
     assert!(brain.asked().is_empty(), "nobody asks the model what to say");
     let text = calls.hear(&account, call, "Hello?".into()).await;
     assert!(matches!(text, Err(OrderError::Transferring)), "{text:?}");
+    let speech = calls.say(&account, call, "Hello!".into(), callwright_engine::Speech::Interruptible).await;
+    assert!(matches!(speech, Err(OrderError::Transferring)), "nobody would hear it: {speech:?}");
     let to = callwright_domain::Transfer::to(TransferTarget::parse("+15550199").expect("a number"));
     assert!(matches!(calls.transfer(&account, call, to).await, Err(OrderError::Transferring)));
     let again = calls.await_human(&account, call, name("other")).await;

@@ -1,9 +1,10 @@
 //! Two people talk.
 
 use crate::{answered, heard, in_time, ms, said, within};
+use callwright_domain::agent::Switch;
 use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
 use callwright_domain::{CallEvent, HangupCause};
-use callwright_engine::{HangUp, Speech};
+use callwright_engine::{HangUp, OrderError, Saying, Sound, Speech, Words};
 use callwright_sip::EndedBy;
 use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
 use std::io::Read;
@@ -278,7 +279,31 @@ async fn orders_are_spoken_and_a_polite_hang_up_waits_for_the_sentence() {
     calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
     assert!(node.events(call).await.iter().any(|event| matches!(event,
-        CallEvent::Said { text, interrupted: false } if text.expose() == "By order of somebody.")));
+        CallEvent::Said { text, interrupted: false, by_order: true } if text.expose() == "By order of somebody.")));
+}
+
+#[tokio::test]
+async fn a_sound_is_played_to_the_callee_and_nothing_is_ordered_of_an_agent_that_says_goodbye() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let mut line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let silent = line.hears_silence(ms(60)).await;
+    // Two seconds of a loud square wave, at another rate than the line's.
+    let wave: Vec<i16> = (0..32_000).map(|at| if at / 20 % 2 == 0 { 12_000 } else { -12_000 }).collect();
+    let words = Words::Sound(Sound::new(wave, 16_000));
+    let saying = Saying { words, ..Saying::now(String::new(), Switch::Off) };
+    calls.speak(&account, call, saying).await.expect("taken");
+    line.hears(silent).await;
+    calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
+    let more = calls.say(&account, call, "One more thing.".into(), Speech::Interruptible).await;
+    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
+    let more = calls.hear(&account, call, "Hello?".into()).await;
+    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
+    calls.hang_up(&account, call, HangUp::Now).await.expect("the end itself may be ordered again");
+    assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
 }
 
 #[tokio::test]

@@ -76,6 +76,7 @@ fn question() -> LlmRequest {
         query: Default::default(),
         params: Default::default(),
         script: Arc::new([]),
+        headers: Default::default(),
     }
 }
 

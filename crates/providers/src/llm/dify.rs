@@ -10,6 +10,7 @@ use callwright_conversation::vocabulary::{LlmEvent, Message, Role, Usage};
 use callwright_domain::agent::Endpoint;
 use futures_util::StreamExt;
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -59,9 +60,9 @@ impl Llm for Dify {
         let running = Running::spawn(async move {
             let known =
                 conversations.lock().unwrap_or_else(PoisonError::into_inner).get(&request.conversation).cloned();
-            let body = body(&request, known);
+            let (body, headers) = (body(&request, known), http::headers_of(&request.headers));
             let mut reader = Reader::new(&vendor, &request.conversation, &conversations);
-            if let Err(error) = answer(&vendor, &url, &body, &mut reader, &sender).await {
+            if let Err(error) = answer(&vendor, (&url, &headers), &body, &mut reader, &sender).await {
                 // Nobody listening: the answer was cancelled.
                 drop(sender.send(Err(error)).await);
             }
@@ -102,13 +103,13 @@ type Events = mpsc::Sender<Result<LlmEvent, ProviderError>>;
 
 async fn answer(
     vendor: &HttpVendor,
-    url: &Url,
+    (url, headers): (&Url, &HeaderMap),
     body: &Value,
     reader: &mut Reader<'_>,
     events: &Events,
 ) -> Result<(), ProviderError> {
     let first = Instant::now() + vendor.waits().first;
-    let response = vendor.post(url, body, first).await?;
+    let response = vendor.post_with(headers, url, body, first).await?;
     if !http::is_kind(&response, &["text/event-stream"]) {
         return Err(vendor.error(ErrorKind::Protocol, "something else than a stream of events"));
     }
@@ -236,6 +237,7 @@ mod tests {
             query: BTreeMap::new(),
             params: BTreeMap::from([("inputs".into(), json!({"city": "Bonn"}))]),
             script: Arc::new([]),
+            headers: BTreeMap::new(),
         }
     }
 

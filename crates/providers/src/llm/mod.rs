@@ -35,6 +35,8 @@ pub struct LlmRequest {
     pub params: BTreeMap<String, Value>,
     /// Rules of the agent's scripted brain; other brains ignore them.
     pub script: Arc<[ScriptStep]>,
+    /// Headers of this question, where it is asked by HTTP.
+    pub headers: BTreeMap<String, String>,
 }
 
 /// An answer as it streams. Dropping it cancels the model's work.

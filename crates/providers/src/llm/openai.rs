@@ -9,6 +9,7 @@ use crate::{ErrorKind, ProviderError, Running};
 use callwright_conversation::vocabulary::{LlmEvent, Message, Role, ToolCall, Usage};
 use callwright_domain::pii::Pii;
 use futures_util::StreamExt;
+use reqwest::header::HeaderMap;
 use reqwest::{Response, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -113,9 +114,10 @@ impl Llm for OpenAiLlm {
         let (sender, events) = mpsc::channel(EVENTS);
         let vendor = Arc::clone(&self.vendor);
         let url = self.url(self.path(), &request.query);
+        let headers = http::headers_of(&request.headers);
         let body = body(&self.config, request);
         let running = Running::spawn(async move {
-            let asked = async { answer(&vendor, &url?, &body, &sender).await };
+            let asked = async { answer(&vendor, (&url?, &headers), &body, &sender).await };
             if let Err(error) = asked.await {
                 // Nobody listening: the answer was cancelled.
                 drop(sender.send(Err(error)).await);
@@ -189,9 +191,14 @@ fn message(message: &Message) -> Value {
 
 type Events = mpsc::Sender<Result<LlmEvent, ProviderError>>;
 
-async fn answer(vendor: &HttpVendor, url: &Url, body: &Value, events: &Events) -> Result<(), ProviderError> {
+async fn answer(
+    vendor: &HttpVendor,
+    (url, headers): (&Url, &HeaderMap),
+    body: &Value,
+    events: &Events,
+) -> Result<(), ProviderError> {
     let first = Instant::now() + vendor.waits().first;
-    let response = vendor.post(url, body, first).await?;
+    let response = vendor.post_with(headers, url, body, first).await?;
     let mut reader = Reader::new(vendor);
     if http::is_kind(&response, &["application/json"]) {
         return whole(vendor, response, &mut reader, events, first).await;

@@ -167,6 +167,7 @@ mod tests {
             query: Default::default(),
             params: Default::default(),
             script: script.to_vec().into(),
+            headers: Default::default(),
         }
     }
 

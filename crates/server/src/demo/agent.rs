@@ -71,6 +71,7 @@ pub(super) async fn rehearse(model: &Arc<dyn Llm>) -> Result<()> {
         query: BTreeMap::new(),
         params: BTreeMap::new(),
         script: Vec::new().into(),
+        headers: BTreeMap::new(),
     });
     while let Some(piece) = answer.events.recv().await {
         if let LlmEvent::Done { .. } = piece? {

@@ -189,7 +189,7 @@ struct Lines<'a> {
     span: ThreadSpan,
     /// Where the last portion ended; none: nothing was read yet.
     after: Option<ThreadPlace>,
-    portion: VecDeque<(ThreadPlace, Speaker, String)>,
+    portion: VecDeque<Said>,
     /// Whether the last portion was the end.
     ended: bool,
     /// The same for written messages.
@@ -207,17 +207,21 @@ impl<'a> Lines<'a> {
     }
 
     async fn next(&mut self) -> Result<Option<Line>, Fault> {
-        let ((at, call, seq), speaker, text) = match self.take().await? {
+        let Said { place: (at, call, seq), speaker, by_order, text } = match self.take().await? {
             None => return Ok(None),
             Some(Taken::Wrote(message)) => return Ok(Some(written(*message))),
-            Some(Taken::Said(place, speaker, text)) => (place, speaker, text),
+            Some(Taken::Said(said)) => said,
         };
         let outline = match self.outlines.entry(call) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(Outline::of(self.reader, &self.key.account, call).await?),
         };
         let round = id_of(call, outline.rounds.get(&seq).copied().unwrap_or(seq));
-        let kind = if outline.greeting == Some(seq) { "greeting" } else { "normal" };
+        let kind = match by_order {
+            true => "speech",
+            false if outline.greeting == Some(seq) => "greeting",
+            false => "normal",
+        };
         Ok(Some(Line { id: id_of(call, seq), round: format!("r{round}"), source: "call", speaker, kind, text, at }))
     }
 
@@ -235,14 +239,14 @@ impl<'a> Lines<'a> {
             (None, None) => return Ok(None),
             (Some(_), None) => false,
             (None, Some(_)) => true,
-            (Some(((at, ..), ..)), Some(message)) => match self.span.first {
+            (Some(Said { place: (at, ..), .. }), Some(message)) => match self.span.first {
                 First::Newest => message.at > *at,
                 First::Oldest => message.at < *at,
             },
         };
         Ok(match wrote {
             true => self.written.pop_front().map(|message| Taken::Wrote(Box::new(message))),
-            false => self.portion.pop_front().map(|(place, speaker, text)| Taken::Said(place, speaker, text)),
+            false => self.portion.pop_front().map(Taken::Said),
         })
     }
 
@@ -262,20 +266,30 @@ impl<'a> Lines<'a> {
             self.after = events.last().map(|(call, last)| (last.at, *call, last.seq)).or(self.after);
             self.portion.extend(events.into_iter().filter_map(|(call, recorded)| {
                 let place = (recorded.at, call, recorded.seq);
-                match recorded.event {
-                    CallEvent::Heard { text } => Some((place, Speaker::Callee, text.into_exposed())),
-                    CallEvent::Said { text, .. } => Some((place, Speaker::Agent, text.into_exposed())),
-                    _ => None,
-                }
+                let (speaker, by_order, text) = match recorded.event {
+                    CallEvent::Heard { text } => (Speaker::Callee, false, text),
+                    CallEvent::Said { text, by_order, .. } => (Speaker::Agent, by_order, text),
+                    _ => return None,
+                };
+                Some(Said { place, speaker, by_order, text: text.into_exposed() })
             }));
         }
         Ok(())
     }
 }
 
+/// What was said in a call.
+struct Said {
+    place: ThreadPlace,
+    speaker: Speaker,
+    /// Somebody had ordered it to be said as it is.
+    by_order: bool,
+    text: String,
+}
+
 /// A line before it is known in which round it is.
 enum Taken {
-    Said(ThreadPlace, Speaker, String),
+    Said(Said),
     Wrote(Box<ChatMessage>),
 }
 

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 
 /// Longest text whose length the vendor does not limit.
 const MAX_TEXT: usize = 100_000;
+/// What an answer that was cut off ends with for the model, where the history follows the voice.
+const INTERRUPTED: &str = "<ims_agent_interrupted>";
 /// Most words of lists whose length the vendor does not limit.
 const MAX_WORDS: usize = 128;
 /// How far a list's probabilities may be from 1 in sum.
@@ -222,7 +224,7 @@ fn brain(section: &Section<'_>) -> Result<BrainPatch, Fault> {
     };
     let history = section.sections("LlmHistory", 500)?;
     // Our history always is what was played, and the whole reply only ever went to a client's data channel.
-    section.flag("HistorySyncWithTTS")?;
+    let marks = section.flag("HistorySyncWithTTS")?;
     section.flag("LlmCompleteReply")?;
     let params = match section.json("BailianAppParams")? {
         None => None,
@@ -236,6 +238,7 @@ fn brain(section: &Section<'_>) -> Result<BrainPatch, Fault> {
         system_prompt: section.text("LlmSystemPrompt", MAX_TEXT)?.map(|text| literal(&text)),
         history: history.map(|lines| lines.iter().map(line).collect::<Result<_, Fault>>()).transpose()?,
         history_limit: section.whole("LlmHistoryLimit", 0, 1000)?.map(small),
+        cut_mark: marks.map(|marks| String::from(if marks { INTERRUPTED } else { "" })),
         query: section.pairs("OpenAIExtraQuery")?,
         params,
         ..BrainPatch::default()

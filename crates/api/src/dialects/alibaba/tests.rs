@@ -199,6 +199,7 @@ fn every_member_has_its_effect() {
     assert_eq!((agent.brain.system_prompt.as_str(), agent.brain.history_limit), ("Be kind.", 4));
     assert_eq!((agent.brain.history.len(), agent.brain.query["c"].as_str()), (1, "d"));
     assert_eq!(agent.brain.params["p"], json!({"q": 1}));
+    assert_eq!(agent.brain.cut_mark, "<ims_agent_interrupted>");
     assert!(matches!(&agent.tools[..], [Tool::EndCall { name, .. }] if name == "bye"));
     assert_eq!((agent.interrupt.by_voice, agent.interrupt.keep_words), (Switch::Off, Switch::On));
     assert_eq!((agent.interrupt.overheard, agent.interrupt.words.len()), (Overheard::Discard, 1));

@@ -170,6 +170,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
             moved().into_iter().chain([start, Event::of(&SESSION_START)]).collect()
         }
         CallEvent::Heard { text } => chat(news, "user", text.expose()),
+        CallEvent::Said { text, by_order: true, .. } => sentence_of(news, ("agent", "speech"), text.expose()),
         CallEvent::Said { text, .. } => chat(news, "agent", text.expose()),
         CallEvent::TurnTaken { latency } => turn(news, *latency),
         CallEvent::ToolRun { name, arguments, result } => {
@@ -248,15 +249,18 @@ fn sentence(journal: &[Recorded]) -> usize {
 }
 
 fn chat(news: &CallNews, role: &str, text: &str) -> Vec<Event> {
-    if text.is_empty() {
-        return Vec::new();
-    }
     let said = news.journal.iter().filter(|recorded| matches!(recorded.event, CallEvent::Said { .. })).count();
     let sentence = sentence(&news.journal);
     let greets = !matches!(news.view.plan.agent.opening.greeting, Greeting::None);
     let first = role == "agent" && said == 1 && sentence == 0 && greets;
-    let kind = if first { "greeting" } else { "normal" };
-    let data = json!({"role": role, "type": kind, "text": text, "sentence_id": sentence});
+    sentence_of(news, (role, if first { "greeting" } else { "normal" }), text)
+}
+
+fn sentence_of(news: &CallNews, (role, kind): (&str, &str), text: &str) -> Vec<Event> {
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let data = json!({"role": role, "type": kind, "text": text, "sentence_id": sentence(&news.journal)});
     vec![Event { data, ..Event::of(&CHAT_RECORD) }]
 }
 

@@ -27,6 +27,7 @@ fn question() -> LlmRequest {
         query: BTreeMap::from([("q".into(), "1".into())]),
         params: BTreeMap::new(),
         script: Arc::new([]),
+        headers: BTreeMap::new(),
     }
 }
 
@@ -84,6 +85,18 @@ async fn words_stream_and_the_connection_is_used_again() {
     let wanted = json!({"model": "m", "messages": [{"role": "user", "content": "hello"}], "stream": true,
         "stream_options": {"include_usage": true}, "temperature": 0.5, "max_tokens": 9});
     assert_eq!(body, wanted);
+}
+
+#[tokio::test]
+async fn a_question_may_have_headers_of_its_own() {
+    let stub = Stub::start([sse(&[&delta("Hi."), END], &[last_chunk()])]).await;
+    let brain = OpenAiLlm::new("brain", config(stub.port)).expect("a brain");
+    let headers = [("X-Asked", "1"), ("no header", "1"), ("X-Broken", "a\r\nb")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let LlmStream { mut events, running: _running } = brain.ask(LlmRequest { headers, ..question() });
+    while events.recv().await.is_some() {}
+    let head = stub.requests().remove(0).to_lowercase();
+    assert!(head.contains("\r\nx-asked: 1\r\n") && !head.contains("header") && !head.contains("broken"), "{head}");
 }
 
 /// OpenAI itself refuses members that it does not know, and any service may be spared them.

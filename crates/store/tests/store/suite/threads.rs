@@ -26,7 +26,7 @@ async fn talked(store: &Store, owner: &AccountId, id: u128, (thread, ms): (&str,
     let text = |what: &str| Pii::new(format!("{what} {id}"));
     let lines = vec![
         (later(ms + 3), CallEvent::Heard { text: text("heard") }),
-        (later(ms + 4), CallEvent::Said { text: text("said"), interrupted: false }),
+        (later(ms + 4), CallEvent::Said { text: text("said"), interrupted: false, by_order: false }),
     ];
     store.append(call(id), lines).await.unwrap();
     store.finish(call(id), later(ms + 5), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();

@@ -1,0 +1,192 @@
+//! What somebody outside orders: to say something, now or when the floor is free, and to answer something as if the callee had
+//! said it. Never decides what an order says.
+
+use super::{Conversation, Stage, Stance};
+use crate::exchange::{Place, Question, Saying, Words};
+use crate::history::{EntryId, Memory};
+use crate::mouth::{Line, spoken_length};
+use callwright_domain::{CallEvent, HangupCause};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Lines that may wait before further orders to speak are refused.
+const LINES_CAP: usize = 256;
+/// Questions that may wait for the floor; further ones are refused.
+const QUESTIONS_CAP: usize = 16;
+/// How much sound may wait before further sound is refused: what waits is held in memory.
+const SOUND_CAP: Duration = Duration::from_secs(120);
+
+/// Orders that wait for the floor.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// To be said.
+    sayings: VecDeque<Saying>,
+    /// To be answered.
+    questions: VecDeque<Question>,
+    /// The go before whose end no other order to say something is taken.
+    alone: Option<EntryId>,
+    /// What the model is to be asked with when it is asked about the text that was put last.
+    headers: BTreeMap<String, String>,
+}
+
+impl Orders {
+    /// Whether something waits for the floor.
+    pub(super) fn wait(&self) -> bool {
+        !self.sayings.is_empty() || !self.questions.is_empty()
+    }
+
+    /// What the model is to be asked with about the words that are to be answered.
+    pub(super) const fn headers(&self) -> &BTreeMap<String, String> {
+        &self.headers
+    }
+
+    /// The same, for the turn that begins.
+    pub(super) fn take_headers(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.headers)
+    }
+
+    /// The agent was interrupted.
+    pub(super) fn interrupted(&mut self) {
+        self.sayings.retain(|saying| saying.place != Place::NextUnlessInterrupted);
+    }
+
+    /// Nothing of it is wanted any more.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn sound(&self) -> Duration {
+        self.sayings.iter().filter_map(|saying| saying.words.sound()).map(crate::exchange::Sound::length).sum()
+    }
+}
+
+impl Conversation {
+    /// Somebody outside wants this to be said.
+    pub(super) fn order_to_say(&mut self, now: Instant, saying: Saying) {
+        if self.is_speaking_alone() || !self.takes_orders(now, &saying) {
+            return;
+        }
+        match saying.place {
+            Place::Now => {
+                if self.stance() == Stance::Speaking && self.mouth.is_interruptible() {
+                    self.interrupt(now);
+                    self.interruption = None;
+                }
+                self.say_by_order(now, &saying);
+            }
+            Place::Next | Place::NextUnlessInterrupted => self.orders.sayings.push_back(saying),
+            Place::IfSilent => {
+                if self.is_floor_free(now) && !self.orders.wait() {
+                    self.say_by_order(now, &saying);
+                }
+            }
+        }
+    }
+
+    /// Somebody outside wants this to be answered.
+    pub(super) fn order_to_answer(&mut self, now: Instant, question: Question) {
+        if question.interrupts.is_on() {
+            self.put_question_of(now, question);
+        } else if self.orders.questions.len() < QUESTIONS_CAP && self.closing.is_none() {
+            self.orders.questions.push_back(question);
+        }
+    }
+
+    /// Puts one of the questions that wait for silence, when it is there.
+    pub(super) fn put_what_waits(&mut self, now: Instant) {
+        if !self.orders.questions.is_empty()
+            && self.is_floor_free(now)
+            && let Some(question) = self.orders.questions.pop_front()
+        {
+            self.put_question_of(now, question);
+        }
+    }
+
+    fn put_question_of(&mut self, now: Instant, question: Question) {
+        self.orders.headers = question.headers;
+        self.user_text(now, &question.text);
+        if !self.ears.has_words() {
+            // Nobody is asked anything.
+            self.orders.take_headers();
+        }
+    }
+
+    /// Says one of the things that wait for silence, when it is there.
+    pub(super) fn say_what_waits(&mut self, now: Instant) {
+        if !self.orders.sayings.is_empty()
+            && self.is_floor_free(now)
+            && let Some(saying) = self.orders.sayings.pop_front()
+        {
+            self.say_by_order(now, &saying);
+        }
+    }
+
+    fn say_by_order(&mut self, now: Instant, saying: &Saying) {
+        let memory = if saying.remembered.is_on() { Memory::Keep } else { Memory::Forget };
+        let entry = match &saying.words {
+            Words::Text(text) => self.say_text(text, memory, saying.interruptible),
+            Words::Sound(sound) => {
+                let (id, entry) = (self.out.name_phrase(), self.history.begin(memory));
+                self.history.piece(entry, id, "");
+                let (text, sound) = (String::new(), Some(sound.clone()));
+                self.mouth.push(Line { id, entry, text, sound, interruptible: saying.interruptible });
+                Some(entry)
+            }
+        };
+        if let Some(entry) = entry {
+            self.history.ordered(entry);
+        }
+        if saying.alone.is_on() {
+            self.orders.alone = entry;
+        }
+        if saying.last.is_on() {
+            self.close_after(now, saying.words.length(), HangupCause::ApiHungUp);
+        }
+    }
+
+    /// Whether something is being said, or waits, beside which nothing else may be ordered.
+    fn is_speaking_alone(&self) -> bool {
+        let said = self.orders.alone.is_some_and(|entry| self.mouth.holds(entry));
+        said || self.orders.sayings.iter().any(|saying| saying.alone.is_on())
+    }
+
+    /// Whether nobody talks, and nobody waits for an answer.
+    fn is_floor_free(&self, now: Instant) -> bool {
+        let free = self.stage == Stage::Talking && !self.far_end.held.is_on() && self.closing.is_none();
+        let silent = self.stance() == Stance::Quiet && !self.mouth.is_cutting();
+        let owed = self.ears.owes_words_until().is_some_and(|until| now < until);
+        free && silent && !owed && !self.ears.is_speaking() && !self.ears.has_words()
+    }
+
+    /// Whether the agent can be ordered to say this.
+    fn takes_orders(&mut self, now: Instant, saying: &Saying) -> bool {
+        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
+            return false;
+        }
+        let sound = saying.words.sound().is_some() && self.mouth.sounds() + self.orders.sound() > SOUND_CAP;
+        if sound || self.mouth.waiting() + self.orders.sayings.len() >= LINES_CAP {
+            let detail = "more is ordered to be said than can be".to_owned();
+            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
+            return false;
+        }
+        self.note_interaction(now);
+        true
+    }
+}
+
+impl Words {
+    /// About how long it takes to say.
+    fn length(&self) -> Duration {
+        match self {
+            Self::Sound(sound) => sound.length(),
+            Self::Text(text) => spoken_length(text),
+        }
+    }
+
+    const fn sound(&self) -> Option<&crate::exchange::Sound> {
+        match self {
+            Self::Sound(sound) => Some(sound),
+            Self::Text(_) => None,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What somebody outside orders to be said or answered, and when it is.
+
+use crate::script::{agent, check, greeter};
+
+fn long() -> callwright_domain::AgentProfile {
+    greeter("Good morning. We have pizza, pasta and salad today.")
+}
+
+#[test]
+fn what_is_said_only_in_silence_is_dropped_while_somebody_talks() {
+    check(
+        long(),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1500  order if silent: Too early.
+   2600      → notes said "Good morning. We have pizza, pasta and salad today."
+   4000  order if silent: Now.
+   4000      → says: Now.
+   4300      → notes said by order "Now."
+   5000  voice
+   5500  order if silent: Over the callee.
+   8000  until now
+"#,
+    );
+}
+
+#[test]
+fn what_waits_is_forgotten_at_an_interruption_unless_it_is_to_be_said_in_any_case() {
+    check(
+        long(),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1000  order unless interrupted: Perhaps.
+   1100  patient order: In any case.
+   1500  order: This comes first.
+   1500      → flushes
+   1500      → notes interrupted
+   1500      → says: This comes first.
+   1500      → notes said, cut off "Good morning. We have pizza,"
+   2450      → notes said by order "This comes first."
+   2450      → says: In any case.
+   3150      → notes said by order "In any case."
+   6000  until now
+"#,
+    );
+    check(
+        long(),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1000  order unless interrupted: Perhaps.
+   2600      → notes said "Good morning. We have pizza, pasta and salad today."
+   2600      → says: Perhaps.
+   3100      → notes said by order "Perhaps."
+   6000  until now
+"#,
+    );
+}
+
+#[test]
+fn beside_what_is_said_alone_nothing_else_is_taken() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order alone: This call is recorded.
+   1000      → says firmly: This call is recorded.
+   1200  order: Ignored.
+   1300  patient order: Ignored, too.
+   2200      → notes said by order "This call is recorded."
+   3000  order: Taken.
+   3000      → says: Taken.
+   3400      → notes said by order "Taken."
+   5000  until now
+"#,
+    );
+}
+
+#[test]
+fn the_model_is_not_told_of_what_it_is_not_to_know() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order, not told: A secret.
+   1000      → says: A secret.
+   1100  patient order: No secret.
+   1550      → notes said by order "A secret."
+   1550      → says: No secret.
+   2150      → notes said by order "No secret."
+   3000  voice
+   3500  no voice
+   3550  final: What was that?
+   3550      → asks 1: agent "No secret.", callee "What was that?"
+   3700      → notes heard "What was that?"
+   4550      → says: One moment, please.
+   5000  until now
+"#,
+    );
+}
+
+#[test]
+fn last_words_are_said_to_their_end_however_long_they_are() {
+    check(
+        long(),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1000  last order: And now, goodbye to you. Goodbye to everybody else, too. Do not call us, we call you. It was a pleasure, a great pleasure indeed. Never before have we said goodbye for so long, and never shall we do so again. Farewell.
+   2600      → notes said "Good morning. We have pizza, pasta and salad today."
+   2600      → says: And now, goodbye to you.
+   2600      → says: Goodbye to everybody else, too.
+   2600      → says: Do not call us, we call you.
+   2600      → says: It was a pleasure, a great pleasure indeed.
+   3900      → says: Never before have we said goodbye for so long, and never shall we do so again.
+   5450      → says: Farewell.
+  13350      → notes said by order "And now, goodbye to you. Goodbye to everybody else, too. Do not call us, we call you. It was a pleasure, a great pleasure indeed. Never before have we said goodbye for so long, and never shall we do so again. Farewell."
+  13350      → hangs up: ApiHungUp
+  30000  until now
+"#,
+    );
+}
+
+#[test]
+fn a_sound_is_played_like_a_phrase_and_is_as_long_as_it_is() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1000      → says: (40000 ms of sound)
+   2000  patient order: After the sound.
+  41100      → says: After the sound.
+  42000      → notes said by order "After the sound."
+  60000  until now
+"#,
+    );
+}
+
+#[test]
+fn sound_is_refused_when_too_much_of_it_waits() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1000      → says: (61000 ms of sound)
+   1001  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1002  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1002      → notes trouble with the voice: more is ordered to be said than can be
+   2000  stop
+   2000      → hangs up: ApiHungUp
+"#,
+    );
+}
+
+#[test]
+fn a_patient_question_waits_for_the_agent_and_the_model_is_asked_with_its_headers() {
+    check(
+        long(),
+        r#"
+      0  answered
+      0      → says: Good morning.
+      0      → says: We have pizza, pasta and salad today.
+   1000  patient text: Offer the pizza.
+   2600      → notes said "Good morning. We have pizza, pasta and salad today."
+   2600      → notes heard "Offer the pizza."
+   2600      → asks 1 with x-asked: agent "Good morning. We have pizza, pasta and salad today.", callee "Offer the pizza."
+   3000  model, all: Pizza?
+   3000      → says: Pizza?
+   3400      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   3400      → notes said "Pizza?"
+   5000  voice
+   5500  no voice
+   5550  final: Yes.
+   5550      → asks 2: agent "Good morning. We have pizza, pasta and salad today.", callee "Offer the pizza.", agent "Pizza?", callee "Yes."
+   5700      → notes heard "Yes."
+   6550      → says: One moment, please.
+   7000  until now
+"#,
+    );
+}
