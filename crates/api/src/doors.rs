@@ -4,7 +4,6 @@
 use crate::dialects::{self, Dialect};
 use crate::http::Request;
 use crate::join;
-use http::Method;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -55,9 +54,8 @@ impl Doors {
         let Some(dialect) = self.own.or_else(named) else {
             return Entrance { dialect: dialects::of(request), guest: Guest::Expected };
         };
-        let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
         let expected = dialect.claims(request)
-            || (dialect.serves_root() && root && dialects::is_nobodys(request))
+            || (dialect.serves_root() && request.path == "/" && dialects::is_nobodys(request))
             || (dialect.meets_browsers() && join::claims(request));
         Entrance { dialect, guest: if expected { Guest::Expected } else { Guest::Stranger } }
     }

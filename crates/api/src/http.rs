@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,6 +58,8 @@ pub struct Limits {
     pub upload: (usize, Duration),
     /// Files of callees that arrive at once; further ones are answered as too many.
     pub uploads: usize,
+    /// Bodies larger than `body` that a dialect allows and that arrive at once; further ones are answered as too many.
+    pub large: usize,
     /// Longest request target in bytes; longer ones are answered with 414. Alibaba's SDKs put whole configurations into
     /// the query. The URI type takes 64 KiB less two bytes.
     pub target: usize,
@@ -86,6 +88,8 @@ impl Default for Limits {
             // A quarter of a million callees.
             upload: (32 * 1024 * 1024, Duration::from_secs(120)),
             uploads: 4,
+            // Of 10 MiB at most.
+            large: 16,
             target: 65_534,
             header_bytes: 32 * 1024,
             headers: 100,
@@ -165,6 +169,8 @@ pub(crate) struct Context {
     pub(crate) known: Arc<KnownKeys>,
     /// Places for bodies that are whole files.
     pub(crate) uploads: Arc<Semaphore>,
+    /// Places for bodies that only some dialects allow.
+    large: Arc<Semaphore>,
     /// The other nodes that may send orders here.
     pub(crate) cluster: Option<Cluster>,
     /// Judges URLs that are to be kept.
@@ -194,12 +200,14 @@ impl Api {
         let rates = Arc::new(Counters::new(Rates::default()));
         let limits = Limits::default();
         let uploads = Arc::new(Semaphore::new(limits.uploads));
+        let large = Arc::new(Semaphore::new(limits.large));
         let guard = Guard::new(Egress::default(), SystemLookup);
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
         let origins = Arc::default();
         let doors = Doors::default();
         let known = Arc::default();
-        let context = Context { calls, now, metrics, rates, known, uploads, cluster: None, guard, origins, doors };
+        let cluster = None;
+        let context = Context { calls, now, metrics, rates, known, uploads, large, cluster, guard, origins, doors };
         Self { context, limits, places: Arc::new(Semaphore::new(limits.connections)) }
     }
 
@@ -221,6 +229,7 @@ impl Api {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.places = Arc::new(Semaphore::new(limits.connections));
+        self.context.large = Arc::new(Semaphore::new(limits.large));
         self.limits = limits;
         self
     }
@@ -374,20 +383,19 @@ async fn answer(
     };
     let span = info_span!("http", method = %whole.method, path = loggable(&whole.path), request = whole.uuid());
     let target = parts.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let place;
+    // Its place is held until the answer is made: so long the body is in memory.
+    let _place;
     let fault = match refused_head(flaw, target, &whole, &limits)
         .or_else(|| named.err())
         .or_else(|| context.rates.take_source(peer.ip(), whole.received).err())
     {
-        None => {
-            // Held until the answer is made: so long the file is in memory.
-            place = is_upload(&whole).then(|| Arc::clone(&context.uploads).try_acquire_owned());
-            match &place {
-                Some(Err(_)) => Some(Fault::Busy),
-                Some(Ok(_)) => read_body(&mut whole, body, limits.upload).await.err(),
-                None => read_body(&mut whole, body, (limits.body, limits.body_time)).await.err(),
+        None => match room_of(&whole, &context, &limits) {
+            Ok((most, place)) => {
+                _place = place;
+                read_body(&mut whole, body, most).await.err()
             }
-        }
+            Err(fault) => Some(fault),
+        },
         fault => fault,
     };
     let Entrance { dialect, guest } = context.doors.entrance(&whole);
@@ -462,6 +470,33 @@ fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &L
         refused_packing(&request.headers)
     }
 }
+
+/// How large a body may be and how long it may take, and the place that one of more than the usual size needs.
+fn room_of(request: &Request, context: &Context, limits: &Limits) -> Result<Room, Fault> {
+    let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().map_err(|_| Fault::Busy);
+    if is_upload(request) {
+        return Ok((limits.upload, Some(take(&context.uploads)?)));
+    }
+    let usual = (limits.body, limits.body_time);
+    let allowed = match request.path == peers::PATH {
+        true => Some(peers::LONGEST),
+        false => context.doors.entrance(request).dialect.longest_body(request),
+    };
+    let stated = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
+    match (allowed, stated) {
+        (Some(most), Some(length)) if length > limits.body => {
+            Ok(((most, limits.body_time), Some(take(&context.large)?)))
+        }
+        // It does not say how long it is: the usual, when there is no place for more.
+        (Some(most), None) => match take(&context.large) {
+            Ok(place) => Ok(((most, limits.body_time), Some(place))),
+            Err(_) => Ok((usual, None)),
+        },
+        _ => Ok((usual, None)),
+    }
+}
+
+type Room = ((usize, Duration), Option<OwnedSemaphorePermit>);
 
 async fn read_body(request: &mut Request, body: Incoming, (most, time): (usize, Duration)) -> Result<(), Fault> {
     match timeout(time, Limited::new(body, most).collect()).await {

@@ -20,6 +20,8 @@ use subtle::ConstantTimeEq;
 
 /// Where a node takes orders of others.
 pub(crate) const PATH: &str = "/_node/orders";
+/// Longest order in bytes: a minute of sound at the highest rate.
+pub(crate) const LONGEST: usize = 10 * 1024 * 1024;
 const BEARER: &str = "Bearer ";
 
 /// What nodes of one cluster know of each other.

@@ -33,6 +33,10 @@ pub trait Dialect: Sync {
     fn serves_root(&self) -> bool {
         false
     }
+    /// The longest body in bytes that a request of this dialect may have, judged by its head; none: as long as everybody's.
+    fn longest_body(&self, _request: &Request) -> Option<usize> {
+        None
+    }
     /// Answers a request.
     #[doc(hidden)]
     #[allow(private_interfaces, reason = "dialects live in this crate alone")]

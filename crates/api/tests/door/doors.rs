@@ -65,7 +65,19 @@ async fn behind_a_dialects_own_door_nobody_else_is_served_and_all_is_said_in_its
 }
 
 /// Requests that lack one sign of a vendor's, with what that vendor says of it.
-const LACKING: [(&str, &str, &str); 3] = [
+const LACKING: [(&str, &str, &str); 6] = [
+    (
+        "alibaba",
+        "POST / HTTP/1.1\r\nx-acs-action: GenerateAIAgentCall\r\nx-acs-version: 2020-11-09\r\n",
+        "MissingAuthorization",
+    ),
+    (
+        "alibaba",
+        "POST /?Action=GenerateAIAgentCall&Version=2020-11-09&Timestamp=2026-11-21T02%3A29%3A27Z HTTP/1.1\r\n\
+         x-acs-action: GenerateAIAgentCall\r\n",
+        "MissingAccessKeyId",
+    ),
+    ("tencent", "POST / HTTP/1.1\r\nX-TC-Action: DescribeNumbers\r\n", "MissingParameter"),
     ("alibaba", "POST /?Action=GenerateAIAgentCall&Version=2020-11-09&AIAgentId=desk HTTP/1.1\r\n", "Missing"),
     ("alibaba", "GET /?AccessKeyId=admin&Version=2020-11-09&SignatureNonce=1 HTTP/1.1\r\n", "Missing"),
     ("tencent", "GET /?Action=DescribeNumbers&Version=2020-02-10&Signature=x HTTP/1.1\r\n", "MissingParameter"),
@@ -87,6 +99,34 @@ async fn who_lacks_a_sign_is_told_so_by_the_vendor_that_is_meant() {
     let (theirs, others) = (server.raw_at("alibaba", bare.as_bytes()).await, server.raw(bare.as_bytes()).await);
     assert!(theirs.status == 400 && theirs.code().starts_with("Missing"), "{} {}", theirs.status, theirs.json());
     assert_eq!(others.status, 404);
+}
+
+#[tokio::test]
+async fn a_method_that_no_vendor_has_is_refused_in_the_words_of_the_one_that_is_meant() {
+    let server = server().await;
+    for method in ["PUT", "DELETE", "OPTIONS", "PATCH", "HEAD"] {
+        let of = |sign: &str| {
+            format!("{method} / HTTP/1.1\r\nHost: api.test\r\n{sign}Content-Length: 0\r\nConnection: close\r\n\r\n")
+        };
+        let bodiless = method == "HEAD";
+        let sign = "x-acs-action: GenerateAIAgentCall\r\nx-acs-version: 2020-11-09\r\n";
+        for (sign, door) in [(sign, None), (sign, Some("alibaba")), ("", Some("alibaba"))] {
+            let request = of(sign).into_bytes();
+            let answer = match door {
+                Some(door) => server.raw_at(door, &request).await,
+                None => server.raw(&request).await,
+            };
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("get, post")), "{method} {sign}");
+            assert!(bodiless || answer.json()["Code"] == "UnsupportedHTTPMethod", "{}", answer.json());
+        }
+        for sign in ["X-TC-Action: DescribeNumbers\r\n", "Authorization: TC3-HMAC-SHA256 x\r\n"] {
+            let answer = server.raw(of(sign).as_bytes()).await;
+            assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{method}");
+            let code = &answer.json()["Response"]["Error"]["Code"];
+            assert!(bodiless || code == "UnsupportedProtocol", "{code}");
+        }
+        assert_eq!(server.raw(of("").as_bytes()).await.status, 404, "{method}: nobody's");
+    }
 }
 
 async fn under(server: &Server, host: &str, target: &str) -> (u16, Value) {

@@ -1,6 +1,8 @@
 //! Tencent's dialect over a real socket: the listed attacks on it, its rate, its envelope, and what its users read back.
 
-use crate::support::{Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server, server_over};
+use crate::support::{
+    Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server, server_over, server_with,
+};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
@@ -289,6 +291,60 @@ async fn a_call_is_made_read_and_told_to_end() {
     assert_eq!(request("DescribeTelCdr", window(101)).code(&server).await, "InvalidParameterValue");
     let agents = request("DescribeAIAgentInfoList", json!({"PageSize": "10", "PageNumber": 0})).ok(&server).await;
     assert_eq!((&agents["TotalCount"], &agents["AIAgentInfoList"][0]["AIAgentId"]), (&json!(1), &json!(15)));
+}
+
+/// A request with the newer signature may be ten times as large as others, as long as there is room for it.
+#[tokio::test]
+async fn large_bodies_are_read_where_the_signature_allows_them() {
+    let small = Limits { body: 64 * 1024, large: 1, ..Limits::default() };
+    let server = server_with(small, Rates::default()).await;
+    numbered(&server).await;
+    let padded = |size: usize| call(json!({"Variables": [{"Key": "k", "Value": "x".repeat(size)}]}));
+    assert_eq!(padded(200_000).code(&server).await, "InvalidParameterValue", "it was read");
+    // The place is given back.
+    assert_eq!(padded(200_000).code(&server).await, "InvalidParameterValue");
+    let head = |length: usize, signature: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nX-TC-Action: {START}\r\n\
+             Content-Length: {length}\r\n{signature}\r\n"
+        )
+    };
+    let newer = "Authorization: TC3-HMAC-SHA256 x\r\n";
+    let code = |answer: Answer| answer.json()["Response"]["Error"]["Code"].as_str().expect("a code").to_owned();
+    for (length, signature) in [((10 << 20) + 1, newer), ((64 << 10) + 1, "")] {
+        let bytes = [head(length, signature).into_bytes(), vec![b' '; length]].concat();
+        assert_eq!(code(server.raw(&bytes).await), "RequestSizeLimitExceeded", "{length}");
+    }
+    let full = server_with(Limits { large: 0, ..small }, Rates::default()).await;
+    numbered(&full).await;
+    assert_eq!(code(full.raw(head(200_000, newer).as_bytes()).await), "RequestLimitExceeded");
+    assert_eq!(padded(20_000).code(&full).await, "InvalidParameterValue", "what is not large needs no place");
+}
+
+#[tokio::test]
+async fn messages_are_in_the_language_that_is_asked_for() {
+    let server = server().await;
+    numbered(&server).await;
+    let message = |bytes: Vec<u8>| {
+        let server = &server;
+        async move {
+            let error = server.raw(&bytes).await.json()["Response"]["Error"].take();
+            (error["Code"].as_str().expect("a code").to_owned(), error["Message"].as_str().expect("words").to_owned())
+        }
+    };
+    let spoken = |language: &str, bytes: Vec<u8>| {
+        let head = format!("POST / HTTP/1.1\r\nX-TC-Language: {language}\r\n");
+        [head.as_bytes(), bytes.strip_prefix(b"POST / HTTP/1.1\r\n").expect("a line")].concat()
+    };
+    let lacking = || request(START, json!({"AIAgentId": 15})).bytes();
+    let missing = |text: &str| (String::from("MissingParameter"), String::from(text));
+    let english = missing("The request is missing a required parameter `Callee`.");
+    assert_eq!(message(lacking()).await, english);
+    assert_eq!(message(spoken("en-US", lacking())).await, english);
+    assert_eq!(message(spoken("zh-CN", lacking())).await, missing("缺少必要的参数：`Callee`。"));
+    let older = "GET /?Action=DescribeNumbers&Version=2020-02-10&Language=zh-CN HTTP/1.1\r\nHost: api.test\r\n\
+                 Connection: close\r\n\r\n";
+    assert_eq!(message(older.as_bytes().to_vec()).await, missing("缺少必要的参数：`SecretId`。"));
 }
 
 #[tokio::test]

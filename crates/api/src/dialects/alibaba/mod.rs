@@ -40,6 +40,8 @@ use wire::Call;
 
 /// The only version that is spoken.
 const VERSION: &str = "2020-11-09";
+/// The methods of operations.
+const METHODS: &str = "GET, POST";
 /// Longest UserData, in characters. The vendor names no limit.
 const MAX_USER_DATA: usize = 16_384;
 /// Longest single-use value, in characters; the SDKs send 32.
@@ -59,8 +61,7 @@ impl Dialect for Alibaba {
     }
 
     fn claims(&self, request: &Request) -> bool {
-        let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
-        (root && wire::bears_signs(request)) || request.path == chat::DOOR || logs::bears_signs(request)
+        (request.path == "/" && wire::bears_signs(request)) || request.path == chat::DOOR || logs::bears_signs(request)
     }
 
     fn meets_browsers(&self) -> bool {
@@ -176,7 +177,13 @@ impl Action {
 /// The order of checks: action and version, date, key, signature, single use, then parameters. A wrong secret never
 /// learns about parameters, and a stranger never uses up another's nonce.
 async fn answer(request: &Request, context: &Context) -> Result<Value, VendorError> {
+    if request.method != Method::POST && request.method != Method::GET {
+        return Err(Fault::Method { allowed: METHODS }.into());
+    }
     let call = Call::of(request)?;
+    if call.lacks_authorization() {
+        return Err(missing("Authorization").into());
+    }
     let name = call.action().ok_or_else(|| missing("Action"))?;
     let action = Action::of_name(name).ok_or(Fault::UnknownOperation)?;
     if call.version().ok_or_else(|| missing("Version"))? != VERSION {

@@ -130,6 +130,14 @@ impl<'a> Call<'a> {
         if self.is_v3() { self.header("x-acs-version") } else { self.signed("Version") }
     }
 
+    /// Whether the operation is named the way of the newer scheme, and nothing of either scheme says who asks.
+    pub(super) fn lacks_authorization(&self) -> bool {
+        let older = ["Action", "AccessKeyId", "Signature"];
+        self.headers.contains_key("x-acs-action")
+            && !self.is_v3()
+            && older.iter().all(|name| self.signed(name).is_none())
+    }
+
     fn is_v3(&self) -> bool {
         self.headers.contains_key(header::AUTHORIZATION)
     }
@@ -214,6 +222,9 @@ pub(super) fn failure(request: &Request, error: &VendorError) -> Response {
         // The SDKs know by it that they may ask again, and when.
         let wait = HeaderValue::from(error.again_in_s.unwrap_or(AGAIN_IN_S) * 1000);
         answer.headers_mut().insert(HeaderName::from_static("x-acs-retry-after"), wait);
+    }
+    if error.status == StatusCode::METHOD_NOT_ALLOWED {
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(super::METHODS));
     }
     if let Some(seconds) = error.again_in_s {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -60,8 +60,11 @@ impl Dialect for Tencent {
     }
 
     fn claims(&self, request: &Request) -> bool {
-        let root = request.path == "/" && (request.method == Method::POST || request.method == Method::GET);
-        root && wire::bears_signs(request) || links::bears_signs(request)
+        request.path == "/" && wire::bears_signs(request) || links::bears_signs(request)
+    }
+
+    fn longest_body(&self, request: &Request) -> Option<usize> {
+        wire::longest_body(request)
     }
 
     fn serves_root(&self) -> bool {
@@ -209,6 +212,9 @@ struct Asked<'a> {
 /// The order of checks: signature, action and version, permission, rate, then parameters and the application. A wrong
 /// secret never learns about anything else.
 async fn answer(request: &Request, context: &Context) -> Result<Value, VendorError> {
+    if request.method != Method::POST && request.method != Method::GET {
+        return Err(Fault::Method { allowed: "GET, POST" }.into());
+    }
     let call = Call::of(request)?;
     let (key, mark) = believe(&call, request, context).await?;
     let name = call.common("x-tc-action", "Action").ok_or_else(|| VendorError::missing("Action"))?;

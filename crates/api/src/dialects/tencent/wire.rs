@@ -25,6 +25,10 @@ const COMMON: [&str; 11] = [
 ];
 /// Longest query (vendor: 32 KB).
 const MAX_QUERY: usize = 32 * 1024;
+/// Longest body of a request with the newer signature (vendor: 10 MB).
+const MAX_BODY: usize = 10 * 1024 * 1024;
+/// The language of messages that is not English.
+const CHINESE: &str = "zh-CN";
 /// How deep flattened names may nest; the deepest parameter has three levels.
 const MAX_DEPTH: usize = 8;
 /// Most flattened parameters.
@@ -154,6 +158,22 @@ fn listed(value: Value) -> Value {
     Value::Object(members.into_iter().map(|(name, value)| (name, listed(value))).collect())
 }
 
+/// The longest body of a request with the newer signature; others are as long as everybody's.
+pub(super) fn longest_body(request: &Request) -> Option<usize> {
+    let newer = request.header("authorization").is_some_and(|text| text.starts_with("TC3-"));
+    (newer && request.path == "/" && request.method == Method::POST).then_some(MAX_BODY)
+}
+
+/// Whether a request wants to be answered in Chinese: by a header with the newer signature, by a parameter with the older ones.
+fn wants_chinese(request: &Request) -> bool {
+    if let Some(language) = request.header("x-tc-language") {
+        return language.eq_ignore_ascii_case(CHINESE);
+    }
+    let source = if is_form(request) { &request.body[..] } else { request.query.as_bytes() };
+    let mut given = form_urlencoded::parse(source).take(MAX_FLAT);
+    given.find(|(name, _)| name == "Language").is_some_and(|(_, language)| language.eq_ignore_ascii_case(CHINESE))
+}
+
 /// Whether a request bears this vendor's signs: its headers, its scheme, its key's name or its version among the parameters,
 /// or the beginning of its host's name; one that lacks the others is told so in this vendor's words. Several vendors share
 /// `POST /`.
@@ -186,7 +206,8 @@ pub(super) fn success(request: &Request, mut members: Value) -> Response {
 
 /// The answer to one that was not.
 pub(super) fn failure(request: &Request, error: &VendorError) -> Response {
-    let error = json!({"Code": error.code, "Message": error.message});
+    let message = if wants_chinese(request) { error.in_chinese() } else { error.message.clone() };
+    let error = json!({"Code": error.code, "Message": message});
     response(request, &json!({"Response": {"Error": error, "RequestId": request.uuid()}}))
 }
 

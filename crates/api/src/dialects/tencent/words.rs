@@ -94,6 +94,61 @@ impl VendorError {
     }
 }
 
+impl VendorError {
+    /// The message in Chinese; the parameter that it names stays as it is.
+    pub(super) fn in_chinese(&self) -> String {
+        let Some(sentence) = chinese(self.code) else { return self.message.clone() };
+        match self.message.split('`').nth(1) {
+            Some(name) => format!("{sentence}：`{name}`。"),
+            None => format!("{sentence}。"),
+        }
+    }
+}
+
+/// What a code means, in Chinese.
+fn chinese(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AuthFailure.SecretIdNotFound" => "密钥不存在，请检查 SecretId 是否正确",
+        "AuthFailure.SignatureFailure" => "签名错误，请检查签名计算是否正确",
+        "AuthFailure.SignatureExpire" => "签名已过期或已被使用，请重新签名，请求时间与服务器时间不得相差五分钟以上",
+        "AuthFailure.InvalidAuthorization" => "请求头部的 Authorization 不符合规范",
+        "AuthFailure.TokenFailure" => "Token 错误",
+        "AuthFailure.UnauthorizedOperation" => "该密钥无权执行此操作",
+        "FailedOperation" => "操作失败",
+        "FailedOperation.AcquireQuota" => "在等待时间内没有空闲的并发",
+        "FailedOperation.AIConcurrentOverFrequency" => "账号的呼叫频率超过限制",
+        "FailedOperation.CallOutFailed" => "外呼失败，没有线路可以使用该主叫号码",
+        "FailedOperation.CalleeIsBlackUser" => "被叫号码在禁止呼叫的名单中",
+        "FailedOperation.CalleeIsLimited" => "被叫号码受限，不允许呼叫",
+        "FailedOperation.CallerOverFrequency" => "主叫号码的呼叫超过限制",
+        "FailedOperation.CalloutRuleBlindArea" => "被叫号码所在的地区不允许呼叫",
+        "FailedOperation.CalloutRuleMaxCallCountCalleeIntervalTime" => "短时间内呼叫同一被叫号码的次数超过限制",
+        "FailedOperation.CalloutRuleMaxCallCountCalleePerDayAppID" => "当天呼叫同一被叫号码的次数超过限制",
+        "FailedOperation.CalloutRuleNotWorkTime" => "当前不在允许呼叫的时间内",
+        "FailedOperation.NoCallOutNumber" => "没有可用的主叫号码",
+        "FailedOperation.PermissionDenied" => "该密钥没有呼叫的权限",
+        "FailedOperation.SessionNotExists" => "会话不存在",
+        "FailedOperation.SessionNotInControlState" => "会话当前的状态不可控制",
+        "InternalError" => "内部错误",
+        "InvalidAction" => "接口不存在",
+        "InvalidParameter" => "参数错误",
+        "InvalidParameterValue" => "参数取值错误",
+        "InvalidParameterValue.InstanceNotExist" => "应用不存在，请检查 SdkAppId 是否正确",
+        "LimitExceeded.BasePackageExpired" => "套餐已用完或已过期",
+        "MissingParameter" => "缺少必要的参数",
+        "NoSuchVersion" => "接口版本不存在",
+        "OperationDenied.NotInWhiteList" => "没有被叫同意接听的记录",
+        "RequestLimitExceeded" => "请求的次数超过频率限制",
+        "RequestSizeLimitExceeded" => "请求的大小超过限制",
+        "ResourceNotFound" => "资源不存在",
+        "ServiceUnavailable" => "服务暂时不可用",
+        "UnknownParameter" => "未知的参数",
+        "UnsupportedOperation" => "不支持该操作",
+        "UnsupportedProtocol" => "不支持该请求方法，请使用 GET 或 POST",
+        _ => return None,
+    })
+}
+
 impl From<Fault> for VendorError {
     fn from(fault: Fault) -> Self {
         let said = fault.to_string();
@@ -185,5 +240,31 @@ impl From<OrderError> for VendorError {
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
             OrderError::Store(why) => Fault::Storage(why.public()).into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../../docs/tencent.md");
+
+    #[test]
+    fn every_code_of_the_page_has_a_message_in_chinese() {
+        let table = PAGE.split("\n## Errors\n").nth(1).and_then(|rest| rest.split("\n## ").next()).expect("a section");
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" |").next());
+        let codes: Vec<&str> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).collect();
+        assert!(codes.len() >= 30, "{codes:?}");
+        for code in codes {
+            assert!(chinese(code).is_some(), "{code}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_parameter_stays() {
+        assert_eq!(VendorError::missing("Callee").in_chinese(), "缺少必要的参数：`Callee`。");
+        assert_eq!(VendorError::unknown_session().in_chinese(), "会话不存在。");
+        let strange = VendorError::new("Strange", "As it is.");
+        assert_eq!(strange.in_chinese(), "As it is.");
     }
 }
