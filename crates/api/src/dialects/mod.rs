@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
 use callwright_domain::number::class::{self, Class};
-use callwright_domain::{AccountId, AgentId, AgentProfile, CallPlan, Moment, Topic, TransferTarget};
+use callwright_domain::{AccountId, AgentId, AgentProfile, CallPlan, Moment, PhoneNumber, Topic, TransferTarget};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -162,6 +162,11 @@ pub(crate) fn judge_services(context: &Context, agent: &AgentProfile) -> Result<
     Ok(())
 }
 
+/// Whether a number that somebody wrote is this one, also as it is dialled in its own country.
+pub(crate) fn is_same_number(given: &PhoneNumber, known: &PhoneNumber) -> bool {
+    given == known || given.at_home(known.country()) == *known
+}
+
 /// All agents of an account.
 pub(crate) async fn every_agent(context: &Context, account: &AccountId) -> Result<Vec<StoredAgent>, Fault> {
     let (mut all, mut after) = (Vec::new(), None::<String>);
@@ -212,6 +217,15 @@ pub(crate) fn transfer_target(text: &str) -> Result<TransferTarget, String> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_number_is_the_same_as_it_is_dialled_in_its_country() {
+        let number = |text: &str| callwright_domain::PhoneNumber::parse(text).expect(text);
+        let known = number("+4930123456");
+        for (given, same) in [("+4930123456", true), ("030 123456", true), ("030123457", false), ("+43123456", false)] {
+            assert_eq!(super::is_same_number(&number(given), &known), same, "{given}");
+        }
+    }
+
     #[test]
     fn timestamps_have_milliseconds() {
         assert_eq!(super::timestamp(callwright_domain::Moment(1_795_226_400_007)), "2026-11-21T02:00:00.007Z");

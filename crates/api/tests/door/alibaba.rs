@@ -315,6 +315,12 @@ async fn numbers_are_listed_with_their_standing() {
         let answer = done(&server, "ListAIAgentPhoneNumber", parameters).await;
         assert_eq!((&answer["Data"], &answer["TotalNumber"]), (&json!(data), &json!(total)), "{parameters:?}");
     }
+    let berlin = json!({"trunk": "loop"});
+    assert!(server.native("PUT", "/v1/numbers/+4930123456", &berlin).await.status < 300);
+    for written in ["030 123456", "+49 30 123456", "004930123456"] {
+        let answer = done(&server, "ListAIAgentPhoneNumber", &[("Number", written)]).await;
+        assert_eq!(answer["Data"], json!([{"PhoneNumber": "+4930123456", "Status": 2}]), "{written}");
+    }
     let answer = done(&server, "ListAIAgentPhoneNumber", &[]).await;
     assert_eq!((&answer["PageNumber"], &answer["PageSize"]), (&json!(1), &json!(50)));
 }

@@ -137,7 +137,7 @@ async fn a_call_comes_back_as_it_was_asked_for() {
         "metadata": {"clientId": "123", "deep": {"list": [1, null]}}, "params": {"name": "Ann", "age": 7},
         "campaign_id": "spring sale", "language": "es-MX", "max_duration_mins": 3, "model": "Fast",
         "agent_id": body["use_case_id"], "prompt_id": body["use_case_id"], "model_id": body["use_case_id"],
-        "voice_id": body["use_case_id"], "scheduled_for": "2099-01-01T01:01:01Z", "no such member": 1,
+        "voice_id": body["use_case_id"], "scheduled_for": "2099-01-01T02:01:01+01:00", "no such member": 1,
     });
     body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
     let answer = ask(&server, "POST", "dial/outbound", "", &body).await;
@@ -152,8 +152,13 @@ async fn a_call_comes_back_as_it_was_asked_for() {
     assert_eq!((&call["language"], &call["use_case"]["id"]), (&json!("es-MX"), &body["use_case_id"]));
     assert_eq!((&call["max_duration_mins"], &call["status"]), (&json!(3), &json!("Scheduled")));
     assert_eq!((&call["type"], &call["provider"]), (&json!("Outbound"), &json!("Twilio")));
+    assert_eq!(call["scheduled_for"], "2099-01-01T01:01:01Z");
     let id = call["id"].as_str().expect("an id");
     assert_eq!(get(&server, &format!("calls/{id}")).await, call);
+    let counts = [("", 1), ("?limit=1", 1), ("?ratings=x", 0), ("?transfer_contact_email=a%40b.example", 0)];
+    for (filter, count) in counts {
+        assert_eq!(get(&server, &format!("calls{filter}")).await["count"], count, "{filter}");
+    }
     // Every parameter reached the call that will be made.
     let kept = server.native("GET", "/v1/calls", &Value::Null).await.json()["calls"][0]["id"].clone();
     let kept = kept.as_str().expect("an id").parse().expect("ours");
@@ -167,7 +172,10 @@ async fn a_call_comes_back_as_it_was_asked_for() {
     let cancelled = ask(&server, "POST", &format!("calls/{id}/cancel"), "", &Value::Null).await;
     assert_eq!(cancelled.status, 200);
     assert_eq!(get(&server, &format!("calls/{id}")).await["status"], "Canceled");
-    assert_eq!(ask(&server, "POST", &format!("calls/{id}/stop"), "", &Value::Null).await.status, 400);
+    for again in ["stop", "cancel"] {
+        let answer = ask(&server, "POST", &format!("calls/{id}/{again}"), "", &Value::Null).await;
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("Canceled")), "{again}");
+    }
 }
 
 #[tokio::test]
@@ -201,7 +209,8 @@ async fn mistakes_are_named_in_the_vendors_envelope() {
     for (method, path, status) in [
         ("POST", "tools", 501),
         ("PATCH", "calls/65f000000000000000000000/rating", 501),
-        ("GET", "calls?ratings=x", 501),
+        ("GET", "calls?limit=0", 400),
+        ("GET", "calls?limit=201", 400),
         ("GET", "calls?statuses=Sleeping", 400),
         ("GET", "nothing", 404),
         ("GET", "calls/65f000000000000000000000", 404),
@@ -283,7 +292,9 @@ async fn ids_are_found_and_given() {
     assert_eq!(get(&server, &format!("numbers/{number}")).await, numbers[0]);
     let case = id_as(&server, "admin", AGENT).await;
     assert_eq!(get(&server, "use-cases").await[0]["id"], json!(case));
-    assert_eq!(get(&server, "agents").await[0]["id"], json!(case));
+    let agent = get(&server, "agents").await[0].take();
+    assert_eq!(agent["id"], json!(case));
+    assert!(agent["created_at"].as_str().is_some_and(|at| at.len() == 20 && at.ends_with('Z')), "{agent}");
     // The id that some code has already takes the made one's place.
     let mine = "65f0a1b2c3d4e5f60718293a";
     for (kind, names) in [("agent", AGENT), ("number", CALLER)] {

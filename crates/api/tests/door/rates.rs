@@ -28,6 +28,7 @@ async fn a_key_gets_its_requests_each_second_and_is_told_when_to_come_again() {
         call.key = ("admin", SECRET);
         let vendor = call.send(&server).await;
         assert_eq!((vendor.code().as_str(), vendor.header("retry-after")), ("Throttling.User", Some("1")));
+        assert_eq!(vendor.header("x-acs-retry-after"), Some("1000"), "the vendor's clients read milliseconds here");
         // Another key has its own count, a wrong secret none, and what tells nothing needs no key.
         assert_eq!(server.native_as(OTHER_KEY, "GET", "/v1/agents", b"").await.status, 200);
         let wrong = server.send("GET", "/v1/agents", "Authorization: Bearer admin.wrong\r\n", b"").await;

@@ -388,6 +388,16 @@ async fn what_is_pushed_is_heard_as_it_says_and_an_invoked_model_knows_why_it_is
     control("ServerPushText", last).ok(&server).await;
     assert_eq!(server.node.ended(id).await, HangupCause::ApiHungUp);
     assert!(server.node.events(id).await.iter().any(said("Goodbye.")));
+    let now = NOW.millis() / 1000;
+    for action in ["DescribeAILatency", "DescribeAICallExtractResult", "DescribeAIAnalysisResult"] {
+        let within =
+            |from: i64, until: i64| request(action, json!({"SessionId": session, "StartTime": from, "EndTime": until}));
+        within(now - 10, now + 10).ok(&server).await;
+        assert_eq!(within(now - 99, now - 50).code(&server).await, "FailedOperation.SessionNotExists", "{action}");
+    }
+    let records = json!({"StartTimeStamp": now - 60, "EndTimeStamp": now + 60, "PageSize": 1, "PageNumber": 0});
+    let seat = request("DescribeTelCdr", records).ok(&server).await["TelCdrList"][0]["SeatUser"].take();
+    assert_eq!((&seat["Role"], &seat["ExtensionNumber"]), (&json!(0), &json!("")), "{seat}");
 }
 
 /// Every parameter of CreateAICall with a value of its own, and where that value stands in the call that is made: nothing is

@@ -754,3 +754,16 @@ impl Dialog {
         self.sip.reject_offer(key, 488).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_was_taken_back_before_it_was_dialled_is_no_fault_of_ours() {
+        let of = |state| Trouble::Store(StoreError::Illegal(IllegalEvent { state, event: "dialing" })).cause();
+        assert_eq!(of(CallState::Ended(HangupCause::Cancelled)), HangupCause::Cancelled);
+        assert_eq!(of(CallState::Ended(HangupCause::Expired)), HangupCause::Expired);
+        assert_eq!(of(CallState::Talking), HangupCause::InternalError);
+    }
+}

@@ -2,10 +2,11 @@
 //! takes the callee over; and a human agent, who comes by a browser with a token of their own.
 
 use super::{Call, VendorError, instance, invalid, meet, missing, number};
+use crate::dialects::is_same_number;
 use crate::fault::Fault;
 use crate::http::{Context, Request};
 use crate::join;
-use callwright_domain::{AccountId, PhoneNumber, Transfer, TransferTarget};
+use callwright_domain::{AccountId, Transfer, TransferTarget};
 use callwright_engine::Calls;
 use callwright_store::CallView;
 use http::StatusCode;
@@ -52,7 +53,7 @@ pub(super) async fn forward(call: &Call<'_>, account: &AccountId, context: &Cont
     let caller = call.parameter("CallerNumber").map(|caller| number("CallerNumber", &caller)).transpose()?;
     let (announcement, apology) = (prompt(call, "TransferPrompt")?, prompt(call, "ErrorPrompt")?);
     let view = running(call, account, context).await?;
-    if caller.is_some_and(|caller| view.plan.caller().is_some_and(|shown| !is_same(&caller, shown))) {
+    if caller.is_some_and(|caller| view.plan.caller().is_some_and(|shown| !is_same_number(&caller, shown))) {
         return Err(unsupported("the trunk places the other call, and shows the number of this one"));
     }
     let transfer = Transfer { to: TransferTarget::Number(called), announcement, apology };
@@ -67,11 +68,6 @@ fn prompt(call: &Call<'_>, name: &str) -> Result<String, VendorError> {
         true => Err(invalid(name, &format!("must be at most {MAX_PROMPT} characters")).into()),
         false => Ok(text.trim().to_owned()),
     }
-}
-
-/// Whether a number is one of the account's, as it may be written at home.
-fn is_same(given: &PhoneNumber, shown: &PhoneNumber) -> bool {
-    given == shown || given.at_home(shown.country()) == *shown
 }
 
 /// `SendAIAgentDataChannelMessage`.

@@ -2,6 +2,7 @@
 
 use super::wire::Call;
 use super::{VendorError, invalid};
+use crate::dialects::is_same_number;
 use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::{AccountId, PhoneNumber};
@@ -32,7 +33,8 @@ pub(super) async fn list(call: &Call<'_>, account: &AccountId, context: &Context
         .iter()
         .map(|number| (&number.number, word(number.status)))
         .filter(|(number, its)| {
-            wanted.as_ref().is_none_or(|wanted| wanted == *number) && status.is_none_or(|status| status == *its)
+            wanted.as_ref().is_none_or(|wanted| is_same_number(wanted, number))
+                && status.is_none_or(|status| status == *its)
         })
         .map(|(number, status)| json!({"PhoneNumber": number.dial(), "Status": status}))
         .collect();

@@ -8,15 +8,18 @@ use crate::dialects::native::{self, invalid, moment};
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::links::Purpose;
-use callwright_domain::Moment;
 use callwright_domain::extract::Findings;
-use callwright_engine::HangUp;
+use callwright_domain::{HangupCause, Moment};
+use callwright_engine::{HangUp, OrderError};
 use callwright_store::{CallFilter, CallView, Stage, StoredFindings};
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Calls on a page unless asked otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
+/// Most calls that may be left out before a page.
+const MAX_SKIP: u32 = 1_000_000;
 /// Most calls that are looked through for filters that the database does not know.
 const MAX_SCANNED: usize = 10_000;
 /// How long a link to a recording holds.
@@ -29,8 +32,8 @@ pub(super) const RECORDINGS: &str = "/api/v1/recordings/";
 const MAX_SEARCH: usize = 200;
 /// Days of use that are shown unless asked otherwise, and at most.
 const USAGE_DAYS: (u64, u64) = (30, 400);
-/// Filters over what calls here never have.
-const NOT_FILTERED: [&str; 2] = ["ratings", "transfer_contact_email"];
+/// Filters over what no call here has: none passes them.
+const OF_NOTHING: [&str; 2] = ["ratings", "transfer_contact_email"];
 
 async fn find(asked: &Asked<'_>, id: &str) -> Result<CallView, Fault> {
     find_call(asked.context, &asked.key.account, id).await
@@ -61,13 +64,18 @@ pub(super) async fn show(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint
 /// POST /calls/{id}/stop.
 pub(super) async fn stop(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
     let found = find(asked, id).await?;
-    asked.context.calls.hang_up(&asked.key.account, found.plan.id, HangUp::Now).await?;
-    show(asked, id).await
+    match asked.context.calls.hang_up(&asked.key.account, found.plan.id, HangUp::Now).await {
+        // Stopping what has stopped is what was wanted.
+        Ok(()) | Err(OrderError::Ended(_)) => show(asked, id).await,
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// POST /calls/{id}/cancel: only before it is dialled.
 pub(super) async fn cancel(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
-    match Stage::from(find(asked, id).await?.state) {
+    let found = find(asked, id).await?;
+    match Stage::from(found.state) {
+        Stage::Ended if found.cause != Some(HangupCause::Cancelled) => Err(Complaint::bad("the call has ended")),
         Stage::Queued | Stage::Ended => stop(asked, id).await,
         Stage::Dialing | Stage::Ringing | Stage::Talking | Stage::Transferring => {
             Err(Complaint::bad("the call has begun; POST /calls/{id}/stop ends it"))
@@ -126,7 +134,8 @@ struct Wanted {
     models: Vec<String>,
     tags: Vec<String>,
     search: Option<Search>,
-    outbound: bool,
+    /// Whether any call can pass.
+    any: bool,
     oldest_first: bool,
     skip: usize,
     limit: u32,
@@ -135,7 +144,7 @@ struct Wanted {
 /// GET /calls.
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Value, Complaint> {
     let wanted = wanted(asked)?;
-    let (calls, count) = match (wanted.outbound, wanted.is_plain()) {
+    let (calls, count) = match (wanted.any, wanted.is_plain()) {
         (false, _) => (Vec::new(), 0),
         (true, true) => counted(asked, &wanted).await?,
         (true, false) => scanned(asked, &wanted).await?,
@@ -203,9 +212,6 @@ fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
         let found = given.iter().find(|(given, value)| given == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
     };
-    if let Some(name) = NOT_FILTERED.into_iter().find(|name| part(name).is_some()) {
-        return Err(Complaint::unsupported(&format!("the filter {name}")));
-    }
     let words = |name: &str| -> Vec<String> {
         part(name).into_iter().flat_map(|list| list.split(',')).map(|word| word.trim().to_owned()).collect()
     };
@@ -218,16 +224,15 @@ fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
         Some(word) if known.contains(&word) => Ok(Some(word == known[0])),
         Some(_) => Err(invalid(name, &format!("must be {} or {}", known[0], known[1]))),
     };
-    let number = |name: &str, or: u32, most: u32| match part(name) {
-        None => Ok(or),
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|n| *n <= most)
-            .ok_or_else(|| invalid(name, &format!("must be a whole number of at most {most}"))),
-    };
-    let limit = number("limit", PAGE.0, PAGE.1)?.max(1);
-    let skip = number("skip", 0, 1_000_000)? as usize;
+    let number =
+        |name: &str, or: u32, range: RangeInclusive<u32>| match part(name) {
+            None => Ok(or),
+            Some(text) => text.parse().ok().filter(|n| range.contains(n)).ok_or_else(|| {
+                invalid(name, &format!("must be a whole number from {} to {}", range.start(), range.end()))
+            }),
+        };
+    let limit = number("limit", PAGE.0, 1..=PAGE.1)?;
+    let skip = number("skip", 0, 0..=MAX_SKIP)? as usize;
     let since = part("from").map(|text| day("from", text, false)).transpose()?;
     let until = part("to").map(|text| day("to", text, true)).transpose()?;
     if part("search").is_some_and(|text| text.len() > MAX_SEARCH) {
@@ -241,7 +246,8 @@ fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
         models: words("models"),
         tags: words("tags"),
         search: part("search").map(Search::of),
-        outbound: word("type", ["Outbound", "Inbound"])?.unwrap_or(true),
+        any: word("type", ["Outbound", "Inbound"])?.unwrap_or(true)
+            && OF_NOTHING.iter().all(|name| part(name).is_none()),
         oldest_first: word("sort", ["asc", "desc"])?.unwrap_or(false),
         skip,
         limit,

@@ -2,7 +2,7 @@
 //! know are ignored, as it does. Every id of an agent, a prompt or a model names a stored agent and takes that part of it.
 
 use super::ids::{DIALECT, name_of};
-use super::view::{LANGUAGES, call};
+use super::view::{LANGUAGES, call, time};
 use super::words::Complaint;
 use super::{Asked, ids};
 use crate::dialects::every_agent;
@@ -169,13 +169,13 @@ pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<Sta
     refuse_a_language_that_nobody_knows(asked, &case, &patch)?;
     let minutes = fields.minutes("max_duration_mins")?;
     patch.limits.max_duration_s = minutes.map(|minutes| minutes * 60);
-    let due = fields.text("scheduled_for")?;
+    let due = fields.text("scheduled_for")?.map(|text| moment("scheduled_for", text)).transpose()?;
     let memo = json!({
         "agent": {"id": asked.book.agent(agent.0), "name": name_of(agent.0, agent.1)},
         "prompt_id": fields.text("prompt_id")?,
         "model_id": fields.text("model_id")?,
         "campaign_id": fields.text("campaign_id")?,
-        "scheduled_for": due,
+        "scheduled_for": due.map(time),
         "params": fields.raw("params").cloned().unwrap_or_else(|| json!({})),
     });
     Ok(StartCall {
@@ -187,7 +187,7 @@ pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<Sta
         variables: variables(fields)?,
         user_data: metadata(fields)?,
         thread: None,
-        due: due.map(|text| moment("scheduled_for", text)).transpose()?,
+        due,
         deadline: None,
         wait: Duration::ZERO,
         retry: None,

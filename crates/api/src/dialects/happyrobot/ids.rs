@@ -5,6 +5,7 @@ use crate::dialects::every_agent;
 use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::{AccountId, AgentId, AgentProfile, CallId, Webhook};
+use callwright_engine::AgentRef;
 use callwright_store::{Alias, AliasKind, CallView, Number, StoreError, StoredAgent};
 use sha2::{Digest, Sha256};
 
@@ -100,7 +101,12 @@ impl Book {
 
 /// What people call an agent.
 pub(super) fn name_of<'a>(id: &'a AgentId, profile: &'a AgentProfile) -> &'a str {
-    if profile.name.is_empty() { id.as_str() } else { &profile.name }
+    match id.as_str() {
+        // One that came with its call has no name of its own.
+        AgentRef::INLINE => &profile.name,
+        own if profile.name.is_empty() => own,
+        _ => &profile.name,
+    }
 }
 
 /// Makes calls findable by their ids.

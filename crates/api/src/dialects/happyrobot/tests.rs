@@ -37,9 +37,12 @@ fn ids_are_24_digits_and_differ_by_account_and_kind() {
 #[test]
 fn every_end_has_one_of_the_vendors_words() {
     for cause in HangupCause::ALL {
-        assert!(view::STATUSES.contains(&view::end(cause)), "{cause:?}");
+        assert!(view::STATUSES.contains(&view::end(cause, None)), "{cause:?}");
     }
-    assert_eq!(view::end(HangupCause::NoAnswer), "No answer");
+    assert_eq!(view::end(HangupCause::NoAnswer, None), "No answer");
+    assert_eq!(view::end(HangupCause::Unreachable, Some(480)), "No answer");
+    assert_eq!(view::end(HangupCause::NoResponse, Some(408)), "No answer");
+    assert_eq!(view::end(HangupCause::Unreachable, Some(404)), "Failed");
 }
 
 #[test]

@@ -50,13 +50,14 @@ pub(super) fn status(view: &CallView, now: Moment) -> &'static str {
         CallState::Dialing => "Initiated",
         CallState::Ringing => "Ringing",
         CallState::Talking | CallState::Transferring => "In progress",
-        CallState::Ended(cause) => end(cause),
+        CallState::Ended(cause) => end(cause, view.status),
     }
 }
 
-/// The status of a call that is over.
-pub(super) const fn end(cause: HangupCause) -> &'static str {
+/// The status of a call that is over, by what SIP said where it did (480 and 408: nobody is there to answer).
+pub(super) const fn end(cause: HangupCause, status: Option<u16>) -> &'static str {
     match cause.origin() {
+        EndOrigin::Unreached | EndOrigin::Line if matches!(status, Some(408 | 480)) => "No answer",
         EndOrigin::Callee if matches!(cause, HangupCause::CalleeHungUp) => "Completed",
         EndOrigin::Callee => "Busy",
         EndOrigin::Unreached if matches!(cause, HangupCause::NoAnswer) => "No answer",

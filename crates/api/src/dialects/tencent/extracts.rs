@@ -57,8 +57,7 @@ fn vendors_path(path: &str) -> String {
 
 async fn found(asked: &Asked<'_>) -> Result<(CallView, Option<StoredFindings>), VendorError> {
     asked.application(&[&["SessionId", "StartTime", "EndTime"]]).await?;
-    super::reads::window(asked, "StartTime", "EndTime")?;
-    let view = asked.view().await?;
+    let view = super::reads::view_within(asked).await?;
     let found = asked.context.calls.reader().findings(&asked.key.account, view.plan.id).await;
     let found = found.map_err(|error| Fault::Storage(error.public()))?;
     Ok((view, found.filter(|found| found.state == ExtractState::Done)))

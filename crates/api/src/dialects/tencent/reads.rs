@@ -5,6 +5,7 @@ use super::numbers;
 use super::start::phones;
 use super::words::VendorError;
 use super::{Asked, ids, served, session_id};
+use crate::dialects::is_same_number;
 use crate::fault::Fault;
 use callwright_domain::call::{EndOrigin, Timeline};
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
@@ -169,7 +170,7 @@ async fn narrowed(
             view.state.is_ended() && after && filter.until.is_none_or(|until| view.plan.created < until)
         });
     }
-    let meant = |number: &PhoneNumber| phones.contains(number);
+    let meant = |number: &PhoneNumber| phones.iter().any(|given| is_same_number(given, number));
     found.retain(|view| {
         phones.is_empty() || view.plan.callee().is_some_and(meant) || view.plan.caller().is_some_and(meant)
     });
@@ -247,6 +248,15 @@ pub(super) fn window(asked: &Asked<'_>, from: &str, to: &str) -> Result<(i64, i6
     Ok((since, until))
 }
 
+/// The call that is asked about, when it lasted into the window.
+pub(super) async fn view_within(asked: &Asked<'_>) -> Result<CallView, VendorError> {
+    let (since, until) = window(asked, "StartTime", "EndTime")?;
+    let view = asked.view().await?;
+    let begun = seconds(Some(view.plan.created)) <= until;
+    let over = view.timeline.ended.is_some_and(|ended| seconds(Some(ended)) < since);
+    if begun && !over { Ok(view) } else { Err(VendorError::unknown_session()) }
+}
+
 async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
     let end = end(view);
     let timeline = &view.timeline;
@@ -256,7 +266,7 @@ async fn cdr(asked: &Asked<'_>, view: &CallView) -> Result<Value, VendorError> {
         ids::number_of(asked.context, &asked.key.account, &view.plan.agent_id).await?
     };
     let seat = json!({"Name": "", "Mail": "", "StaffNumber": "", "Phone": "", "Nick": "", "UserId": "",
-        "SkillGroupNameList": []});
+        "SkillGroupNameList": [], "Role": 0, "ExtensionNumber": ""});
     let mut record = json!({
         "Caller": numbers::of(view.plan.caller()),
         "Callee": numbers::of(view.plan.callee()),

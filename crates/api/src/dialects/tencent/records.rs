@@ -102,8 +102,7 @@ pub(super) async fn transcript(context: &Context, view: &CallView) -> Result<Vec
 /// DescribeAILatency.
 pub(super) async fn latencies(asked: &Asked<'_>) -> Result<Value, VendorError> {
     asked.application(&[&["SessionId", "StartTime", "EndTime"]]).await?;
-    super::reads::window(asked, "StartTime", "EndTime")?;
-    let view = asked.view().await?;
+    let view = super::reads::view_within(asked).await?;
     let rounds = in_rounds(said(asked.context, &view).await?);
     let turns: Vec<(usize, TurnLatency)> = rounds
         .iter()
