@@ -1,6 +1,7 @@
 """The vendor's own, unmodified SDKs (Python and Node, mainland and international) place, steer and read real calls to a
 SIPp callee, with every kind of signature that they make."""
 
+import base64
 import http.server
 import json
 import os
@@ -101,6 +102,9 @@ class TencentSdk(unittest.TestCase):
         self.assertIn(session, [entry["SessionID"] for entry in live])
         greeted = lambda: self.server.must("GET", f"/v1/calls/{session}")["transcript"]
         harness.wait_for("greeting", greeted)
+        sound = base64.b64encode(bytes(6400)).decode()
+        sdk.must("ControlAIConversation", {**one, "Command": "ServerPushText", "ServerPushText": {
+            "Audio": sound, "Interrupt": False, "DropMode": 1, "AddHistory": False}})
         sdk.must("ControlAIConversation", {**one, "Command": "ServerPushText",
                                            "ServerPushText": {"Text": "One more thing.", "Priority": 1}})
         said = lambda: [line for line in self.server.must("GET", f"/v1/calls/{session}")["transcript"]

@@ -25,7 +25,7 @@ use conduct::Conduct;
 use crowd::Crowd;
 use gate::Gate;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -498,16 +498,25 @@ fn room_of(request: &Request, context: &Context, limits: &Limits) -> Result<Room
 
 type Room = ((usize, Duration), Option<OwnedSemaphorePermit>);
 
+/// Reads the body. Of one that is too large the beginning is kept: it may say whose words the refusal is to have.
 async fn read_body(request: &mut Request, body: Incoming, (most, time): (usize, Duration)) -> Result<(), Fault> {
-    match timeout(time, Limited::new(body, most).collect()).await {
-        Ok(Ok(collected)) => {
-            request.body = collected.to_bytes();
-            Ok(())
+    let mut kept = Vec::new();
+    let read = timeout(time, read_into(&mut kept, body, most)).await.unwrap_or(Err(Fault::Slow));
+    request.body = kept.into();
+    read
+}
+
+async fn read_into(kept: &mut Vec<u8>, mut body: Incoming, most: usize) -> Result<(), Fault> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Fault::Malformed { rule: String::from("the body broke off") })?;
+        // Trailers say nothing.
+        let Ok(piece) = frame.into_data() else { continue };
+        if piece.len() > most - kept.len() {
+            return Err(Fault::TooLarge { limit: most });
         }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Fault::TooLarge { limit: most }),
-        Ok(Err(_)) => Err(Fault::Malformed { rule: String::from("the body broke off") }),
-        Err(_) => Err(Fault::Slow),
+        kept.extend_from_slice(&piece);
     }
+    Ok(())
 }
 
 /// Whether the body may be a whole file: callees on their way into a campaign, numbers on theirs onto the deny list.

@@ -315,6 +315,11 @@ async fn large_bodies_are_read_where_the_signature_allows_them() {
         let bytes = [head(length, signature).into_bytes(), vec![b' '; length]].concat();
         assert_eq!(code(server.raw(&bytes).await), "RequestSizeLimitExceeded", "{length}");
     }
+    // Nothing but the beginning of its body says whose it is.
+    let form = format!("Action={START}&Nonce=1&SecretId=admin&Large={}", "x".repeat(64 << 10)).into_bytes();
+    let kind = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let answer = server.send("POST", "/", kind, &form).await;
+    assert_eq!((answer.status, code(answer)), (200, String::from("RequestSizeLimitExceeded")));
     let full = server_with(Limits { large: 0, ..small }, Rates::default()).await;
     numbered(&full).await;
     assert_eq!(code(full.raw(head(200_000, newer).as_bytes()).await), "RequestLimitExceeded");
