@@ -302,7 +302,9 @@ async fn a_sound_is_played_to_the_callee_and_nothing_is_ordered_of_an_agent_that
     assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
     let more = calls.hear(&account, call, "Hello?".into()).await;
     assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
-    calls.hang_up(&account, call, HangUp::Now).await.expect("the end itself may be ordered again");
+    // The end itself may be ordered again; it may have come by itself by now.
+    let again = calls.hang_up(&account, call, HangUp::Now).await;
+    assert!(matches!(again, Ok(()) | Err(OrderError::Ended(_))), "{again:?}");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
 }
 
