@@ -66,7 +66,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();
-    let sounds = sounds(settings, &models, &tasks)?;
+    let sounds = sounds(settings)?;
     let stop = CancellationToken::new();
     let sip = sip(settings, &tasks, &stop).await?;
     let mut seed = [0; 32];
@@ -86,7 +86,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         spool,
         recordings,
         catalogue,
-        sounds,
+        sounds: sounds.clone(),
         sip: sip.clone(),
         media: media.clone(),
         peers,
@@ -100,6 +100,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
         failpoints: Failpoints::default(),
     })
     .await?;
+    prepare_apology(sounds, settings, &models, &tasks);
     let listener = bind("http.listen", settings.http.listen).await?;
     let (doors, door_addresses) = doors(settings).await?;
     let addresses = Addresses {
@@ -208,7 +209,7 @@ fn catalogue(settings: &Settings) -> anyhow::Result<(LocalModels, Catalogue)> {
 }
 
 /// The sounds of the configured folder beside those that are made; the apology is spoken in the background.
-fn sounds(settings: &Settings, models: &LocalModels, tasks: &TaskTracker) -> anyhow::Result<Sounds> {
+fn sounds(settings: &Settings) -> anyhow::Result<Sounds> {
     let mut sounds = Sounds::default();
     if let Some(dir) = &settings.sounds.dir {
         let unreadable = || format!("`sounds.dir`: {} cannot be read; name a folder with WAV files", dir.display());
@@ -222,15 +223,21 @@ fn sounds(settings: &Settings, models: &LocalModels, tasks: &TaskTracker) -> any
             sounds.add(name, &fs::read(&path).with_context(unusable)?).with_context(unusable)?;
         }
     }
-    if models.has_voice() {
-        let (sounds, voice, text) = (sounds.clone(), models.voice("local"), settings.sounds.apology.clone());
-        tasks.spawn(async move {
-            if let Err(error) = sounds.speak_apology(voice, &text).await {
-                warn!(%error, "the apology could not be spoken; tones stand in for it");
-            }
-        });
-    }
     Ok(sounds)
+}
+
+/// Loads the local voice and lets it speak the apology. Begun when the calls of an earlier life have been ended: loading
+/// takes a second of a processor, for which their callees would wait.
+fn prepare_apology(sounds: Sounds, settings: &Settings, models: &LocalModels, tasks: &TaskTracker) {
+    if !models.has_voice() {
+        return;
+    }
+    let (voice, text) = (models.voice("local"), settings.sounds.apology.clone());
+    tasks.spawn(async move {
+        if let Err(error) = sounds.speak_apology(voice, &text).await {
+            warn!(%error, "the apology could not be spoken; tones stand in for it");
+        }
+    });
 }
 
 /// Hands the local models to the catalogue under the configured names.
