@@ -2,10 +2,10 @@
 //! [`policy::judge`] does.
 
 use super::choosing::{self, Places};
-use super::facts::{Ready, ready};
+use super::facts::{Audience, Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
-use super::{Conn, Query, once, outbox, query, rules, threads, together, waiting, webhooks};
+use super::{Ask, Conn, Query, once, outbox, query, rules, threads, together, waiting, webhooks};
 use crate::calls::{Answer, Permit};
 use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
@@ -44,13 +44,13 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
     {
         return told(Answer::Admitted(earlier), 0);
     }
-    let Judged { mut plan, outcome, waits, evidence } = judge(conn, request, now).await?;
+    let Judged { mut plan, outcome, waits, evidence, audience } = judge(conn, request, now).await?;
     let verdict = rules::verdict(&plan, &evidence)?;
     match outcome {
         Ok(placement) => plan.due = plan.due.max(placement.at),
         Err(_) if waits.is_some() => {}
         Err(refusal) => {
-            verdict.execute(&mut *conn).await?;
+            put(conn, vec![verdict], None).await?;
             if let Some(idempotency) = &request.idempotency {
                 give_key_back(conn, &plan, idempotency).await?;
             }
@@ -66,7 +66,8 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         None => Place::Later,
     };
     let parts = [verdict].into_iter().chain(request.alias.as_ref().map(once::alias_row)).collect();
-    let mut messages = insert_with(conn, &plan, place, parts).await?;
+    let audience = if request.endpoint.is_none() { audience } else { Audience::Perhaps };
+    let mut messages = insert_with(conn, (&plan, place), parts, audience).await?;
     if matches!(place, Place::Held) {
         messages += rules::alarm(conn, &plan.account, calls_near(&evidence.facts), now).await?;
     }
@@ -81,6 +82,7 @@ struct Judged {
     /// The rule that it would wait for.
     waits: Option<Refusal>,
     evidence: Evidence,
+    audience: Audience,
 }
 
 async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judged, StoreError> {
@@ -93,7 +95,7 @@ async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judg
     let evidence = case_of(&ready, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
     let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
     let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
-    Ok(Judged { plan, outcome, waits, evidence })
+    Ok(Judged { plan, outcome, waits, evidence, audience: ready.audience() })
 }
 
 /// [`crate::Store::try_out`].
@@ -194,6 +196,7 @@ async fn give_key_back(conn: &mut Conn, plan: &CallPlan, idempotency: &Idempoten
         .bind(plan.account.as_str())
         .bind(&idempotency.key)
         .bind(plan.id.to_string())
+        .beside()
         .execute(conn)
         .await?;
     Ok(())
@@ -214,6 +217,7 @@ async fn keep_key(
         .bind(&request.response)
         .bind(now.after(Idempotency::KEPT).millis())
         .bind(now.millis())
+        .beside()
         .execute(&mut *conn)
         .await?;
     if kept == 1 { Ok(None) } else { earlier(conn, &request.plan, idempotency, now).await }
@@ -231,6 +235,7 @@ async fn earlier(
     .bind(plan.account.as_str())
     .bind(&idempotency.key)
     .bind(now.millis())
+    .beside()
     .fetch_optional(conn)
     .await?;
     let Some(known) = known else { return Ok(None) };
@@ -259,15 +264,26 @@ pub(super) enum Place {
 
 /// Writes the call and its first event; how many messages to endpoints came of it.
 pub(super) async fn insert(conn: &mut Conn, plan: &CallPlan, place: Place) -> Result<u64, StoreError> {
-    insert_with(conn, plan, place, Vec::new()).await
+    insert_with(conn, (plan, place), Vec::new(), Audience::Perhaps).await
 }
 
-/// The same with what else is to be written.
-async fn insert_with(conn: &mut Conn, plan: &CallPlan, place: Place, mut parts: Vec<Query>) -> Result<u64, StoreError> {
+/// The same with what else is to be written. Where nobody hears of it, its rows may wait for those of other calls.
+async fn insert_with(
+    conn: &mut Conn,
+    (plan, place): (&CallPlan, Place),
+    mut parts: Vec<Query>,
+    audience: Audience,
+) -> Result<u64, StoreError> {
     let key = (plan.account.clone(), plan.id);
     let first = plan.retry.as_ref().and_then(|retries| retries.first).unwrap_or(plan.id);
     parts.push(call_row(plan, place)?);
     parts.extend(threads::join(plan));
+    // Who waits for a place stands in the way of others, which they see only when it is written.
+    if audience == Audience::Nobody && first == plan.id && !matches!(place, Place::Waits { .. }) {
+        parts.push(journal::event_row(journal::INSERT_EVENT, &key, 1, (plan.created, &CallEvent::Created))?);
+        put(conn, parts, matches!(place, Place::Held).then(|| Ask::of(plan))).await?;
+        return Ok(0);
+    }
     let created = journal::event_row(INSERT_CREATED, &key, 1, (plan.created, &CallEvent::Created))?;
     parts.push(created.bind(Whose::Agent(plan.agent_id.clone()).word()).bind(Whose::Call(first).word()));
     let rows = together(conn, parts).await?;
@@ -276,6 +292,15 @@ async fn insert_with(conn: &mut Conn, plan: &CallPlan, place: Place, mut parts: 
         return Ok(0);
     }
     outbox::tell(conn, &key, &[(1, plan.created, &CallEvent::Created)]).await
+}
+
+/// Writes rows, later where they may wait; `taken`: the call that takes a place by them.
+async fn put(conn: &mut Conn, rows: Vec<Query>, taken: Option<Ask>) -> Result<(), StoreError> {
+    if let Some(gathered) = conn.gathered().filter(|gathered| gathered.is_on()) {
+        gathered.add(rows, taken);
+        return Ok(());
+    }
+    together(conn, rows).await.map(drop)
 }
 
 fn call_row(plan: &CallPlan, place: Place) -> Result<Query, StoreError> {

@@ -4,7 +4,7 @@
 use super::admission::{before_deadline, case_of};
 use super::facts::{self, Ready};
 use super::rows::{json, of_json};
-use super::{Conn, Lane, dialect, query};
+use super::{Ask, Conn, Lane, dialect, query};
 use crate::StoreError;
 use callwright_domain::policy::{self, Facts, Placement};
 use callwright_domain::{CallPlan, Moment, PhoneNumber, Refusal};
@@ -27,7 +27,9 @@ pub(super) fn pool_of(plan: &CallPlan) -> Option<String> {
 pub(crate) fn lane(plan: &CallPlan) -> Lane {
     let mut numbers: Vec<&str> = plan.callers().map(PhoneNumber::dial).collect();
     numbers.sort_unstable();
-    Lane::of((plan.account.as_str(), numbers), (plan.agent_id.as_str(), plan.callee_dialled()))
+    let one = numbers.len() == 1;
+    let lane = Lane::of((plan.account.as_str(), numbers), (plan.agent_id.as_str(), plan.callee_dialled()));
+    if one { lane.asking(Ask::of(plan)) } else { lane }
 }
 
 /// The verdict on the first number that may show, which shows in `plan` from then on. When none may, `plan` is as it was,

@@ -5,13 +5,14 @@
 
 use super::rows::{of_json, unsigned};
 use super::rules::{day, rules_of};
-use super::{Conn, Gates, Held, Row, dialect, erasure, query};
+use super::{Conn, Gates, Held, Query, Row, dialect, erasure, query};
 use crate::rules::DENIED_EVERYWHERE;
 use crate::{NumberStatus, StoreError};
 use callwright_domain::policy::rules::effective;
 use callwright_domain::policy::{
     CalleeStanding, CallerStanding, Case, Consent, Count, Facts, Rules, RulesPatch, Usage, Whom, counts_needed,
 };
+use callwright_domain::webhook::Whose;
 use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
 use std::sync::Arc;
 
@@ -23,7 +24,9 @@ const NUMBERS: &str = "
         (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = '') AS whole,
         (SELECT r.rules FROM rules r WHERE r.account = $1 AND r.agent = $2) AS own,
         (SELECT z.zone FROM callee_zones z WHERE z.account = $1 AND z.number = $3) AS zone,
-        CAST(CASE WHEN EXISTS (SELECT 1 FROM callee_zones k WHERE k.account = $1) THEN 1 ELSE 0 END AS BIGINT) AS zones
+        CAST(CASE WHEN EXISTS (SELECT 1 FROM callee_zones k WHERE k.account = $1) THEN 1 ELSE 0 END AS BIGINT) AS zones,
+        CAST(CASE WHEN EXISTS (SELECT 1 FROM webhooks w WHERE w.account = $1 AND w.status = 'enabled'
+            AND w.whose IN ('', $4)) THEN 1 ELSE 0 END AS BIGINT) AS heard
     FROM numbers n LEFT JOIN accounts a ON a.id = n.account
     WHERE n.account = $1 AND n.number IN (";
 
@@ -44,40 +47,130 @@ macro_rules! wait_before {
     };
 }
 
-/// `$3` is the call itself, which is not counted. Who waits before it is, also when the number is only one of several that
+/// Calls that ask, a row each: account, caller, call, agent, whether the account's and the agent's calls are counted,
+/// callee, the callee's digest, whose list is everybody's, the scope of the consent, trunk.
+const ASKS: &str = "
+    WITH asks(account, caller, call, agent, of_account, of_agent, callee, digest, everybody, scope, trunk) AS (VALUES ";
+
+/// The call itself is not counted. Who waits before it is, also when the number is only one of several that
 /// they wait for. Who holds a place and who waits for one are counted apart, each by an
-/// index that holds nothing else: a hundred thousand calls that are due later cost nothing. What has no limit (`$5`: the
-/// account, `$6`: the agent) is not counted.
+/// index that holds nothing else: a hundred thousand calls that are due later cost nothing. What has no limit
+/// is not counted.
 const COUNTED: &str = concat!(
-    "SELECT
-        (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.caller = $2 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
-            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.caller = $2 AND c.id <> $3 AND ",
+    ")
+    SELECT a.call,
+        (SELECT COUNT(*) FROM calls c
+            WHERE c.account = a.account AND c.caller = a.caller AND c.ended IS NULL AND c.held = 1 AND c.id <> a.call)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = a.account AND c.caller = a.caller AND c.id <> a.call AND ",
     wait_before!("caller_busy"),
     ")
-            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.waits IS NOT NULL AND c.pool IS NOT NULL
-                AND c.caller <> $2 AND c.pool LIKE '%,' || $2 || ',%' AND c.id <> $3 AND ",
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = a.account AND c.waits IS NOT NULL AND c.pool IS NOT NULL
+                AND c.caller <> a.caller AND c.pool LIKE '%,' || a.caller || ',%' AND c.id <> a.call AND ",
     wait_before!("caller_busy"),
     ") AS caller_active,
-        (SELECT t.enabled FROM trunks t WHERE t.account = $1 AND t.id = $11) AS trunk_enabled,
-        CASE WHEN $5 = 0 THEN CAST(0 AS BIGINT) ELSE
-            (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
-            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.id <> $3 AND ",
+        (SELECT t.enabled FROM trunks t WHERE t.account = a.account AND t.id = a.trunk) AS trunk_enabled,
+        CASE WHEN a.of_account = 0 THEN CAST(0 AS BIGINT) ELSE
+            (SELECT COUNT(*) FROM calls c
+                WHERE c.account = a.account AND c.ended IS NULL AND c.held = 1 AND c.id <> a.call)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = a.account AND c.id <> a.call AND ",
     wait_before!("account_busy"),
     ") END AS account_active,
-        CASE WHEN $6 = 0 THEN CAST(0 AS BIGINT) ELSE
+        CASE WHEN a.of_agent = 0 THEN CAST(0 AS BIGINT) ELSE
             (SELECT COUNT(*) FROM calls c
-                WHERE c.account = $1 AND c.agent = $4 AND c.ended IS NULL AND c.held = 1 AND c.id <> $3)
-            + (SELECT COUNT(*) FROM calls c WHERE c.account = $1 AND c.agent = $4 AND c.id <> $3 AND ",
+                WHERE c.account = a.account AND c.agent = a.agent AND c.ended IS NULL AND c.held = 1 AND c.id <> a.call)
+            + (SELECT COUNT(*) FROM calls c WHERE c.account = a.account AND c.agent = a.agent AND c.id <> a.call AND ",
     wait_before!("agent_busy"),
     ") END AS agent_active,
-        (SELECT COUNT(*) FROM denied WHERE account = $1 AND number IN ($7, $8)) AS here,
-        (SELECT COUNT(*) FROM denied WHERE account = $9 AND number = $7) AS everywhere,
-        (SELECT COUNT(*) FROM numbers WHERE account = $1 AND number = $7) AS ours,
-        (SELECT COUNT(*) FROM consents WHERE account = $1 AND number = $7 AND ($10 = '' OR scope = $10)) AS consents,
-        (SELECT COUNT(*) FROM consents
-            WHERE account = $1 AND number = $7 AND ($10 = '' OR scope = $10) AND revoked IS NULL) AS standing
-    FROM (SELECT 1 AS one) asks LEFT JOIN calls m ON m.account = $1 AND m.id = $3"
+        (SELECT COUNT(*) FROM denied d WHERE d.account = a.account AND d.number IN (a.callee, a.digest)) AS here,
+        (SELECT COUNT(*) FROM denied d WHERE d.account = a.everybody AND d.number = a.callee) AS everywhere,
+        (SELECT COUNT(*) FROM numbers n WHERE n.account = a.account AND n.number = a.callee) AS ours,
+        (SELECT COUNT(*) FROM consents k
+            WHERE k.account = a.account AND k.number = a.callee AND (a.scope = '' OR k.scope = a.scope)) AS consents,
+        (SELECT COUNT(*) FROM consents k WHERE k.account = a.account AND k.number = a.callee
+            AND (a.scope = '' OR k.scope = a.scope) AND k.revoked IS NULL) AS standing
+    FROM asks a LEFT JOIN calls m ON m.account = a.account AND m.id = a.call"
 );
+
+/// What a call asks of the database, as far as the call says it.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    /// The call's id.
+    pub(super) call: String,
+    account: String,
+    agent: String,
+    caller: String,
+    callee: String,
+    digest: String,
+    trunk: Option<String>,
+}
+
+impl Ask {
+    /// Of the caller number that shows in the plan.
+    pub(crate) fn of(plan: &CallPlan) -> Self {
+        Self {
+            call: plan.id.to_string(),
+            account: plan.account.as_str().to_owned(),
+            agent: plan.agent_id.as_str().to_owned(),
+            caller: plan.caller_dialled().to_owned(),
+            callee: plan.callee_dialled().to_owned(),
+            digest: plan.callee().map(|callee| erasure::digest(&plan.account, callee)).unwrap_or_default(),
+            trunk: plan.telephone().map(|telephone| telephone.trunk.as_str().to_owned()),
+        }
+    }
+
+    /// Whether the same rules and limits count for both.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (&self.account, &self.agent, &self.caller) == (&other.account, &other.agent, &other.caller)
+    }
+}
+
+/// What the database knows of a call that asks.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counted {
+    caller_active: u32,
+    account_active: u32,
+    agent_active: u32,
+    trunk_enabled: Option<bool>,
+    callee: CalleeStanding,
+    consent: Consent,
+}
+
+impl Counted {
+    /// After `other` has taken a place.
+    pub(super) fn with(self, own: &Ask, other: &Ask) -> Self {
+        if own.account != other.account || own.call == other.call {
+            return self;
+        }
+        let and = |active: u32, same: bool| active.saturating_add(u32::from(same));
+        Self {
+            caller_active: and(self.caller_active, own.caller == other.caller),
+            account_active: and(self.account_active, true),
+            agent_active: and(self.agent_active, own.agent == other.agent),
+            ..self
+        }
+    }
+
+    fn read(row: &Row) -> Result<Self, StoreError> {
+        let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
+        Ok(Self {
+            caller_active: unsigned("count", row.read("caller_active")?)?,
+            account_active: unsigned("count", row.read("account_active")?)?,
+            agent_active: unsigned("count", row.read("agent_active")?)?,
+            trunk_enabled: row.read::<Option<i64>>("trunk_enabled")?.map(|enabled| enabled != 0),
+            callee: match (is("ours")?, is("here")?, is("everywhere")?) {
+                (true, ..) => CalleeStanding::Ours,
+                (_, true, _) => CalleeStanding::Denied,
+                (_, _, true) => CalleeStanding::DeniedEverywhere,
+                _ => CalleeStanding::Free,
+            },
+            consent: match (is("consents")?, is("standing")?) {
+                (false, _) => Consent::Unknown,
+                (true, true) => Consent::Given,
+                (true, false) => Consent::Revoked,
+            },
+        })
+    }
+}
 
 /// What a verdict on a call begins with.
 pub(super) struct Ready {
@@ -91,6 +184,11 @@ impl Ready {
     pub(super) fn rules(&self) -> &Rules {
         &self.common.rules
     }
+
+    /// Who hears of the call, but for endpoints of its own.
+    pub(super) fn audience(&self) -> Audience {
+        self.common.audience
+    }
 }
 
 /// Caller numbers whose rows are locked, and the rules that count for a call of them.
@@ -100,6 +198,7 @@ pub(crate) struct Common {
     asked: Vec<PhoneNumber>,
     rules: Rules,
     zones: Zones,
+    audience: Audience,
     numbers: Vec<Locked>,
     account_limit: Option<u32>,
 }
@@ -109,6 +208,14 @@ pub(crate) struct Common {
 enum Zones {
     Known,
     Unknown,
+}
+
+/// Whether an endpoint of the account or of the agent is told of calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    Nobody,
+    /// Or it is not known.
+    Perhaps,
 }
 
 /// One of them.
@@ -126,7 +233,8 @@ impl Common {
 
     fn new(plan: &CallPlan, rules: Rules, (numbers, account_limit): (Vec<Locked>, Option<u32>)) -> Self {
         let (account, agent, asked) = (plan.account.clone(), plan.agent_id.clone(), plan.callers().cloned().collect());
-        Self { account, agent, asked, rules, zones: Zones::Unknown, numbers, account_limit }
+        let (zones, audience) = (Zones::Unknown, Audience::Perhaps);
+        Self { account, agent, asked, rules, zones, audience, numbers, account_limit }
     }
 }
 
@@ -162,7 +270,7 @@ async fn lock_numbers(conn: &mut Conn, plan: &CallPlan) -> Result<(Common, Optio
         return Ok((ready_to_be_met(conn, plan).await?, None));
     }
     let select = query(NUMBERS).bind(plan.account.as_str()).bind(plan.agent_id.as_str());
-    let mut select = select.bind(plan.callee_dialled());
+    let mut select = select.bind(plan.callee_dialled()).bind(Whose::Agent(plan.agent_id.clone()).word());
     for (place, number) in plan.callers().enumerate() {
         select.push(if place == 0 { "" } else { ", " }).push_bind(number.dial());
     }
@@ -180,7 +288,8 @@ async fn lock_numbers(conn: &mut Conn, plan: &CallPlan) -> Result<(Common, Optio
     let numbers = rows.iter().map(locked).collect::<Result<_, StoreError>>()?;
     let common = Common::new(plan, effective(patch("whole")?, patch("own")?), (numbers, limit));
     let zones = if row.read::<i64>("zones")? == 0 { Zones::Unknown } else { Zones::Known };
-    Ok((Common { zones, ..common }, row.read("zone")?))
+    let audience = if row.read::<i64>("heard")? == 0 { Audience::Nobody } else { Audience::Perhaps };
+    Ok((Common { zones, audience, ..common }, row.read("zone")?))
 }
 
 fn locked(row: &Row) -> Result<Locked, StoreError> {
@@ -258,54 +367,64 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
 }
 
 async fn standing(conn: &mut Conn, plan: &CallPlan, ready: &Ready) -> Result<Facts, StoreError> {
-    let digest = plan.callee().map(|callee| erasure::digest(&plan.account, callee)).unwrap_or_default();
-    let row = query(COUNTED)
-        .bind(plan.account.as_str())
-        .bind(plan.caller_dialled())
-        .bind(plan.id.to_string())
-        .bind(plan.agent_id.as_str())
-        .bind(i64::from(ready.common.account_limit.is_some()))
-        .bind(i64::from(ready.common.rules.agent_calls))
-        .bind(plan.callee_dialled())
-        .bind(digest)
-        .bind(DENIED_EVERYWHERE)
-        .bind(ready.common.rules.consent.scope.as_str())
-        .bind(plan.telephone().map(|telephone| telephone.trunk.as_str()))
-        .fetch_one(conn)
-        .await?;
-    let is = |column: &'static str| row.read::<i64>(column).map(|count| count > 0);
-    let counted = Facts {
-        account_active: unsigned("count", row.read("account_active")?)?,
+    let counted = counted(conn, &Ask::of(plan), ready).await?;
+    let facts = Facts {
+        account_active: counted.account_active,
         account_limit: ready.common.account_limit.unwrap_or(u32::MAX),
-        agent_active: unsigned("count", row.read("agent_active")?)?,
+        agent_active: counted.agent_active,
         ..Facts::default()
     };
     if plan.telephone().is_none() {
-        return Ok(Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..counted });
+        return Ok(Facts { caller: CallerStanding::Ready, caller_active: 0, caller_limit: u32::MAX, ..facts });
     }
     let own = ready.common.numbers.iter().find(|own| own.number == plan.caller_dialled());
     Ok(Facts {
-        caller: match (own.map(|own| own.status), row.read::<Option<i64>>("trunk_enabled")?) {
+        caller: match (own.map(|own| own.status), counted.trunk_enabled) {
             (None, _) => CallerStanding::Foreign,
             (Some(NumberStatus::Disabled), _) => CallerStanding::Disabled,
-            (Some(NumberStatus::Active), None | Some(0)) => CallerStanding::Trunkless,
-            (Some(NumberStatus::Active), Some(_)) => CallerStanding::Ready,
+            (Some(NumberStatus::Active), None | Some(false)) => CallerStanding::Trunkless,
+            (Some(NumberStatus::Active), Some(true)) => CallerStanding::Ready,
         },
-        caller_active: unsigned("count", row.read("caller_active")?)?,
+        caller_active: counted.caller_active,
         caller_limit: own.map_or(0, |own| own.max_calls),
-        callee: match (is("ours")?, is("here")?, is("everywhere")?) {
-            (true, ..) => CalleeStanding::Ours,
-            (_, true, _) => CalleeStanding::Denied,
-            (_, _, true) => CalleeStanding::DeniedEverywhere,
-            _ => CalleeStanding::Free,
-        },
-        consent: match (is("consents")?, is("standing")?) {
-            (false, _) => Consent::Unknown,
-            (true, true) => Consent::Given,
-            (true, false) => Consent::Revoked,
-        },
-        ..counted
+        callee: counted.callee,
+        consent: counted.consent,
+        ..facts
     })
+}
+
+/// What the database knows of a call; of others that will ask in this transaction at the same time.
+async fn counted(conn: &mut Conn, own: &Ask, ready: &Ready) -> Result<Counted, StoreError> {
+    if let Some(known) = conn.gathered().and_then(|gathered| gathered.known(own)) {
+        return Ok(known);
+    }
+    let others = conn.gathered().map(|gathered| gathered.asked_with(own)).unwrap_or_default();
+    let mut found = None;
+    for row in asking(&[&[own.clone()], others.as_slice()].concat(), ready).fetch_all(&mut *conn).await? {
+        let (call, counted) = (row.read::<&str>("call")?, Counted::read(&row)?);
+        if call == own.call {
+            found = Some(counted);
+        } else if let Some(gathered) = conn.gathered() {
+            gathered.learn(call.to_owned(), counted);
+        }
+    }
+    found.ok_or_else(|| StoreError::Database { detail: "a call that asks was not answered".into() })
+}
+
+fn asking(asks: &[Ask], ready: &Ready) -> Query {
+    let mut select = query(ASKS);
+    for (place, ask) in asks.iter().enumerate() {
+        select.push(if place == 0 { "(" } else { ", (" });
+        select.push_bind(&ask.account).push(", ").push_bind(&ask.caller).push(", ").push_bind(&ask.call);
+        select.push(", ").push_bind(&ask.agent);
+        select.push(", ").push_bind(i64::from(ready.common.account_limit.is_some()));
+        select.push(", ").push_bind(i64::from(ready.common.rules.agent_calls));
+        select.push(", ").push_bind(&ask.callee).push(", ").push_bind(&ask.digest);
+        select.push(", ").push_bind(DENIED_EVERYWHERE).push(", ").push_bind(ready.common.rules.consent.scope.as_str());
+        select.push(", ").push_bind(ask.trunk.as_deref()).push(")");
+    }
+    select.push(COUNTED);
+    select
 }
 
 /// A call counts from its acceptance on, at the moment at which it is due; one that ended undialled does not. Counting

@@ -192,7 +192,7 @@ pub(crate) async fn finish(
     Ok(Told { done, messages: told.messages })
 }
 
-const INSERT_EVENT: &str = "INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)";
+pub(super) const INSERT_EVENT: &str = "INSERT INTO events (account, call, seq, at, event) VALUES ($1, $2, $3, $4, $5)";
 
 /// One event at its place, for a statement whose first values are its account, call, place, moment and text.
 pub(super) fn event_row(

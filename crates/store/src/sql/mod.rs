@@ -32,6 +32,7 @@ pub(crate) mod dialect;
 pub(crate) mod erasure;
 pub(crate) mod extracts;
 mod facts;
+mod gathered;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod notes;
@@ -50,6 +51,7 @@ pub(crate) mod waiting;
 pub(crate) mod webhooks;
 mod writer;
 
+pub(crate) use facts::Ask;
 pub(crate) use query::{
     Backend, Conn, Gates, Held, Opener, Pool, Query, Row, SharedPool, query, query_of_own_names, together,
 };

@@ -1,8 +1,10 @@
 //! Statements and rows without the name of a database. Hides which of the two is underneath and keeps the common
 //! subset: only 64-bit integers and text can be bound or read, so nothing that one database lacks can slip in.
-//! Never rewrites a statement but to send several as one ([`together`]): what is written is what is sent.
+//! Never rewrites a statement but to send several as one ([`together`], [`super::gathered`]): what is written is what is
+//! sent.
 
 use super::facts::Common;
+use super::gathered::Gathered;
 use crate::StoreError;
 use crate::sqlite::{self, Done, Line, Value, Wanted};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgRow, Postgres};
@@ -32,8 +34,8 @@ pub(crate) enum Backend {
 pub(crate) enum Conn {
     /// Each statement is carried out on the spot.
     Sqlite(sqlite::Connection),
-    /// With what its transaction has locked.
-    Postgres(PgConnection, Held),
+    /// With what its transaction has locked, and what its verbs do together.
+    Postgres(PgConnection, Held, Gathered),
 }
 
 /// Rows of the table `gates`, by account and name. A transaction locks them in this order, so that no two wait for each
@@ -72,7 +74,7 @@ impl Conn {
         let sql = sql.into();
         match self {
             Self::Sqlite(conn) => conn.batch(&sql),
-            Self::Postgres(conn, _) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)?),
+            Self::Postgres(conn, ..) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(conn).await.map(drop)?),
         }
     }
 
@@ -80,7 +82,23 @@ impl Conn {
     pub(crate) const fn held(&mut self) -> Option<&mut Held> {
         match self {
             Self::Sqlite(_) => None,
-            Self::Postgres(_, held) => Some(held),
+            Self::Postgres(_, held, _) => Some(held),
+        }
+    }
+
+    /// What the verbs of the transaction do together; none: see [`super::gathered`].
+    pub(crate) const fn gathered(&mut self) -> Option<&mut Gathered> {
+        match self {
+            Self::Sqlite(_) => None,
+            Self::Postgres(_, _, gathered) => Some(gathered),
+        }
+    }
+
+    /// Writes the rows that wait.
+    pub(super) async fn write_gathered(&mut self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(conn, _, gathered) => gathered.write(conn).await,
         }
     }
 
@@ -88,7 +106,7 @@ impl Conn {
     pub(crate) async fn copy_in(&mut self, statement: &str, rows: String) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(_) => Err(StoreError::Rejected { detail: "COPY is for PostgreSQL".into() }),
-            Self::Postgres(conn, _) => {
+            Self::Postgres(conn, ..) => {
                 let mut copy = conn.copy_in_raw(statement).await?;
                 copy.send(rows.into_bytes()).await?;
                 Ok(copy.finish().await?)
@@ -100,7 +118,7 @@ impl Conn {
     pub(crate) async fn close(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(conn) => conn.close()?,
-            Self::Postgres(conn, _) => conn.close().await?,
+            Self::Postgres(conn, ..) => conn.close().await?,
         }
         Ok(())
     }
@@ -117,7 +135,7 @@ impl Opener {
     pub(crate) async fn connect(&self) -> Result<Conn, StoreError> {
         Ok(match self {
             Self::Sqlite(options) => Conn::Sqlite(options.connect()?),
-            Self::Postgres(options) => Conn::Postgres(options.connect().await?, Held::default()),
+            Self::Postgres(options) => Conn::Postgres(options.connect().await?, Held::default(), Gathered::default()),
         })
     }
 }
@@ -239,16 +257,24 @@ values! {
 pub(crate) struct Query {
     sql: Cow<'static, str>,
     values: Vec<Value>,
+    concern: Concern,
+}
+
+/// What a statement has to do with what the verbs of a transaction do together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Concern {
+    Perhaps,
+    None,
 }
 
 /// A statement with `$1`, `$2`, ... for what [`Query::bind`] gives in that order.
 pub(crate) fn query(sql: &'static str) -> Query {
-    Query { sql: Cow::Borrowed(sql), values: Vec::new() }
+    Query { sql: Cow::Borrowed(sql), values: Vec::new(), concern: Concern::Perhaps }
 }
 
 /// As [`query`], with names of tables and columns that were read from our own schema. Never values.
 pub(crate) fn query_of_own_names(sql: String) -> Query {
-    Query { sql: Cow::Owned(sql), values: Vec::new() }
+    Query::of(sql, Vec::new())
 }
 
 /// `run!(query, on, wanted, method)`: carries the query out wherever `on` leads. `method` is how PostgreSQL's library calls
@@ -257,9 +283,12 @@ macro_rules! run {
     ($query:expr, $on:expr, $wanted:expr, $method:ident) => {
         match $on.into() {
             On::Conn(Conn::Sqlite(conn)) => Outcome::Sqlite(conn.run(&$query.sql, &$query.values, $wanted)?),
-            On::Conn(Conn::Postgres(conn, _)) => Outcome::Postgres($query.postgres()?.$method(conn).await?),
+            On::Conn(Conn::Postgres(conn, _, gathered)) => {
+                gathered.before(&$query, conn).await?;
+                Outcome::Postgres($query.postgres()?.$method(conn).await?)
+            }
             On::Pool(Pool::Sqlite(readers)) => {
-                let Query { sql, values } = $query;
+                let Query { sql, values, .. } = $query;
                 Outcome::Sqlite(readers.read(move |conn| conn.run(&sql, &values, $wanted)).await?)
             }
             On::Pool(Pool::Postgres(shared)) => {
@@ -286,6 +315,38 @@ enum Outcome<P> {
 }
 
 impl Query {
+    /// Made of the texts of others.
+    pub(super) const fn of(sql: String, values: Vec<Value>) -> Self {
+        Self { sql: Cow::Owned(sql), values, concern: Concern::Perhaps }
+    }
+
+    /// Neither reads nor writes what the verbs of a transaction do together: calls, their events and verdicts, places.
+    pub(super) const fn beside(mut self) -> Self {
+        self.concern = Concern::None;
+        self
+    }
+
+    /// Whether it is beside what verbs do together.
+    pub(super) fn is_beside(&self) -> bool {
+        self.concern == Concern::None
+    }
+
+    /// Whether it changes nothing: it begins with SELECT, or with what is asked for several calls.
+    pub(super) fn only_reads(&self) -> bool {
+        let sql = self.sql.trim_start();
+        sql.starts_with("SELECT") || sql.starts_with("WITH asks")
+    }
+
+    /// Its text.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Its values.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// The next value.
     pub(crate) fn bind(mut self, value: impl Into<Value>) -> Self {
         self.values.push(value.into());
@@ -336,23 +397,7 @@ impl Query {
         row.ok_or_else(|| StoreError::Database { detail: "a statement that always gives a row gave none".into() })
     }
 
-    /// This one as a part of a longer statement, its values behind `before` others.
-    fn moved_behind(&self, before: usize) -> String {
-        let mut sql = String::with_capacity(self.sql.len() + 16);
-        let mut rest = self.sql.as_ref();
-        while let Some(at) = rest.find('$') {
-            let (text, place) = rest.split_at(at + 1);
-            let digits = place.bytes().take_while(u8::is_ascii_digit).count();
-            let number: usize = place[..digits].parse().unwrap_or_default();
-            sql.push_str(text);
-            sql.push_str(&(number + before).to_string());
-            rest = &place[digits..];
-        }
-        sql.push_str(rest);
-        sql
-    }
-
-    fn postgres(self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {
+    pub(super) fn postgres(self) -> Result<sqlx::query::Query<'static, Postgres, PgArguments>, StoreError> {
         let mut arguments = PgArguments::default();
         for value in self.values {
             match value {
@@ -365,27 +410,55 @@ impl Query {
     }
 }
 
+/// A statement as a part of a longer one, its values behind `before` others.
+pub(super) fn moved_behind(sql: &str, before: usize) -> String {
+    let mut moved = String::with_capacity(sql.len() + 16);
+    let mut rest = sql;
+    while let Some(at) = rest.find('$') {
+        let (text, place) = rest.split_at(at + 1);
+        let digits = place.bytes().take_while(u8::is_ascii_digit).count();
+        let number: usize = place[..digits].parse().unwrap_or_default();
+        moved.push_str(text);
+        moved.push_str(&(number + before).to_string());
+        rest = &place[digits..];
+    }
+    moved.push_str(rest);
+    moved
+}
+
 /// Carries several statements out and gives the rows of the last. A shared database gets them in one message; so none of
 /// them may need what another writes, or write what another writes. The embedded one gets them in their order.
 pub(crate) async fn together(conn: &mut Conn, mut parts: Vec<Query>) -> Result<Vec<Row>, StoreError> {
+    if conn.backend() == Backend::Postgres {
+        return match as_one(parts) {
+            Some(query) => query.fetch_all(conn).await,
+            None => Ok(Vec::new()),
+        };
+    }
     let Some(last) = parts.pop() else { return Ok(Vec::new()) };
-    if conn.backend() == Backend::Sqlite || parts.is_empty() {
-        for part in parts {
-            part.execute(&mut *conn).await?;
-        }
-        return last.fetch_all(conn).await;
+    for part in parts {
+        part.execute(&mut *conn).await?;
+    }
+    last.fetch_all(conn).await
+}
+
+/// Several statements in one message, whose rows are those of the last; nothing of none.
+pub(super) fn as_one(mut parts: Vec<Query>) -> Option<Query> {
+    let last = parts.pop()?;
+    if parts.is_empty() {
+        return Some(last);
     }
     let (mut sql, mut values) = (String::from("WITH "), Vec::new());
     for (place, part) in parts.into_iter().enumerate() {
         let comma = if place == 0 { "" } else { ", " };
         // Writing to a String cannot fail.
-        write!(sql, "{comma}part{place} AS ({})", part.moved_behind(values.len())).unwrap_or_default();
+        write!(sql, "{comma}part{place} AS ({})", moved_behind(&part.sql, values.len())).unwrap_or_default();
         values.extend(part.values);
     }
     sql.push(' ');
-    sql.push_str(&last.moved_behind(values.len()));
+    sql.push_str(&moved_behind(&last.sql, values.len()));
     values.extend(last.values);
-    Query { sql: Cow::Owned(sql), values }.fetch_all(conn).await
+    Some(Query::of(sql, values))
 }
 
 /// What a statement gave.
@@ -476,10 +549,10 @@ mod tests {
 
     #[test]
     fn a_part_counts_its_values_behind_those_of_the_others() {
-        let part = query("UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)");
-        assert_eq!(part.moved_behind(0), "UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)");
-        assert_eq!(part.moved_behind(9), "UPDATE a SET b = $11, c = $21 WHERE d = $10 AND e IN ($12,$13)");
-        assert_eq!(query("SELECT 1").moved_behind(3), "SELECT 1");
+        let part = "UPDATE a SET b = $2, c = $12 WHERE d = $1 AND e IN ($3,$4)";
+        assert_eq!(moved_behind(part, 0), part);
+        assert_eq!(moved_behind(part, 9), "UPDATE a SET b = $11, c = $21 WHERE d = $10 AND e IN ($12,$13)");
+        assert_eq!(moved_behind("SELECT 1", 3), "SELECT 1");
     }
 
     /// How long a read that is never answered is waited for, while the database answers others every so often.

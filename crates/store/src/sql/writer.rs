@@ -11,7 +11,8 @@
 //! One of the documented places that spawn: the connection must outlive any verb's future, so that a caller who goes
 //! away in the middle cannot leave a transaction half done.
 
-use super::{Backend, Conn, Held, Opener, dialect};
+use super::gathered::Gathered;
+use super::{Ask, Backend, Conn, Held, Opener, dialect};
 use crate::sqlite::{DirectoryLock, Disk};
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
@@ -114,7 +115,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let lane = None;
-        self.queue(lane, Box::new(Work { task: Once(Some(task)), outcome: None, answer }), answered).await
+        self.queue(lane, Box::new(Work { task: Once(Some(task)), ask: None, outcome: None, answer }), answered).await
     }
 
     /// As [`Writer::write`], for a verb of a lane: those that wait together share a transaction, in an order that is the
@@ -127,7 +128,8 @@ impl Writer {
         E: Failure,
     {
         let (answer, answered) = oneshot::channel();
-        self.queue(Some(lane), Box::new(Work { task: Again(task), outcome: None, answer }), answered).await
+        let (ask, lane) = (lane.ask.clone(), Some(lane));
+        self.queue(lane, Box::new(Work { task: Again(task), ask, outcome: None, answer }), answered).await
     }
 
     async fn queue<T, E: Failure>(
@@ -168,6 +170,8 @@ type Group = Vec<Box<dyn Job>>;
 pub(crate) struct Lane {
     row: u64,
     then: (String, String),
+    /// What it will ask for, which others of the lane may ask for with it.
+    ask: Option<Ask>,
 }
 
 impl Lane {
@@ -175,7 +179,12 @@ impl Lane {
     pub(crate) fn of(row: impl Hash, (first, second): (&str, &str)) -> Self {
         let mut hasher = DefaultHasher::new();
         row.hash(&mut hasher);
-        Self { row: hasher.finish(), then: (first.to_owned(), second.to_owned()) }
+        Self { row: hasher.finish(), then: (first.to_owned(), second.to_owned()), ask: None }
+    }
+
+    /// Of a verb that will ask `ask`.
+    pub(crate) fn asking(self, ask: Ask) -> Self {
+        Self { ask: Some(ask), ..self }
     }
 }
 
@@ -202,6 +211,8 @@ enum Verdict {
 trait Job: Send {
     /// Whether it can be carried out again once it was undone.
     fn is_repeatable(&self) -> bool;
+    /// What it will ask for.
+    fn ask(&self) -> Option<&Ask>;
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict>;
     fn answer(self: Box<Self>, committed: Result<(), StoreError>);
 }
@@ -241,6 +252,7 @@ where
 
 struct Work<K, T, E> {
     task: K,
+    ask: Option<Ask>,
     outcome: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
@@ -253,6 +265,10 @@ where
 {
     fn is_repeatable(&self) -> bool {
         K::REPEATABLE
+    }
+
+    fn ask(&self) -> Option<&Ask> {
+        self.ask.as_ref()
     }
 
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict> {
@@ -416,8 +432,15 @@ impl WriterTask {
         self.commit_each(batch).await
     }
 
-    /// All or none; `false`: one of them wants to be undone, and all are.
+    /// All or none; `false`: one of them wants to be undone, and all are. They ask and write together.
     async fn commit_as_one(&mut self, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
+        self.gather(Gathered::of(batch.iter().filter_map(|job| job.ask().cloned()).collect()));
+        let committed = self.all_or_none(batch).await;
+        self.gather(Gathered::default());
+        committed
+    }
+
+    async fn all_or_none(&mut self, batch: &mut [Box<dyn Job>]) -> Result<bool, StoreError> {
         self.hold(Held::default());
         self.conn.bracket(&[dialect::begin(self.conn.backend())]).await?;
         for job in batch.iter_mut() {
@@ -427,7 +450,12 @@ impl WriterTask {
                 Verdict::Spoilt(error) => return Err(error),
             }
         }
-        self.conn.bracket(&["COMMIT"]).await.map(|()| true)
+        match self.conn.write_gathered().await {
+            Ok(()) => self.conn.bracket(&["COMMIT"]).await.map(|()| true),
+            Err(error @ (StoreError::Away { .. } | StoreError::Full)) => Err(error),
+            // Whose row it was shows when each is carried out by itself.
+            Err(_) => self.conn.bracket(&["ROLLBACK"]).await.map(|()| false),
+        }
     }
 
     /// Each to be undone by itself. A verb alone needs no savepoint: undoing it is undoing the transaction.
@@ -469,6 +497,12 @@ impl WriterTask {
     fn hold(&mut self, now: Held) {
         if let Some(held) = self.conn.held() {
             *held = now;
+        }
+    }
+
+    fn gather(&mut self, now: Gathered) {
+        if let Some(gathered) = self.conn.gathered() {
+            *gathered = now;
         }
     }
 

@@ -1,13 +1,14 @@
 //! Accepting calls: the rules, the cap under contention, repeated requests, one-time values.
 
-use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan};
+use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan, rings};
 use callwright_domain::agent::Switch;
-use callwright_domain::{CallId, HangupCause, KeyId, Refusal, TrunkId, Way};
+use callwright_domain::{AccountId, CallId, HangupCause, KeyId, Refusal, TrunkId, Way};
 use callwright_store::{
-    Account, Admission, AdmitError, Admitted, Alias, AliasKind, CallFilter, Ending, Idempotency, Number, NumberStatus,
-    Opened, Permit, Purged, StoreError, Trunk, TrunkSettings,
+    Account, Admission, AdmitError, Admitted, Alias, AliasKind, CallFilter, Denial, Ending, Idempotency, Listed,
+    Number, NumberStatus, Opened, Permit, Purged, StoreError, Trunk, TrunkSettings,
 };
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn keyed(id: u128, key: &str, body: u8) -> Admission {
@@ -71,6 +72,78 @@ pub(crate) async fn the_cap_holds_under_contention(opened: Opened) {
             store.finish(id, NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
         }
         assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+    }
+}
+
+/// One of a crowd, of the kind that its id says: 0 for tomorrow, 1 to a callee who is on a list, 2 with a key, 3 with a
+/// vendor's id, 4 for tomorrow with a vendor's id that in every second round only one of them may have, 5 plain.
+fn one_of_a_crowd(acme: &AccountId, round: u128, id: u128) -> Admission {
+    let mut request = admission(acme, id);
+    let tomorrow = later(86_400_000);
+    let alias = |outer: String| {
+        let inner = call(id).to_string();
+        Some(Alias { account: acme.clone(), dialect: "d".into(), kind: AliasKind::Call, outer, inner })
+    };
+    match id % 6 {
+        0 => request.plan.due = tomorrow,
+        1 => rings(&mut request.plan, "+4915100000000"),
+        2 => request = keyed(id, &id.to_string(), 1),
+        3 => request.alias = alias(id.to_string()),
+        4 => {
+            request.plan.due = tomorrow;
+            request.alias = alias(if round % 2 == 1 { format!("round {round}") } else { id.to_string() });
+        }
+        _ => {}
+    }
+    request
+}
+
+/// Requests of every kind at once for one number: each gets what it would have got alone, though those that wait together
+/// are asked for and written together.
+pub(crate) async fn a_crowd_is_answered_one_by_one(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let denial = Denial { number: number("+4915100000000"), reason: String::new() };
+    store.deny(Listed::Of(acme.clone()), vec![denial], NOW).await.unwrap();
+    let refused = |refusal| AdmitError::Refused(refusal).to_string();
+    let (denied, busy) = (refused(Refusal::CalleeBlocked), refused(Refusal::CallerBusy));
+    let (new, taken) = (String::from("New"), AdmitError::from(StoreError::Taken { what: "the id" }).to_string());
+    for round in 0..10_u128 {
+        let tasks = (1..=60).map(|n| {
+            let (store, id) = (store.clone(), round * 60 + n);
+            let request = one_of_a_crowd(&acme, round, id);
+            tokio::spawn(async move { (id, store.admit(request, NOW).await) })
+        });
+        let mut told: BTreeMap<(u128, String), Vec<u128>> = BTreeMap::new();
+        for (id, outcome) in join_all(tasks).await.into_iter().map(Result::unwrap) {
+            let outcome = outcome.map_or_else(|error| error.to_string(), |admitted| format!("{admitted:?}"));
+            // Whoever wants a place now is one of a kind.
+            let kind = if [2, 3, 5].contains(&(id % 6)) { 5 } else { id % 6 };
+            told.entry((kind, outcome)).or_default().push(id);
+        }
+        let counts: BTreeMap<_, _> = told.iter().map(|(key, ids)| (key.clone(), ids.len())).collect();
+        // One that cannot be written sends all of its group back; without one they stay together.
+        let fourth = if round % 2 == 1 { [(4, &new, 1), (4, &taken, 9)] } else { [(4, &new, 10), (4, &taken, 0)] };
+        let wanted = [(0, &new, 10), (1, &denied, 10), (5, &new, 15), (5, &busy, 15)].into_iter().chain(fourth);
+        let wanted = wanted
+            .filter(|(.., count)| *count > 0)
+            .map(|(kind, outcome, count)| ((kind, outcome.clone()), count))
+            .collect();
+        assert_eq!(counts, wanted, "round {round}");
+        assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 15);
+        for ((_, outcome), ids) in &told {
+            for id in ids.iter().map(|id| call(*id)) {
+                let found = reader.call(&acme, id).await.unwrap().map(|view| view.plan.id);
+                assert_eq!(found, (*outcome == new).then_some(id), "{outcome}");
+                let verdicts = reader.verdicts(&acme, id).await.unwrap();
+                assert_eq!(verdicts.len(), usize::from(*outcome != taken), "{outcome}");
+                let events = reader.journal(&acme, id, 0, 10).await.unwrap();
+                assert_eq!(events.len(), usize::from(*outcome == new), "{outcome}");
+            }
+        }
+        for id in &told[&(5, new.clone())] {
+            store.finish(call(*id), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
+        }
     }
 }
 

@@ -27,6 +27,7 @@ macro_rules! conformance {
             configuration::vendor_ids_pair_once,
             admission::the_rules_are_asked,
             admission::the_cap_holds_under_contention,
+            admission::a_crowd_is_answered_one_by_one,
             admission::the_cap_holds_while_calls_end,
             admission::a_limit_of_the_account_holds_over_its_numbers,
             admission::a_call_that_has_ended_is_not_permitted,
