@@ -83,7 +83,8 @@ pub(super) fn sounding(sound: &Sound, rate: Rate) -> TtsStream {
     // All of it and its end fit.
     let (sender, events) = mpsc::channel(2);
     for event in [TtsEvent::Audio(samples), TtsEvent::Done] {
-        sender.try_send(Ok(event)).ok(); // Full or closed cannot be: both ends are here.
+        // Let go: it can be neither full nor closed, both ends are here.
+        sender.try_send(Ok(event)).ok();
     }
     TtsStream { events, running: Running::spawn(std::future::ready(())) }
 }
@@ -135,7 +136,8 @@ impl Voice {
 
     /// Queues a small sound of attention; one that does not fit is not missed.
     pub(super) fn murmur(&self, text: String) {
-        self.phrases.try_send(Phrase { id: None, text, made: None }).ok(); // full: the agent is talking anyway
+        // Let go: when it is full, the agent is talking anyway.
+        self.phrases.try_send(Phrase { id: None, text, made: None }).ok();
     }
 
     /// Forgets everything queued and being synthesised, and names the phrase that was being synthesised. The playout
