@@ -14,6 +14,7 @@ use callwright_domain::policy::{
 };
 use callwright_domain::webhook::Whose;
 use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
+use std::slice;
 use std::sync::Arc;
 
 /// The caller numbers that may show, with the account's limit and rules. Nobody else counts over the numbers' calls from
@@ -400,7 +401,8 @@ async fn counted(conn: &mut Conn, own: &Ask, ready: &Ready) -> Result<Counted, S
     }
     let others = conn.gathered().map(|gathered| gathered.asked_with(own)).unwrap_or_default();
     let mut found = None;
-    for row in asking(&[&[own.clone()], others.as_slice()].concat(), ready).fetch_all(&mut *conn).await? {
+    let asks = [slice::from_ref(own), others.as_slice()].concat();
+    for row in asking(&asks, ready).fetch_all(&mut *conn).await? {
         let (call, counted) = (row.read::<&str>("call")?, Counted::read(&row)?);
         if call == own.call {
             found = Some(counted);

@@ -121,14 +121,14 @@ impl Writer {
     /// As [`Writer::write`], for a verb of a lane: those that wait together share a transaction, in an order that is the
     /// same for all transactions, so that no two of them wait for each other. One that would have to lock out of this order
     /// is undone and carried out once more in a transaction of its own.
-    pub(crate) async fn write_for<F, T, E>(&self, lane: Lane, task: F) -> Result<T, E>
+    pub(crate) async fn write_for<F, T, E>(&self, mut lane: Lane, task: F) -> Result<T, E>
     where
         F: for<'c> Fn(&'c mut Conn) -> Running<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: Failure,
     {
         let (answer, answered) = oneshot::channel();
-        let (ask, lane) = (lane.ask.clone(), Some(lane));
+        let (ask, lane) = (lane.ask.take(), Some(lane));
         self.queue(lane, Box::new(Work { task: Again(task), ask, outcome: None, answer }), answered).await
     }
 
@@ -171,7 +171,7 @@ pub(crate) struct Lane {
     row: u64,
     then: (String, String),
     /// What it will ask for, which others of the lane may ask for with it.
-    ask: Option<Ask>,
+    ask: Option<Box<Ask>>,
 }
 
 impl Lane {
@@ -184,7 +184,7 @@ impl Lane {
 
     /// Of a verb that will ask `ask`.
     pub(crate) fn asking(self, ask: Ask) -> Self {
-        Self { ask: Some(ask), ..self }
+        Self { ask: Some(Box::new(ask)), ..self }
     }
 }
 
@@ -252,7 +252,7 @@ where
 
 struct Work<K, T, E> {
     task: K,
-    ask: Option<Ask>,
+    ask: Option<Box<Ask>>,
     outcome: Option<Result<T, E>>,
     answer: oneshot::Sender<Result<T, E>>,
 }
@@ -268,7 +268,7 @@ where
     }
 
     fn ask(&self) -> Option<&Ask> {
-        self.ask.as_ref()
+        self.ask.as_deref()
     }
 
     fn run<'c>(&'c mut self, conn: &'c mut Conn) -> Running<'c, Verdict> {
