@@ -1,15 +1,20 @@
 """Code written for HappyRobot's dial API, as plain HTTP: a real call to a SIPp callee, its hooks, transcript and recording."""
 
 import copy
+import datetime
 import http.server
 import json
 import os
 import pathlib
+import re
+import socket
 import subprocess
 import threading
+import time
 import unittest
 import urllib.request
 
+import callees
 import harness
 
 LOOSE = '[webhooks]\nplain_http = "on"\nallow_private = "on"\n'
@@ -51,6 +56,58 @@ class Receiver:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Telephones(callees.Callees):
+    """Telephones whose last two digits say what becomes of a call to them: 00 is busy, 20 only rings, and so on below."""
+
+    UNHEARD_OF, SILENT, TALKS, MACHINE = "40", "50", "60", "70"
+
+    def handle(self, text, source, at):
+        start, _, rest = text.partition("\r\n")
+        head = rest.partition("\r\n\r\n")[0]
+        dialog = self.dialogs.get(self.header(head, "Call-ID", "i"))
+        kind = dialog.number[-2:] if dialog else ""
+        if start.startswith("ACK") and kind in (self.TALKS, self.MACHINE):
+            if kind == self.MACHINE:
+                threading.Thread(target=self.beep, args=(dialog.media,), daemon=True).start()
+        elif start.startswith("REFER"):
+            self.send(self.reply("202 Accepted", head), source)
+            self.send(self.taken(dialog, head), source)
+        else:
+            media = re.search(r"^m=audio (\d+)", text, re.M)
+            super().handle(text, source, at)
+            if media and (dialog := self.dialogs.get(self.header(head, "Call-ID", "i"))):
+                dialog.media = ("127.0.0.1", int(media.group(1)))
+
+    def invited(self, start, head, call_id, source, at):
+        number = re.match(r"INVITE sip:([^@;>\s]+)@", start).group(1)
+        answers = {self.UNHEARD_OF: "404 Not Found", self.SILENT: "100 Trying"}
+        if number[-2:] not in answers:
+            super().invited(start, head, call_id, source, at)
+            return
+        dialog = self.dialogs.setdefault(call_id, callees.Dialog(number, at))
+        dialog.invite = head
+        self.send(self.reply(answers[number[-2:]], head), source)
+
+    def taken(self, dialog, refer):
+        """Whom the callee was handed over to has answered."""
+        bye = self.bye(dialog, ("127.0.0.1", 0)).partition("Content-Length")[0]
+        lines = bye.replace("BYE", "NOTIFY").replace("z9hG4bKbye", "z9hG4bKnotify")
+        said = "SIP/2.0 200 OK\r\n"
+        return (f"{lines}Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n"
+                f"Content-Type: message/sipfrag;version=2.0\r\nContent-Length: {len(said)}\r\n\r\n{said}")
+
+    @staticmethod
+    def beep(media):
+        """The tone after which a mailbox records: 1,000 Hz at 8,000 samples a second, in mu-law; then silence."""
+        wave = bytes([0xFF, 0x9A, 0x92, 0x9A, 0xFF, 0x1A, 0x12, 0x1A])
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as line:
+            for place in range(150):
+                sound = wave * 20 if 25 <= place < 60 else bytes([0xFF]) * 160
+                head = bytes([0x80, 0]) + place.to_bytes(2, "big") + (160 * place).to_bytes(4, "big") + b"beep"
+                line.sendto(head + sound, media)
+                time.sleep(0.02)
 
 
 class HappyRobot(unittest.TestCase):
@@ -106,6 +163,44 @@ class HappyRobot(unittest.TestCase):
             used = self.ask(server, "GET", "usage")
             self.assertEqual(used["calls"], 1)
             self.assertGreater(used["minutes"], 0)
+
+    def test_every_status_is_reached_by_a_call(self):
+        telephones = Telephones()
+        self.addCleanup(telephones.close)
+        with harness.server(LOOSE) as server:
+            server.trunk("telephones", telephones.port)
+            server.number(CALLER, "telephones")
+            server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 4})
+            number, case = (self.ask(server, "GET", what)[0]["id"] for what in ("numbers", "use-cases"))
+            changed = self.ask(server, "PATCH", f"use-cases/{case}", {"amd": True, "amd_behavior": "Hangup"})
+            self.assertEqual((changed["amd"], changed["amd_behavior"]), (True, "Hangup"))
+
+            def dial(last, **more):
+                return self.ask(server, "POST", "dial/outbound", {"number_id": number, "phone_number": f"+155501230{last}",
+                                                                  "use_case_id": case, "params": None, **more})
+
+            def reached(call, status):
+                with self.subTest(status):
+                    show = lambda: self.ask(server, "GET", f"calls/{call['id']}")["status"]
+                    harness.wait_for(status, lambda: show() == status)
+
+            tomorrow = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+            calls = {last: dial(last) for last in ["00", "20", "40", "50", "60", "70", "99"]}
+            self.assertEqual({call["status"] for call in calls.values()}, {"Queued"})
+            reached(dial("01", scheduled_for=tomorrow.isoformat()), "Scheduled")
+            reached(calls["50"], "Initiated")
+            reached(calls["20"], "Ringing")
+            reached(calls["60"], "In progress")
+            native = server.must("GET", "/v1/calls?limit=50")["calls"]
+            talking = next(call["id"] for call in native if call["to"].endswith("60"))
+            server.must("POST", f"/v1/calls/{talking}/transfer", {"to": "+15550177"})
+            self.ask(server, "POST", f"calls/{calls['50']['id']}/stop")
+            for last, status in [("00", "Busy"), ("40", "Failed"), ("99", "Completed"), ("70", "AMD Terminated"),
+                                 ("60", "Transferred"), ("50", "Canceled"), ("20", "No answer")]:
+                reached(calls[last], status)
+            for status in ["Busy", "AMD Terminated", "Transferred"]:
+                listed = self.ask(server, "GET", f"calls?statuses={status.replace(' ', '%20')}")
+                self.assertEqual(len(listed if isinstance(listed, list) else listed["calls"]), 1, listed)
 
 
 if __name__ == "__main__":

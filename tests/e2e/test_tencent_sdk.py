@@ -3,10 +3,12 @@ SIPp callee, with every kind of signature that they make."""
 
 import base64
 import http.server
+import itertools
 import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -68,6 +70,7 @@ class Model:
         self.server.server_close()
 
 
+STRANGERS = itertools.count(700)
 SDKS = ["python-cn", "python-intl", "node-cn", "node-intl"]
 
 
@@ -221,12 +224,18 @@ class TencentSdk(unittest.TestCase):
                         self.assertTrue(re.fullmatch("[0-9a-f-]{36}", outcome.get("request") or ""), outcome)
 
     def test_rules_come_as_the_vendors_errors(self):
-        self.server.trunk("rules", 9)
-        self.server.number("+8618300000350", "rules")
+        # Calls that were accepted stay: nobody answers there, and nobody refuses.
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(silent.close)
+        silent.bind(("127.0.0.1", 0))
+        self.trunk = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        self.server.trunk("rules", self.trunk["port"])
+        for number in ["+8618300000350", "+8618300000351"]:
+            self.server.number(number, "rules")
         good = {"AIAgentId": 15, "Callee": CALLEE, "Callers": ["008618300000350"]}
-        denied = "/v1/denied/+8617300000533"
         days = [time.strftime("%Y-%m-%d", time.gmtime(time.time() + day * 86400)) for day in (-1, 0, 1)]
         hours = {"status": "on", "zone": "UTC", "holidays": days, "windows": [{"from": "00:00", "to": "24:00"}]}
+        few = {"status": "on", "at_most": [{"calls": 1, "seconds": 300}]}
         with Sdk("python-cn", self.server) as sdk:
             for rules, more, code in [
                 ({"regions": {"status": "on", "blocked": ["+86173"]}}, {}, "FailedOperation.CalloutRuleBlindArea"),
@@ -235,17 +244,41 @@ class TencentSdk(unittest.TestCase):
                 ({"quota": {"status": "on", "ends": "2020-01-01"}}, {}, "LimitExceeded.BasePackageExpired"),
                 ({}, {"Callee": "110"}, "FailedOperation.CalleeIsLimited"),
                 ({}, {"denied": True}, "FailedOperation.CalleeIsBlackUser"),
+                ({"callee": few}, {"times": 2}, "FailedOperation.CalloutRuleMaxCallCountCalleeIntervalTime"),
+                ({"callee": {"status": "on", "per_day": 1}}, {"times": 2},
+                 "FailedOperation.CalloutRuleMaxCallCountCalleePerDayAppID"),
+                ({"caller": few}, {"times": 2, "Callers": ["008618300000351"]}, "FailedOperation.CallerOverFrequency"),
+                ({}, {"dark": True}, "FailedOperation.CallOutFailed"),
             ]:
                 with self.subTest(code):
-                    self.server.must("PUT", "/v1/rules", rules)
-                    if more.pop("denied", False):
-                        self.server.must("PUT", denied, {"reason": "complained"})
-                    try:
-                        outcome = sdk.ask("CreateAIAgentCall", {**good, **more})
-                    finally:
-                        self.server.api("DELETE", denied)
-                        self.server.must("PUT", "/v1/rules", {})
-                    self.assertEqual(outcome.get("code"), code, outcome)
+                    self.assertEqual(self.refused_by(sdk, rules, {**good, **more}), code)
+            reads = self.server.must("POST", "/v1/keys", {"name": "reader", "scopes": ["config_read"]})
+            outcome = sdk.ask("CreateAIAgentCall", good, id=reads["id"], key=reads["secret"])
+            self.assertEqual(outcome.get("code"), "FailedOperation.PermissionDenied", outcome)
+
+    def refused_by(self, sdk, rules, parameters):
+        """The code of the last of `times` requests under these rules."""
+        denied, trunk = "/v1/denied/+8617300000533", "/v1/trunks/rules"
+        # A callee whom no other rule has seen.
+        callee = f"00861730{next(STRANGERS):07}"
+        times = parameters.pop("times", 1)
+        if times > 1:
+            parameters["Callee"] = callee
+        self.server.must("PUT", "/v1/rules", rules)
+        if parameters.pop("denied", False):
+            self.server.must("PUT", denied, {"reason": "complained"})
+        if dark := parameters.pop("dark", False):
+            self.server.must("PUT", trunk, {**self.trunk, "enabled": "off"})
+        try:
+            # Equal bytes within one second would be the same request again.
+            outcomes = [sdk.ask("CreateAIAgentCall", {**parameters, "MaxRingTimeoutSecond": 20 + at}) for at in range(times)]
+        finally:
+            self.server.api("DELETE", denied)
+            self.server.must("PUT", "/v1/rules", {})
+            if dark:
+                self.server.must("PUT", trunk, self.trunk)
+        self.assertEqual([outcome.get("code") for outcome in outcomes[:-1]], [None] * (times - 1), outcomes)
+        return outcomes[-1].get("code")
 
     def test_a_task_is_made_read_and_stopped(self):
         self.server.trunk("tasks", 9)

@@ -1,12 +1,12 @@
 //! What a use case says of the agent behind it: its name, language and length, what is found out after its calls.
 
 use super::dial::Fields;
-use super::view::LANGUAGES;
+use super::view::{HANG_UP, LANGUAGES};
 use crate::dialects::native::invalid;
 use crate::dialects::transfer_target;
 use crate::fault::Fault;
 use callwright_domain::AgentProfile;
-use callwright_domain::agent::Tool;
+use callwright_domain::agent::{OnVoicemail, Switch, Tool};
 use callwright_domain::extract::{CallTag, Fact, FactKind};
 use serde_json::Value;
 
@@ -34,6 +34,16 @@ pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), F
         let texts = words.and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
         agent.ears.hot_words =
             texts.ok_or_else(|| invalid("keywords", &format!("must be a list of at most {MAX_KEYWORDS} strings")))?;
+    }
+    if let Some(detects) = fields.raw("amd") {
+        let detects = detects.as_bool().ok_or_else(|| invalid("amd", "must be true or false"))?;
+        agent.voicemail.detect = if detects { Switch::On } else { Switch::Off };
+    }
+    if let Some(behavior) = fields.text("amd_behavior")? {
+        if behavior != HANG_UP {
+            return Err(invalid("amd_behavior", "must be Hangup: an agent does not talk on with a machine"));
+        }
+        agent.voicemail.on_detect = OnVoicemail::HangUp;
     }
     if let Some(number) = fields.text("transfer_number")? {
         transfer_to(agent, number)?;

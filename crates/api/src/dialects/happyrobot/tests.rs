@@ -43,6 +43,7 @@ fn every_end_has_one_of_the_vendors_words() {
     assert_eq!(view::end(HangupCause::Unreachable, Some(480)), "No answer");
     assert_eq!(view::end(HangupCause::NoResponse, Some(408)), "No answer");
     assert_eq!(view::end(HangupCause::Unreachable, Some(404)), "Failed");
+    assert_eq!(view::end(HangupCause::VoicemailReached, None), "AMD Terminated");
 }
 
 #[test]

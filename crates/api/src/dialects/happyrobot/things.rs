@@ -101,7 +101,7 @@ pub(super) async fn show_use_case(asked: &Asked<'_>, id: &str) -> Result<Value, 
 }
 
 /// What of a use case can be changed here. What else it is, is changed where agents are.
-const CHANGED: [&str; 9] = [
+const CHANGED: [&str; 11] = [
     "hook",
     "hooks",
     "name",
@@ -109,6 +109,8 @@ const CHANGED: [&str; 9] = [
     "keywords",
     "max_duration_mins",
     "transfer_number",
+    "amd",
+    "amd_behavior",
     "extract_with_ai",
     "classification_tags",
 ];

@@ -1,6 +1,7 @@
 //! What is shown: calls, use cases, transcripts, and the vendor's words for where a call stands. Never reads anything.
 
 use super::ids::{Book, made, name_of};
+use callwright_domain::agent::OnVoicemail;
 use callwright_domain::call::EndOrigin;
 use callwright_domain::extract::{CallTag, Fact, FactKind};
 use callwright_domain::webhook::Whose;
@@ -13,6 +14,8 @@ use std::time::Duration;
 const SCHEDULED_FROM: Duration = Duration::from_secs(5);
 /// What stands in the place of a header's value.
 pub(super) const HIDDEN: &str = "***";
+/// What is done when a machine answers: the call ends.
+pub(super) const HANG_UP: &str = "Hangup";
 /// The vendor's languages: the page's own, then those of later clients.
 pub(super) const LANGUAGES: [&str; 15] = [
     "en-US", "en-GB", "es-MX", "es-ES", "pt-PT", "de-DE", "fr-FR", "pl-PL", "ro-RO", "it-IT", "es-CO", "zh-CN",
@@ -61,6 +64,7 @@ pub(super) const fn end(cause: HangupCause, status: Option<u16>) -> &'static str
         EndOrigin::Callee if matches!(cause, HangupCause::CalleeHungUp) => "Completed",
         EndOrigin::Callee => "Busy",
         EndOrigin::Unreached if matches!(cause, HangupCause::NoAnswer) => "No answer",
+        EndOrigin::Unreached if matches!(cause, HangupCause::VoicemailReached) => "AMD Terminated",
         EndOrigin::Agent if matches!(cause, HangupCause::Cancelled) => "Canceled",
         EndOrigin::Agent if matches!(cause, HangupCause::Transferred) => "Transferred",
         EndOrigin::Agent | EndOrigin::Limit => "Completed",
@@ -162,7 +166,11 @@ pub(super) fn use_case(id: &AgentId, agent: &AgentProfile, book: &Book) -> Value
         "keywords": agent.ears.hot_words,
         "hooks": hooks.collect::<Vec<_>>(),
         "params": {},
-        "amd": false,
+        "amd": agent.voicemail.detect.is_on(),
+        "amd_behavior": match agent.voicemail.on_detect {
+            OnVoicemail::HangUp => HANG_UP,
+            OnVoicemail::LeaveMessage => "Continue",
+        },
         "max_duration_mins": minutes(agent),
         "model": agent.brain.model,
     })

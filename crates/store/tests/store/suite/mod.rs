@@ -73,6 +73,7 @@ macro_rules! conformance {
             outbox::a_call_brings_its_own_endpoint_or_neither_exists,
             rules::lists_are_asked_at_accept_and_at_dial,
             rules::counts_are_exact_under_contention,
+            rules::a_call_that_is_dialled_meanwhile_counts,
             rules::limits_that_cross_are_exact_and_in_nobodys_way,
             rules::an_agent_has_rules_of_its_own,
             rules::consent_is_asked_when_it_is_required,

@@ -99,6 +99,26 @@ pub(crate) async fn counts_are_exact_under_contention(opened: Opened) {
     }
 }
 
+/// Who asks has looked at the clock, and before it has the verdict another call is dialled: at a later moment, but it counts.
+pub(crate) async fn a_call_that_is_dialled_meanwhile_counts(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    for (id, counted, why) in [
+        (1_u32, r#"{"callee":{"status":"on","at_most":[{"calls":1,"seconds":60}]}}"#, Refusal::CalleeTooOften),
+        (11, r#"{"callee":{"status":"on","per_day":1}}"#, Refusal::CalleeDailyLimit),
+        (21, r#"{"caller":{"status":"on","at_most":[{"calls":1,"seconds":60}]}}"#, Refusal::CallerTooOften),
+    ] {
+        // A day of its own.
+        let at = |ms: i64| later(i64::from(id) * 86_400_000 + ms);
+        rule(&store, &acme, counted).await;
+        assert_eq!(refusal(store.admit(due(&acme, id.into(), at(0)), at(0)).await), None);
+        let claimed = store.claim_due(at(30), 10).await.unwrap();
+        assert_eq!(store.permit(claimed[0].clone(), at(50)).await.unwrap(), Permit::Granted);
+        assert_eq!(refusal(store.admit(due(&acme, u128::from(id) + 1, at(20)), at(20)).await), Some(why));
+        store.finish(call(id.into()), at(60), Ending::from(HangupCause::Cancelled)).await.unwrap();
+    }
+}
+
 /// Many numbers, agents and callees at once, each agent and each callee with a limit: whoever asks gets a verdict, because
 /// nobody ever waits for somebody who waits for them.
 pub(crate) async fn limits_that_cross_are_exact_and_in_nobodys_way(opened: Opened) {
