@@ -175,6 +175,10 @@ class HappyRobot(unittest.TestCase):
             changed = self.ask(server, "PATCH", f"use-cases/{case}", {"amd": True, "amd_behavior": "Hangup"})
             self.assertEqual((changed["amd"], changed["amd_behavior"]), (True, "Hangup"))
 
+            # The built-in recogniser hears English alone: its calls would be refused one by one.
+            status, answer = server.api("PATCH", f"/api/v1/use-cases/{case}", {"language": "de-DE"})
+            self.assertEqual(status, 501, answer)
+
             def dial(last, **more):
                 return self.ask(server, "POST", "dial/outbound", {"number_id": number, "phone_number": f"+155501230{last}",
                                                                   "use_case_id": case, "params": None, **more})

@@ -80,6 +80,8 @@ pub enum VoiceProgress {
     Complete,
     /// It will not be spoken, or not to its end.
     Failed,
+    /// The voice does not take its text, now or later.
+    Refused,
 }
 
 /// How far a phrase had been played when the playout queue was flushed.

@@ -92,8 +92,12 @@ impl Registry {
 impl Live {
     /// Takes an order, unless nobody would hear what it wants.
     fn take(&mut self, order: Order) -> Sent {
-        let speaks = matches!(order, Order::Say(_) | Order::Hear(_));
-        if let Some(mute) = self.mute.filter(|_| speaks) {
+        let heard = match self.mute {
+            None => true,
+            Some(Mute::Replaced) => !matches!(order, Order::Say(_) | Order::Hear(_)),
+            Some(Mute::Leaving) => !matches!(order, Order::Say(_) | Order::Hear(_) | Order::Transfer(_)),
+        };
+        if let Some(mute) = self.mute.filter(|_| !heard) {
             return Sent::Mute(mute);
         }
         let leaves = matches!(order, Order::HangUp(HangUp::AfterSentence));

@@ -225,6 +225,31 @@ async fn mistakes_are_named_in_the_vendors_envelope() {
 }
 
 #[tokio::test]
+async fn the_calls_of_a_list_have_a_time_together_and_each_its_own() {
+    let server = server().await;
+    let body = request(&server).await;
+    let mut timed = body.clone();
+    timed["scheduled_for"] = json!("2099-01-03T00:00:00Z");
+    timed["staggered_interval_minutes"] = json!(60);
+    timed["calls"] = json!([{"phone_number": "+15550006"}, {"phone_number": "+15550007"},
+        {"phone_number": "+15550008", "scheduled_for": "2099-01-02T00:00:00Z"}]);
+    let made = ask(&server, "POST", "dial/scheduled", "", &timed).await.json();
+    let due = ["0", "1", "2"].map(|at| made.pointer(&format!("/createdCalls/{at}/scheduled_for")).cloned());
+    let wanted = ["2099-01-03T00:00:00Z", "2099-01-03T01:00:00Z", "2099-01-02T00:00:00Z"];
+    assert_eq!(due, wanted.map(|at| Some(json!(at))), "{made}");
+    for own in [
+        json!({"scheduled_for": "garbage"}),
+        json!({"scheduled_for": 7}),
+        json!({"scheduled_for": "2099-01-02T00:00:00Z", "scheduled_date": "2099-01-02"}),
+    ] {
+        let mut wrong = body.clone();
+        wrong["calls"] = json!([own]);
+        wrong["calls"][0]["phone_number"] = json!("+15550008");
+        assert_eq!(ask(&server, "POST", "dial/scheduled", "", &wrong).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn many_calls_are_made_together_and_found_by_every_filter() {
     let server = server().await;
     let good = request(&server).await;

@@ -186,7 +186,9 @@ async fn a_use_case_says_what_is_found_out_after_its_calls() {
         (json!({"extract_with_ai": [{"name": "a", "type": "list"}]}), 400),
         (json!({"classification_tags": [{"name": "a"}, {"name": "a"}]}), 400),
         (json!({"name": 7}), 400),
-        (json!({"amd": true}), 501),
+        (json!({"amd": "yes"}), 400),
+        (json!({"amd_behavior": "Continue"}), 400),
+        (json!({"amd_messages": {}}), 501),
         (json!({"name": "Other", "hooks": [{"url": "ftp://x"}]}), 400),
     ] {
         let answer = ask(&server, "PATCH", &path, "", &wrong).await;

@@ -17,6 +17,13 @@ use std::time::{Duration, Instant};
 
 /// Phrases in a row that the voice may fail at before the call cannot go on.
 const VOICE_FAILURES: u32 = 3;
+
+/// Whether a phrase that failed may be spoken later.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Perhaps,
+    Never,
+}
 /// A greeting waits no longer than this beyond its delay for a callee who is speaking.
 const GREETING_PATIENCE: Duration = Duration::from_secs(3);
 /// A model that was asked, or gave a sign of life, less than this ago is given the chance to answer before the callee is
@@ -216,12 +223,13 @@ impl Conversation {
                 }
             }
             VoiceProgress::Complete => self.mouth.complete(now, id),
-            VoiceProgress::Failed => self.voice_failed(now, id),
+            VoiceProgress::Failed => self.voice_failed(now, id, Again::Perhaps),
+            VoiceProgress::Refused => self.voice_failed(now, id, Again::Never),
         }
     }
 
     /// A phrase that made no sound is tried once more, when nothing was to follow it: later it would come out of order.
-    fn voice_failed(&mut self, now: Instant, id: PhraseId) {
+    fn voice_failed(&mut self, now: Instant, id: PhraseId, again: Again) {
         let Some((open, followed)) = self.mouth.failed(now, id) else { return };
         self.failures.voice += 1;
         let heard = open.sounded.map_or(0, |since| {
@@ -232,7 +240,7 @@ impl Conversation {
         if self.failures.voice >= VOICE_FAILURES {
             self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail: "nothing can be said".to_owned() });
             self.hang_up(now, HangupCause::ProviderFailed);
-        } else if open.sounded.is_none() && !followed && open.line.sound.is_none() {
+        } else if again == Again::Perhaps && open.sounded.is_none() && !followed && open.line.sound.is_none() {
             self.say(open.line.entry, &rest, open.line.interruptible);
         }
     }
@@ -258,7 +266,7 @@ impl Conversation {
         if self.mouth.is_audible() {
             self.played(now, id);
         } else {
-            self.voice_failed(now, id);
+            self.voice_failed(now, id, Again::Perhaps);
         }
     }
 

@@ -89,6 +89,25 @@ fn a_greeting_made_while_it_rings_is_spoken_at_once() {
     );
 }
 
+/// It would be refused again; the call goes on.
+#[test]
+fn a_text_that_the_voice_refuses_is_not_said_again() {
+    check(
+        greeter("Hello."),
+        r#"
+      0  voice refuses: 1
+      0  answered
+      0      → says: Hello.
+   1000  voice
+   2000  no voice
+   2050  final: Is anybody there?
+   2050      → asks 1: callee "Is anybody there?"
+   2200      → notes heard "Is anybody there?"
+   2500  until now
+"#,
+    );
+}
+
 #[test]
 fn a_greeting_that_the_voice_fails_at_is_said_again() {
     check(

@@ -90,6 +90,8 @@ struct Player {
     playing_since: u64,
     /// Phrases that the voice will fail at.
     failing: u32,
+    /// Whether what fails is refused.
+    refusing: bool,
     mute: bool,
     last_ask: Option<AskId>,
     last_run: Option<ToolRunId>,
@@ -104,6 +106,7 @@ impl Player {
             voice: VecDeque::new(),
             playing_since: 0,
             failing: 0,
+            refusing: false,
             mute: false,
             last_ask: None,
             last_run: None,
@@ -165,7 +168,8 @@ impl Player {
         if self.failing > 0 {
             self.failing -= 1;
             self.voice.retain(|spoken| spoken.id != id);
-            self.feed(Input::Voiced(id, VoiceProgress::Failed));
+            let progress = if self.refusing { VoiceProgress::Refused } else { VoiceProgress::Failed };
+            self.feed(Input::Voiced(id, progress));
             return;
         }
         if self.voice.front().is_some_and(|front| front.id == id) {
@@ -291,7 +295,8 @@ impl Player {
             "released" => Input::Press(Press::Finished),
             "cancelled" => Input::Press(Press::Cancelled),
             "unhold" => Input::HoldEnded,
-            "voice fails" => {
+            "voice fails" | "voice refuses" => {
+                self.refusing = verb == "voice refuses";
                 self.failing = rest.parse().expect("how often");
                 Input::Clock
             }

@@ -25,6 +25,7 @@ use callwright_media::dtmf::Digit;
 use callwright_media::leg::Hold;
 use callwright_media::pcm::{BeepDetector, DualTone};
 use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport};
+use callwright_providers::ErrorKind;
 use callwright_providers::asr::AsrInput;
 use callwright_store::{Denial, Listed};
 use std::time::{Duration, Instant};
@@ -345,7 +346,9 @@ impl Talk<'_> {
             VoiceReport::Complete(phrase) => self.tell(Input::Voiced(phrase, VoiceProgress::Complete)).await,
             VoiceReport::Failed(phrase, error) => {
                 self.trouble("voice", &error.to_string()).await;
-                self.tell(Input::Voiced(phrase, VoiceProgress::Failed)).await;
+                let refused = error.kind == ErrorKind::Rejected;
+                let progress = if refused { VoiceProgress::Refused } else { VoiceProgress::Failed };
+                self.tell(Input::Voiced(phrase, progress)).await;
             }
         }
     }

@@ -78,6 +78,9 @@ const EAGERNESS: &[(&str, u64)] = &[("Low", 6000), ("Medium", 4000), ("High", 20
 pub(super) fn decode(config: Option<&str>) -> Result<AgentPatch, Fault> {
     let Some(text) = config else { return Ok(AgentPatch::default()) };
     let value: Value = serde_json::from_str(text).map_err(|_| invalid("Config", "must be valid JSON"))?;
+    if value.is_null() {
+        return Ok(AgentPatch::default());
+    }
     decode_at(&Section::of("Config", &value)?)
 }
 

@@ -3,7 +3,7 @@
 use super::dial::{Fields, decode, together, within};
 use super::words::Complaint;
 use super::{Asked, retries};
-use crate::dialects::native::invalid;
+use crate::dialects::native::{invalid, moment};
 use crate::fault::Fault;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// Members of one call that are no values for the prompt.
-const OWN_MEMBERS: [&str; 5] = ["phone_number", "scheduled_date", "scheduled_time", "timezone", "max_duration_mins"];
+const OWN_MEMBERS: [&str; 6] =
+    ["phone_number", "scheduled_for", "scheduled_date", "scheduled_time", "timezone", "max_duration_mins"];
 
 /// POST /dial/scheduled.
 pub(super) async fn scheduled(asked: &Asked<'_>) -> Result<Value, Complaint> {
@@ -23,10 +24,12 @@ pub(super) async fn scheduled(asked: &Asked<'_>) -> Result<Value, Complaint> {
     let elements = elements(&fields)?;
     let gap = fields.minutes("staggered_interval_minutes")?.unwrap_or(0);
     let retry = retries::of(&fields)?;
+    let begins = fields.text("scheduled_for")?.map(|text| moment("scheduled_for", text)).transpose()?;
+    let begins = begins.unwrap_or(asked.request.received);
     let mut wanted = Vec::new();
     for (at, element) in within(&elements)?.iter().enumerate() {
         let waits = gap * u64::try_from(at).unwrap_or(0);
-        let element = scheduled_call(&body, element, asked.request.received.after(Duration::from_secs(waits * 60)))
+        let element = scheduled_call(&body, element, begins.after(Duration::from_secs(waits * 60)))
             .map_err(|fault| Complaint::from(fault).at(at))?;
         let fields = Fields { members: &element };
         let call = decode(asked, &fields).await.map_err(|complaint| complaint.at(at))?;
@@ -86,7 +89,7 @@ fn lines(file: &Value) -> Result<Vec<Value>, Fault> {
     if elements.is_empty() { Err(wrong("must hold at least one line under the header")) } else { Ok(elements) }
 }
 
-/// A call of a campaign in the form of a single one. `turn` is when it is its turn if it names no time of its own.
+/// A call of a campaign in the form of a single one. `turn` is when it is its turn if neither it nor the request names a time.
 fn scheduled_call(body: &Value, element: &Value, turn: Moment) -> Result<Map<String, Value>, Fault> {
     let own = Fields::of(element, "each of calls")?;
     let mut whole = body.as_object().cloned().unwrap_or_default();
@@ -103,10 +106,13 @@ fn scheduled_call(body: &Value, element: &Value, turn: Moment) -> Result<Map<Str
         whole.insert(String::from("campaign_id"), name);
     }
     let due = match own.text("scheduled_date")? {
+        Some(_) if own.raw("scheduled_for").is_some() => {
+            return Err(invalid("scheduled_for", "must be absent where there is a scheduled_date"));
+        }
         None if own.text("scheduled_time")?.is_some() => {
             return Err(invalid("scheduled_time", "needs a scheduled_date"));
         }
-        None => turn,
+        None => own.text("scheduled_for")?.map_or(Ok(turn), |text| moment("scheduled_for", text))?,
         Some(date) => {
             let (hour, zone) =
                 (own.text("scheduled_time")?.unwrap_or("00:00:00"), own.text("timezone")?.unwrap_or("UTC"));

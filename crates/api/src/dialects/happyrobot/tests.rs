@@ -44,6 +44,8 @@ fn every_end_has_one_of_the_vendors_words() {
     assert_eq!(view::end(HangupCause::NoResponse, Some(408)), "No answer");
     assert_eq!(view::end(HangupCause::Unreachable, Some(404)), "Failed");
     assert_eq!(view::end(HangupCause::VoicemailReached, None), "AMD Terminated");
+    assert_eq!(view::end(HangupCause::Rejected, Some(402)), "Failed");
+    assert_eq!(view::end(HangupCause::Rejected, Some(603)), "Busy");
 }
 
 #[test]

@@ -132,6 +132,10 @@ pub(super) async fn change_use_case(asked: &mut Asked<'_>, id: &str) -> Result<V
     };
     let mut profile = found.profile.clone();
     cases::lay(&fields, &mut profile)?;
+    if let Some(flaw) = asked.context.calls.speech_flaw(&profile).filter(|_| profile.language != found.profile.language)
+    {
+        return Err(Complaint::unsupported(&format!("the language {}: {flaw}", profile.language)));
+    }
     let before: Vec<Webhook> =
         asked.book.hooks.iter().filter(|hook| hook.whose == Whose::Agent(found.id.clone())).cloned().collect();
     // Everything is judged before anything is changed.

@@ -62,6 +62,8 @@ pub(super) const fn end(cause: HangupCause, status: Option<u16>) -> &'static str
     match cause.origin() {
         EndOrigin::Unreached | EndOrigin::Line if matches!(status, Some(408 | 480)) => "No answer",
         EndOrigin::Callee if matches!(cause, HangupCause::CalleeHungUp) => "Completed",
+        // Nobody declined: the trunk's account is empty.
+        EndOrigin::Callee if matches!(status, Some(402)) => "Failed",
         EndOrigin::Callee => "Busy",
         EndOrigin::Unreached if matches!(cause, HangupCause::NoAnswer) => "No answer",
         EndOrigin::Unreached if matches!(cause, HangupCause::VoicemailReached) => "AMD Terminated",

@@ -12,7 +12,7 @@ use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
 use callwright_engine::AgentRef;
 use callwright_store::{CallFilter, CallView, Stage};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest window of a list, in seconds (vendor: under 90 days), and how far back it may begin (180 days).
 const WINDOW_S: i64 = 90 * 86_400;
@@ -54,7 +54,9 @@ pub(super) async fn active(asked: &Asked<'_>) -> Result<Value, VendorError> {
     let mut live = BTreeMap::new();
     for stage in [Stage::Queued, Stage::Dialing, Stage::Ringing, Stage::Talking, Stage::Transferring] {
         let filter = CallFilter { state: Some(stage), ..CallFilter::default() };
-        live.extend(scanned(asked, &filter).await?.into_iter().map(|view| (view.plan.id, view)));
+        // What is due later is no session yet.
+        let due = |view: &CallView| stage != Stage::Queued || view.plan.due <= asked.request.received;
+        live.extend(scanned(asked, &filter).await?.into_iter().filter(due).map(|view| (view.plan.id, view)));
     }
     let mut live: Vec<_> = live.into_values().collect();
     live.sort_by_key(|view| std::cmp::Reverse(view.plan.created));
@@ -161,7 +163,9 @@ async fn narrowed(
     if ids.is_empty() {
         found = scanned(asked, filter).await?;
     } else {
-        for id in ids.iter().filter_map(|id| session_id(id)) {
+        // A call that is named twice is shown once.
+        let mut seen = BTreeSet::new();
+        for id in ids.iter().filter_map(|id| session_id(id)).filter(|id| seen.insert(*id)) {
             let view = asked.context.calls.reader().call(&asked.key.account, id).await;
             found.extend(view.map_err(|error| Fault::Storage(error.public()))?);
         }

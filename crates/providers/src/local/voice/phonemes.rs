@@ -2,8 +2,8 @@
 //! words that no dictionary has. Shared by all workers: its dictionaries are the largest thing in memory.
 
 use super::super::onnx::{Network, tensor};
-use super::super::{Home, failure, models};
-use crate::ProviderError;
+use super::super::{Home, VENDOR, failure, models};
+use crate::{ErrorKind, ProviderError};
 use misaki_rs::fallback::FallbackError;
 use misaki_rs::{Fallback, G2P, Language};
 use serde::Deserialize;
@@ -36,8 +36,12 @@ impl Phonemes {
 
     /// The numbers of `text`'s phonemes, a pause before and after; empty when nothing of it can be said.
     pub(crate) fn numbers(&self, text: &str) -> Result<Vec<i64>, ProviderError> {
-        let (phonemes, _) =
-            self.g2p.g2p(text).map_err(|error| failure(format!("a text cannot be turned into phonemes: {error}")))?;
+        // The library's error quotes the text, which is somebody's conversation.
+        let unreadable = |_| {
+            let detail = "the local voice cannot read a text: it speaks English only";
+            ProviderError::new(VENDOR, ErrorKind::Rejected, detail)
+        };
+        let (phonemes, _) = self.g2p.g2p(text).map_err(unreadable)?;
         let known = phonemes.chars().filter_map(|phoneme| self.alphabet.get(&phoneme).copied());
         let mut numbers = vec![0];
         numbers.extend(known.take(MOST));
