@@ -198,6 +198,32 @@ fn words_and_numbers(all: &[Value], instance: &Value) {
 }
 
 #[tokio::test]
+async fn a_tool_that_was_used_is_an_instruction() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new().on("goodbye", [Reply::say("Bye.").tool("leave", r#"{"mood":"glad"}"#)]);
+    let builder = NodeBuilder::to(&callee).ears(&ScriptedEars::new(["thanks and goodbye"])).brain(&brain);
+    let server = server_that_tells(builder).await;
+    let path = format!("/v1/agents/{AGENT}");
+    let mut agent = server.native("GET", &path, &Value::Null).await.json();
+    agent.as_object_mut().expect("an object").retain(|name, _| !["id", "updated"].contains(&name.as_str()));
+    agent["tools"] = json!([{"kind": "end_call", "name": "leave", "description": "Ends the call."}]);
+    let put = server.native("PUT", &path, &agent).await;
+    assert!(put.status < 300, "{}", put.json());
+    let mut receiver = receiver().await;
+    let settings = [("AIAgentId", AGENT), ("EnableNotify", "true"), ("CallbackUrl", &receiver.url)];
+    must(&server, "SetNotifyConfig", &[&settings[..], &[("EventTypes", "instruction,agent_stop")]].concat()).await;
+    let wanted = [("AIAgentId", AGENT), ("CallerNumber", CALLER), ("CalledNumber", "+15550123")];
+    must(&server, "StartAIAgentOutboundCall", &wanted).await;
+    let mut line = callee.line().await;
+    line.hears_silence(Duration::from_millis(100)).await;
+    line.speak(Duration::from_millis(500));
+    let all = receiver.until(|body| body["event"] == "agent_stop").await;
+    assert_eq!(names(&all), ["instruction", "agent_stop"]);
+    let data = &all[0].1["data"];
+    assert_eq!((&data["name"], &data["arguments"]), (&json!("leave"), &json!(r#"{"mood":"glad"}"#)), "{data}");
+}
+
+#[tokio::test]
 async fn only_what_was_chosen_is_told_and_nothing_once_it_is_off() {
     let callee = Callee::start(Plan::then(Then::Refuse(503))).await;
     let server = server_that_tells(NodeBuilder::to(&callee)).await;

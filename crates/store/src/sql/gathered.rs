@@ -50,7 +50,7 @@ impl Gathered {
     }
 
     /// Rows to be written later, with `taken` the call that takes a place by them. The next statement or the
-    /// transaction's end writes them; `false` and nothing kept where they must be written at once.
+    /// transaction's end writes them. Only where it is on.
     pub(super) fn add(&mut self, rows: Vec<Query>, taken: Option<Ask>) {
         if let Some(gathering) = &mut self.0 {
             gathering.rows.push(rows);
