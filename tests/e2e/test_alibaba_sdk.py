@@ -4,6 +4,7 @@ the two generic Node clients, against a SIPp and a baresip callee."""
 import array
 import base64
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -273,7 +274,13 @@ class AlibabaSdk(unittest.TestCase):
                     self.assertIn("ok", sdk.ask(do="stop", instance=instance))
                     harness.wait_for("recording", lambda: any(event["event"] == "full_audio_record" for _, event in told()))
                     names = [event["event"] for _, event in told()]
-                    self.assertEqual(names[-3:], ["agent_stop", "outbound_call", "full_audio_record"], names)
+                    self.assertEqual(names[-4:], ["agent_stop", "outbound_call", "audio_record", "full_audio_record"], names)
+                    sentence = told()[-2][1]["data"]
+                    self.assertEqual((sentence["role"], sentence["text"]), ("agent", "Hello from the SDK."))
+                    _, _, clip = self.server.raw("GET", sentence["audioUrl"].removeprefix(self.server.url))
+                    with wave.open(io.BytesIO(clip)) as sound:
+                        self.assertAlmostEqual(sound.getnframes() / sound.getframerate() * 1000, sentence["duration"], delta=20)
+                        self.assertEqual(sound.getnchannels(), 1)
                     self.assertEqual([n for n in names if n in ("agent_start", "session_start", "chat_record")][:3],
                                      ["agent_start", "session_start", "chat_record"])
                     for headers, event in told():

@@ -1,10 +1,12 @@
 //! Has the callee finished? Collects what is heard into one utterance and says when it is over, from voice activity,
 //! the recogniser's words and its opinion. Never decides what happens then, nor whether the agent may be interrupted.
 
+use crate::latency::span_before;
 use crate::timers::span;
 use crate::vocabulary::{AsrEvent, EndOfTurn};
 use crate::words;
 use callwright_domain::agent::{TurnMode, TurnSettings};
+use callwright_domain::{CallEvent, Pii};
 use std::time::{Duration, Instant};
 
 /// How long after the callee fell silent a final text is waited for; then the last guess is taken.
@@ -24,10 +26,20 @@ const UTTERANCE_CAP: usize = 4000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Utterance {
     pub(crate) text: String,
+    /// The first sound; none: nothing sounded that these words would be known to belong to.
+    pub(crate) began: Option<Instant>,
     /// The last sound.
     pub(crate) silent: Instant,
     /// When the silence would have been long enough, had all words been there.
     pub(crate) ruled: Instant,
+}
+
+impl Utterance {
+    /// What the journal is told of it at `now`.
+    pub(crate) fn event(&self, now: Instant) -> CallEvent {
+        let span = self.began.map(|began| span_before(now, (began, self.silent)));
+        CallEvent::Heard { text: Pii::new(self.text.clone()), span }
+    }
 }
 
 /// Whether the callee has finished.
@@ -86,6 +98,8 @@ pub(crate) struct Endpointing {
     taken: Option<(Instant, String)>,
     /// Whether a voice was noticed since the last utterance was taken.
     spoke: bool,
+    /// The first sound of the utterance at hand.
+    began: Option<Instant>,
     taken_at: Option<Instant>,
     mark: Mark,
 }
@@ -103,6 +117,7 @@ impl Endpointing {
             last_words: None,
             taken: None,
             spoke: false,
+            began: None,
             taken_at: None,
             mark: Mark::None,
         }
@@ -118,7 +133,12 @@ impl Endpointing {
         self.mark = mark;
     }
 
-    pub(crate) fn speech_started(&mut self) {
+    /// A voice is noticed that began at `since`.
+    pub(crate) fn speech_started(&mut self, since: Instant) {
+        // What was noticed before and never became words was a noise, or somebody who cleared their throat.
+        let silent = self.silent().map(|silent| since.saturating_duration_since(silent));
+        let noise = !self.has_words() && silent.is_some_and(|silent| silent > FINAL_PATIENCE);
+        self.began = self.began.filter(|_| !noise).or(Some(since));
         self.voice = Voice::Speaking;
         self.owed = true;
         self.spoke = true;
@@ -217,8 +237,9 @@ impl Endpointing {
         self.over = false;
         self.mark = Mark::None;
         self.spoke = self.is_speaking();
+        let began = std::mem::replace(&mut self.began, self.spoke.then_some(now)).map(|began| began.min(silent));
         self.opinion = EndOfTurn::Unknown;
-        Utterance { text, silent, ruled }
+        Utterance { text, began, silent, ruled }
     }
 
     /// Forgets what was heard.
@@ -323,7 +344,7 @@ mod tests {
     /// A listener to whom somebody spoke until 2 s, as voice activity tells 200 ms later.
     fn spoken_to(mode: TurnMode) -> Endpointing {
         let mut ears = Endpointing::new(TurnSettings { mode, ..TurnSettings::default() });
-        ears.speech_started();
+        ears.speech_started(at(500));
         ears.speech_stopped(at(2000));
         ears
     }
@@ -335,7 +356,7 @@ mod tests {
         ears.heard(at(2250), &text("Hello.", EndOfTurn::Unknown));
         assert_eq!(ears.verdict(at(2250)), Verdict::Wait(at(2400)));
         assert_eq!(ears.verdict(at(2400)), Verdict::Over);
-        let utterance = Utterance { text: "Hello.".into(), silent: at(2000), ruled: at(2400) };
+        let utterance = Utterance { text: "Hello.".into(), began: Some(at(500)), silent: at(2000), ruled: at(2400) };
         assert_eq!(ears.take(at(2400)), utterance);
         assert_eq!(ears.verdict(at(2400)), Verdict::Nothing);
     }
@@ -385,10 +406,31 @@ mod tests {
             let mut ears = spoken_to(TurnMode::Silence);
             ears.heard(at(2100), &AsrEvent::Partial { text: "Hello there my friend".into() });
             ears.take(at(3000));
-            ears.speech_started();
+            ears.speech_started(at(4000));
             ears.heard(at(4200), &text(last, EndOfTurn::Yes));
             assert_eq!(ears.text(), last);
         }
+    }
+
+    #[test]
+    fn an_utterance_begins_with_its_first_sound() {
+        let mut ears = spoken_to(TurnMode::Silence);
+        // A cough, long before; then words with a pause in their middle.
+        ears.speech_started(at(5000));
+        ears.speech_stopped(at(5600));
+        ears.heard(at(5900), &text("I would", EndOfTurn::Unknown));
+        ears.speech_started(at(7000));
+        ears.speech_stopped(at(7500));
+        ears.heard(at(7800), &text("like two.", EndOfTurn::Unknown));
+        assert_eq!(ears.take(at(7900)).began, Some(at(5000)));
+        // What is typed has no sound; a voice that goes on begins anew.
+        ears.heard(at(9000), &text("Typed.", EndOfTurn::Yes));
+        assert_eq!(ears.take(at(9000)).began, None);
+        ears.speech_started(at(9500));
+        ears.heard(at(9900), &text("One.", EndOfTurn::Yes));
+        assert_eq!(ears.take(at(9900)).began, Some(at(9500)));
+        ears.heard(at(10_500), &text("Two.", EndOfTurn::Yes));
+        assert_eq!(ears.take(at(10_500)).began, Some(at(9900)));
     }
 
     #[test]

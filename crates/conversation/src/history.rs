@@ -7,6 +7,7 @@ use crate::vocabulary::{Message, Role, ToolCall};
 use crate::words;
 use callwright_domain::agent::{HistoryLine, HistoryRole, Switch};
 use std::collections::VecDeque;
+use std::time::Instant;
 
 /// Most entries kept, whatever the configured limit.
 const ENTRIES_CAP: usize = 2000;
@@ -43,6 +44,8 @@ struct Go {
     cut: bool,
     closed: bool,
     by_order: bool,
+    /// From its first sound to its last, so far.
+    sound: Option<(Instant, Instant)>,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,8 @@ pub(crate) struct Closed {
     pub(crate) interrupted: bool,
     /// It was ordered from outside.
     pub(crate) by_order: bool,
+    /// From its first sound to its last.
+    pub(crate) sound: Option<(Instant, Instant)>,
 }
 
 /// The history of one call.
@@ -122,7 +127,16 @@ impl History {
     pub(crate) fn begin(&mut self, memory: Memory) -> EntryId {
         let id = EntryId(self.next);
         self.next += 1;
-        let go = Go { id, memory, pieces: Vec::new(), calls: Vec::new(), cut: false, closed: false, by_order: false };
+        let go = Go {
+            id,
+            memory,
+            pieces: Vec::new(),
+            calls: Vec::new(),
+            cut: false,
+            closed: false,
+            by_order: false,
+            sound: None,
+        };
         self.entries.push_back(Entry::Agent(go));
         id
     }
@@ -138,6 +152,15 @@ impl History {
     pub(crate) fn piece(&mut self, id: EntryId, phrase: PhraseId, text: &str) {
         if let Some(go) = self.go(id) {
             go.pieces.push(Piece { phrase, text: text.to_owned(), heard: false });
+        }
+    }
+
+    /// The phrase sounded, or a part of it did.
+    pub(crate) fn sounded(&mut self, phrase: PhraseId, (began, ended): (Instant, Instant)) {
+        let has = |go: &&mut Go| go.pieces.iter().any(|piece| piece.phrase == phrase);
+        if let Some(go) = self.goes().find(has) {
+            let (first, _) = go.sound.unwrap_or((began, ended));
+            go.sound = Some((first, ended));
         }
     }
 
@@ -209,7 +232,7 @@ impl History {
             changed = true;
             let text = go.text();
             if !text.is_empty() {
-                closed.push(Closed { id: go.id, text, interrupted: go.cut, by_order: go.by_order });
+                closed.push(Closed { id: go.id, text, interrupted: go.cut, by_order: go.by_order, sound: go.sound });
             }
         }
         if !changed {
@@ -397,7 +420,10 @@ mod tests {
         assert_eq!(history.close(None), []);
         assert_eq!(history.cut(PhraseId(2), 4), "can I help you today?");
         let closed = history.close(None);
-        assert_eq!(closed, [Closed { id, text: "Good morning. How".into(), interrupted: true, by_order: false }]);
+        assert_eq!(
+            closed,
+            [Closed { id, text: "Good morning. How".into(), interrupted: true, by_order: false, sound: None }]
+        );
         assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how");
         let history = history.marking("<cut>".into());
         assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how<cut>");

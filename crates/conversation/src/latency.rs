@@ -1,6 +1,6 @@
 //! Where the time between the callee's last sound and the agent's first one went. Measures; decides nothing.
 
-use callwright_domain::call::TurnLatency;
+use callwright_domain::call::{Span, TurnLatency};
 use std::time::{Duration, Instant};
 
 /// The stopwatch of one turn.
@@ -44,8 +44,6 @@ impl Stopwatch {
     pub(crate) fn stop(&self, sound: Instant) -> TurnLatency {
         let asked = self.asked.unwrap_or(self.decided).max(self.decided);
         let phrase = self.phrase.unwrap_or(asked).max(asked);
-        let ms = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
-        let between = |from: Instant, to: Instant| ms(to.saturating_duration_since(from));
         let total_ms = between(self.silent, sound);
         let endpoint_ms = between(self.silent, self.ruled);
         let ears_ms = between(self.ruled, self.decided);
@@ -54,6 +52,18 @@ impl Stopwatch {
         let parts = endpoint_ms.saturating_add(ears_ms).saturating_add(brain_ms).saturating_add(voice_ms);
         TurnLatency { total_ms, endpoint_ms, ears_ms, brain_ms, voice_ms, own_ms: total_ms.saturating_sub(parts) }
     }
+}
+
+/// When something sounded, from its begin to its end, as it is told at `now`.
+pub(crate) fn span_before(now: Instant, (began, ended): (Instant, Instant)) -> Span {
+    let ended_ms = between(ended, now);
+    Span { began_ms: between(began, now).max(ended_ms), ended_ms }
+}
+
+/// In milliseconds.
+fn between(from: Instant, to: Instant) -> u32 {
+    let span: Duration = to.saturating_duration_since(from);
+    u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::tools;
 use crate::vocabulary::{Message, Role};
 use callwright_domain::agent::{Choice, Greeting, Switch};
 use callwright_domain::call::TurnLatency;
-use callwright_domain::{AgentProfile, CallEvent, HangupCause, Pii};
+use callwright_domain::{AgentProfile, CallEvent, HangupCause};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 use thinking::Answer;
@@ -404,7 +404,7 @@ impl Conversation {
             return;
         }
         // What the agent said comes before what the callee says to it.
-        self.note_what_was_said();
+        self.note_what_was_said(now);
         self.put_what_waits(now);
         self.consider_turn(now);
         self.say_what_waits(now);
@@ -494,8 +494,4 @@ impl std::fmt::Debug for Conversation {
             .field("stance", &self.stance())
             .finish_non_exhaustive()
     }
-}
-
-fn heard_event(text: &str) -> CallEvent {
-    CallEvent::Heard { text: Pii::new(text.to_owned()) }
 }

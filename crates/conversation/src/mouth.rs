@@ -47,10 +47,19 @@ pub(crate) struct Open {
     cutting: bool,
 }
 
-/// A phrase that was cut off.
+impl Open {
+    /// When it began to be heard, where the last sound before it ended at `free`.
+    fn began(&self, free: Option<Instant>) -> Option<Instant> {
+        self.sounded.map(|sounded| free.map_or(sounded, |free| free.max(sounded)))
+    }
+}
+
+/// A phrase of which nothing more will be heard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cut {
     pub(crate) line: Line,
+    /// When it began to be heard.
+    pub(crate) began: Option<Instant>,
     /// Bytes of its text that were heard.
     pub(crate) heard: usize,
 }
@@ -62,13 +71,15 @@ pub(crate) struct Mouth {
     open: VecDeque<Open>,
     /// When something last happened to a phrase.
     progress: Option<Instant>,
+    /// When the last sound ended, as far as it was reported: what arrives before that waits for it.
+    free: Option<Instant>,
     /// Whether something was heard since it was last silent and had nothing to say.
     begun: bool,
 }
 
 impl Mouth {
     pub(crate) const fn new() -> Self {
-        Self { ready: VecDeque::new(), open: VecDeque::new(), progress: None, begun: false }
+        Self { ready: VecDeque::new(), open: VecDeque::new(), progress: None, free: None, begun: false }
     }
 
     /// Adds a line behind those that wait.
@@ -156,21 +167,27 @@ impl Mouth {
     }
 
     /// A phrase was played to its end, and so were those before it. Returns them.
-    pub(crate) fn played(&mut self, now: Instant, id: PhraseId) -> Vec<Line> {
+    pub(crate) fn played(&mut self, now: Instant, id: PhraseId) -> Vec<Cut> {
         let Some(at) = self.open.iter().position(|open| open.line.id == id) else { return Vec::new() };
-        let played = self.open.drain(..=at).map(|open| open.line).collect();
-        self.moved(now);
-        played
+        self.pass(now, at + 1)
     }
 
     /// The playout queue ran empty: complete phrases at the front were played, mark or no mark.
-    pub(crate) fn drained(&mut self, now: Instant) -> Vec<Line> {
+    pub(crate) fn drained(&mut self, now: Instant) -> Vec<Cut> {
         let complete = self.open.iter().take_while(|open| open.complete && !open.cutting).count();
-        let played = self.open.drain(..complete).map(|open| open.line).collect();
-        if complete > 0 {
-            self.moved(now);
-        }
-        played
+        if complete > 0 { self.pass(now, complete) } else { Vec::new() }
+    }
+
+    /// The first phrases were played to their ends.
+    fn pass(&mut self, now: Instant, count: usize) -> Vec<Cut> {
+        let free = self.free.replace(now);
+        let passed = self.open.drain(..count).map(|open| {
+            let (began, heard) = (open.began(free), open.line.text.len());
+            Cut { line: open.line, began, heard }
+        });
+        let passed = passed.collect();
+        self.moved(now);
+        passed
     }
 
     /// A phrase will not be said to its end. Returns it, and whether others wait behind it.
@@ -225,12 +242,13 @@ impl Mouth {
     ) -> Vec<Cut> {
         let (cut, open) = std::mem::take(&mut self.open).into_iter().partition(|open| open.cutting);
         self.open = open;
+        let free = self.free.replace(now);
         self.moved(now);
         let cut: VecDeque<Open> = cut;
         cut.into_iter()
             .map(|open| {
                 let heard = heard(&open).map_or(0, |(sent, total)| heard_bytes(&open.line.text, sent, total));
-                Cut { line: open.line, heard }
+                Cut { began: open.began(free), line: open.line, heard }
             })
             .collect()
     }

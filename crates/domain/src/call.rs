@@ -389,6 +389,23 @@ pub struct TurnLatency {
     pub own_ms: u32,
 }
 
+/// When an utterance sounded, reckoned from the moment at which its event happened: its words are known later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// How long before the event it began, in milliseconds.
+    pub began_ms: u32,
+    /// How long before the event it was over, in milliseconds; at most `began_ms`.
+    pub ended_ms: u32,
+}
+
+impl Span {
+    /// Begin and end of the utterance whose event happened at `event`.
+    pub fn around(self, event: Moment) -> (Moment, Moment) {
+        let before = |ms: u32| Moment(event.millis().saturating_sub(i64::from(ms)));
+        (before(self.began_ms), before(self.ended_ms))
+    }
+}
+
 /// Something that happened to a call. The journal of these is the truth about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -437,6 +454,9 @@ pub enum CallEvent {
     Heard {
         /// The recogniser's final text.
         text: Pii<String>,
+        /// When it sounded; none: it was typed, or came when its sound was long over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<Span>,
     },
     /// How the time before the agent's next words was spent.
     TurnTaken {
@@ -452,6 +472,9 @@ pub enum CallEvent {
         /// Somebody outside had ordered it to be said as it is.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_order: bool,
+        /// When it sounded; none: not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        span: Option<Span>,
     },
     /// The agent was heard for the first time.
     Spoke {
@@ -692,9 +715,9 @@ mod tests {
             CallEvent::AttemptFailed { attempt: 1, cause: HangupCause::TrunkFailed, status: Some(503), q850: None },
             CallEvent::Ringing { status: 180 },
             CallEvent::Answered { dialog: String::new(), codec: "PCMU".into() },
-            CallEvent::Heard { text: text() },
+            CallEvent::Heard { text: text(), span: None },
             CallEvent::TurnTaken { latency: TurnLatency::default() },
-            CallEvent::Said { text: text(), interrupted: false, by_order: false },
+            CallEvent::Said { text: text(), interrupted: false, by_order: false, span: None },
             CallEvent::Spoke { silence_ms: 300 },
             CallEvent::Disclosed,
             CallEvent::MachineDetected { sign: MachineSign::Tone },
@@ -774,7 +797,7 @@ mod tests {
 
     #[test]
     fn nobody_talks_before_the_answer() {
-        let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false };
+        let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false, span: None };
         for state in [CallState::Queued, CallState::Dialing, CallState::Ringing] {
             assert!(state.apply(&said).is_err(), "{state:?}");
         }
@@ -791,7 +814,7 @@ mod tests {
 
     #[test]
     fn what_was_said_does_not_print() {
-        let heard = CallEvent::Heard { text: Pii::new("my card is 4111".into()) };
+        let heard = CallEvent::Heard { text: Pii::new("my card is 4111".into()), span: None };
         assert!(!format!("{heard:?}").contains("4111"));
     }
 }

@@ -332,6 +332,7 @@ mod tests {
             speaker,
             text: text.into(),
             at: Moment(0),
+            span: None,
             interrupted: false,
             by_order: false,
             latency: None,

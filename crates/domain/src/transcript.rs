@@ -1,7 +1,7 @@
 //! What was said in a call, line by line, as both sides really heard it. A projection of the journal, never a source.
 
 use crate::Moment;
-use crate::call::{CallEvent, Recorded, TurnLatency};
+use crate::call::{CallEvent, Recorded, Span, TurnLatency};
 use serde::{Deserialize, Serialize};
 
 /// Who spoke.
@@ -25,6 +25,9 @@ pub struct TranscriptLine {
     pub text: String,
     /// When the line was complete.
     pub at: Moment,
+    /// When it sounded, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Span>,
     /// The agent was cut off by the callee.
     pub interrupted: bool,
     /// Somebody outside had ordered the agent to say it as it is.
@@ -40,21 +43,23 @@ pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
     let mut pending: Option<TurnLatency> = None;
     for recorded in events {
         match &recorded.event {
-            CallEvent::Heard { text } => lines.push(TranscriptLine {
+            CallEvent::Heard { text, span } => lines.push(TranscriptLine {
                 seq: recorded.seq,
                 speaker: Speaker::Callee,
                 text: text.expose().clone(),
                 at: recorded.at,
+                span: *span,
                 interrupted: false,
                 by_order: false,
                 latency: None,
             }),
             CallEvent::TurnTaken { latency } => pending = Some(*latency),
-            CallEvent::Said { text, interrupted, by_order } => lines.push(TranscriptLine {
+            CallEvent::Said { text, interrupted, by_order, span } => lines.push(TranscriptLine {
                 seq: recorded.seq,
                 speaker: Speaker::Agent,
                 text: text.expose().clone(),
                 at: recorded.at,
+                span: *span,
                 interrupted: *interrupted,
                 by_order: *by_order,
                 latency: pending.take(),

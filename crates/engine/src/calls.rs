@@ -2,6 +2,7 @@
 //! [`Calls`], nothing else. Hides the store's writing half, the registry of live calls and the dialer.
 
 use crate::campaigns::Campaigns;
+use crate::excerpt::{Clip, Excerpt};
 use crate::failpoint::Failpoint;
 use crate::journal::Fed;
 use crate::limits;
@@ -496,6 +497,16 @@ impl Calls {
         let runtime = tokio::runtime::Handle::current();
         let work = tokio::task::spawn_blocking(move || recordings.read(&name, &runtime));
         work.await.map_err(|error| BlobError::Io(std::io::Error::other(error)))?
+    }
+
+    /// Opens a part of a recording as a file of its own.
+    ///
+    /// # Errors
+    /// As [`Self::recording`].
+    pub async fn excerpt(&self, name: &str, clip: Clip) -> Result<Excerpt, BlobError> {
+        let recording = self.recording(name).await?;
+        let work = tokio::task::spawn_blocking(move || Excerpt::of(recording, clip));
+        work.await.map_err(std::io::Error::other).and_then(|outcome| outcome).map_err(BlobError::Io)
     }
 
     /// Erases a number from an account: calls to it that have ended lose the number and what was said, those that wait are

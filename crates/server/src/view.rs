@@ -47,7 +47,7 @@ impl CallPrinter {
             CallEvent::Joined { .. } => line(at, "call", "joined"),
             CallEvent::MessageReceived { text } => line(at, "callee", &format!("sent {}", text.expose())),
             CallEvent::Answered { codec, .. } => line(at, "call", &format!("answered, {codec}")),
-            CallEvent::Heard { text } => {
+            CallEvent::Heard { text, .. } => {
                 line(at, "callee", text.expose());
                 self.heard.push(text.expose().clone());
             }

@@ -239,6 +239,7 @@ mod tests {
             text: Pii::new(format!("words {mark}\nin two lines")),
             interrupted: false,
             by_order: false,
+            span: None,
         };
         let account = AccountId::new("acme").expect("a slug");
         Spooled { account, call: CallId::from_entropy(call), epoch: 3, mark, at: Moment(5), event }

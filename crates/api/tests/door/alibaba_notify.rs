@@ -2,7 +2,8 @@
 //! are refused by name.
 
 use crate::support::{Answer, OTHER_AGENT, SECRET, Server, Signed, server, server_that_tells};
-use callwright_domain::{CallEvent, Scope};
+use callwright_domain::agent::Recording;
+use callwright_domain::{CallEvent, CallId, Scope};
 use callwright_testkit::{
     AGENT, CALLER, Callee, NodeBuilder, PATIENCE, Plan, Reply, ScriptedBrain, ScriptedEars, Then,
 };
@@ -118,6 +119,17 @@ fn names(all: &[(String, Value)]) -> Vec<&str> {
     all.iter().map(|(_, body)| body["event"].as_str().expect("a name")).collect()
 }
 
+/// The greeting, a question, its answer, and the end by the callee.
+async fn a_turn(server: &Server, call: CallId, callee: &mut Callee) {
+    let mut line = callee.line().await;
+    let said = |words: &'static str| move |event: &CallEvent| matches!(event, CallEvent::Said { text, .. } if text.expose() == words);
+    server.node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hears_silence(Duration::from_millis(100)).await;
+    line.speak(Duration::from_millis(500));
+    server.node.wait_for(call, "the answer", said("How many?")).await;
+    line.hang_up();
+}
+
 #[tokio::test]
 async fn a_call_is_told_in_order_and_with_its_token() {
     let mut callee = Callee::start(Plan::answer()).await;
@@ -132,13 +144,7 @@ async fn a_call_is_told_in_order_and_with_its_token() {
         [("AIAgentId", AGENT), ("CallerNumber", CALLER), ("CalledNumber", "+15550123"), ("UserData", user_data)];
     let begun = must(&server, "StartAIAgentOutboundCall", &wanted).await;
     let call = begun["InstanceId"].as_str().expect("an id").parse().expect("ours");
-    let mut line = callee.line().await;
-    let said = |words: &'static str| move |event: &CallEvent| matches!(event, CallEvent::Said { text, .. } if text.expose() == words);
-    server.node.wait_for(call, "the greeting", said("Hello there.")).await;
-    line.hears_silence(Duration::from_millis(100)).await;
-    line.speak(Duration::from_millis(500));
-    server.node.wait_for(call, "the answer", said("How many?")).await;
-    line.hang_up();
+    a_turn(&server, call, &mut callee).await;
     let all = receiver.until(is_over).await;
     let expected = ["outbound_call", "outbound_call", "outbound_call", "agent_start", "session_start", "chat_record"];
     let turn = ["chat_record", "intent_detected", "intent_recognized", "llm_data_received", "tts_data_received"];
@@ -194,6 +200,50 @@ fn words_and_numbers(all: &[Value], instance: &Value) {
         let (asked, answered) = (at("requestTimestamp"), at("responseTimestamp"));
         assert!(asked >= before && answered >= asked, "{name}: {before} {extend}");
         before = asked;
+    }
+}
+
+#[tokio::test]
+async fn each_sentence_of_a_recorded_call_is_told_with_its_sound() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let brain = ScriptedBrain::new().on("table", [Reply::say("How many?")]);
+    let builder = NodeBuilder::to(&callee).ears(&ScriptedEars::new(["I want a table"])).brain(&brain);
+    let server = server_that_tells(builder.agent(|agent| agent.recording = Recording::Stereo)).await;
+    let mut receiver = receiver().await;
+    let settings = [
+        ("AIAgentId", AGENT),
+        ("EnableNotify", "true"),
+        ("CallbackUrl", receiver.url.as_str()),
+        ("EnableAudioRecording", "true"),
+        ("EventTypes", "audio_record,full_audio_record"),
+    ];
+    must(&server, "SetNotifyConfig", &settings).await;
+    let wanted = [("AIAgentId", AGENT), ("CallerNumber", CALLER), ("CalledNumber", "+15550123")];
+    let begun = must(&server, "StartAIAgentOutboundCall", &wanted).await;
+    let call = begun["InstanceId"].as_str().expect("an id").parse().expect("ours");
+    a_turn(&server, call, &mut callee).await;
+    let all = receiver.until(|body| body["event"] == "full_audio_record").await;
+    let data: Vec<&Value> = all.iter().map(|(_, body)| &body["data"]).collect();
+    let told: Vec<(&Value, &Value, &Value)> =
+        data.iter().map(|data| (&data["role"], &data["text"], &data["sentence_id"])).collect();
+    let expected = [("agent", "Hello there.", 0), ("user", "I want a table", 1), ("agent", "How many?", 1)];
+    let expected = expected.map(|(role, text, sentence)| (json!(role), json!(text), json!(sentence)));
+    assert_eq!(told[..3], expected.each_ref().map(|(role, text, sentence)| (role, text, sentence)), "{all:#?}");
+    assert_eq!(all.len(), 4);
+    for data in &data[..3] {
+        let url = data["audioUrl"].as_str().expect("a URL");
+        let path = &url[url.find("/v1/").expect("a path of ours")..];
+        let sound = server.native("GET", path, &Value::Null).await;
+        assert_eq!((sound.status, sound.header("content-type")), (200, Some("audio/wav")), "{path}");
+        // One channel of 8 kHz, as long as it says to a frame, and somebody speaks in it from the first tenth to the last.
+        assert_eq!((sound.body[22], u32::from_le_bytes(sound.body[24..28].try_into().expect("four"))), (1, 8000));
+        let samples: Vec<i16> =
+            sound.body[44..].chunks_exact(2).map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]])).collect();
+        let length = data["duration"].as_u64().expect("milliseconds");
+        assert!((samples.len() as u64 / 8).abs_diff(length) <= 20, "{} samples in {length} ms", samples.len());
+        let loud = |samples: &[i16]| samples.iter().any(|sample| sample.unsigned_abs() > 300);
+        let tenth = samples.len() / 10;
+        assert!(loud(&samples[..2 * tenth]) && loud(&samples[7 * tenth..]), "{data}");
     }
 }
 

@@ -62,6 +62,37 @@ async fn a_recording_is_fetched_whole_in_parts_and_by_its_owner_alone() {
 }
 
 #[tokio::test]
+async fn a_clip_of_a_recording_is_a_file_of_its_own() {
+    let (server, id, _callee) = ended_call().await;
+    let path = format!("/v1/calls/{id}/recording");
+    let whole = server.native("GET", &path, &Value::Null).await.body;
+    let clip = async |query: &str| server.native("GET", &format!("{path}?{query}"), &Value::Null).await;
+    // 8 kHz and four bytes for both sides: 32 bytes a millisecond.
+    let both = clip("from_ms=100&to_ms=200").await;
+    assert_eq!((both.status, both.body.len()), (200, 44 + 3200));
+    assert_eq!(both.body[44..], whole[44 + 3200..44 + 6400]);
+    assert_eq!(both.header("content-length"), Some("3244"));
+    let agent = clip("from_ms=100&to_ms=200&speaker=agent").await;
+    let right: Vec<u8> = both.body[44..].chunks(4).flat_map(|sample| [sample[2], sample[3]]).collect();
+    assert_eq!((agent.body[22], &agent.body[44..]), (1, &right[..]));
+    let callee = clip("speaker=callee").await;
+    assert_eq!(callee.body.len(), 44 + (whole.len() - 44) / 2);
+    assert_eq!(clip("from_ms=999999").await.body.len(), 44);
+    for (query, named) in [
+        ("from_ms=-1", "from_ms"),
+        ("to_ms=1.5", "to_ms"),
+        ("from_ms=5&to_ms=5", "to_ms"),
+        ("speaker=both", "speaker"),
+        ("from=5", "from"),
+        ("from_ms=1&from_ms=2", "from_ms"),
+    ] {
+        let refused = clip(query).await;
+        assert_eq!(refused.status, 400, "{query}");
+        assert!(refused.json()["error"]["message"].as_str().is_some_and(|text| text.contains(named)), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn an_ended_call_is_shown_with_what_was_said_and_why_it_ended() {
     let (server, id, _callee) = ended_call().await;
     let shown = server.native("GET", &format!("/v1/calls/{id}"), &Value::Null).await.json();

@@ -144,12 +144,13 @@ impl Conversation {
         }
         self.mouth.start_cutting();
         for cut in self.mouth.cut_by_estimate(now) {
+            self.note_sound(now, &cut);
             self.history.cut(cut.line.id, cut.heard);
         }
-        self.note_what_was_said();
-        let left = self.ears.text();
-        if words::any(&left) && self.stage != Stage::Ringing {
-            self.out.note(super::heard_event(&left));
+        self.note_what_was_said(now);
+        let left = self.ears.take(now);
+        if words::any(&left.text) && self.stage != Stage::Ringing {
+            self.out.note(left.event(now));
         }
         self.stage = Stage::Over;
         self.out.timers = Timers::default();

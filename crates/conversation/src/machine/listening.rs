@@ -1,7 +1,7 @@
 //! The callee: voice, words, keys, and text that stands for words. Ends with a turn that is to be answered.
 
 use super::yielding::NO_WORDS;
-use super::{Conversation, Greeted, Stage, Stance, heard_event};
+use super::{Conversation, Greeted, Stage, Stance};
 use crate::barge_in::Effect;
 use crate::endpointing::{News, Utterance, Verdict};
 use crate::exchange::Output;
@@ -39,8 +39,9 @@ impl Conversation {
         if !self.listens(now) {
             return;
         }
-        self.ears.speech_started();
-        self.barge_in.speech_started(now.checked_sub(speech).unwrap_or(now));
+        let since = now.checked_sub(speech).unwrap_or(now);
+        self.ears.speech_started(since);
+        self.barge_in.speech_started(since);
         self.drop_speculation();
     }
 
@@ -94,10 +95,9 @@ impl Conversation {
 
     /// The words belong to the turn that is being answered or has been.
     fn amend(&mut self, now: Instant) {
-        let text = self.ears.text();
-        self.ears.discard(now);
-        self.out.note(heard_event(&text));
-        self.history.amend_callee(&text);
+        let utterance = self.ears.take(now);
+        self.out.note(utterance.event(now));
+        self.history.amend_callee(&utterance.text);
     }
 
     /// Whether the callee's last turn was answered by voice.
@@ -122,7 +122,7 @@ impl Conversation {
             let mut utterance = self.ears.take(now);
             self.far_end.marks = self.far_end.marks.over();
             if words::any(&utterance.text) {
-                self.out.note(heard_event(&utterance.text));
+                self.out.note(utterance.event(now));
             }
             if self.interruption.is_some() {
                 utterance.text = self.barge_in.kept(utterance.text);
@@ -221,11 +221,11 @@ impl Conversation {
     /// The words heard so far go into the history, but nobody answers them.
     pub(super) fn hear_unanswered(&mut self, now: Instant) {
         self.orders.take_headers();
-        let text = self.ears.take(now).text;
+        let utterance = self.ears.take(now);
         self.interruption = None;
-        if words::any(&text) {
-            self.out.note(heard_event(&text));
-            self.history.callee(&text);
+        if words::any(&utterance.text) {
+            self.out.note(utterance.event(now));
+            self.history.callee(&utterance.text);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A machine that answers: nobody talks to it. The call ends there, or a message is left after its tone.
 
-use super::{Conversation, Greeted, Stage, Stance, heard_event};
+use super::{Conversation, Greeted, Stage, Stance};
 use crate::exchange::Input;
 use crate::history::Memory;
 use crate::screening::{Finding, Screening};
@@ -9,7 +9,7 @@ use crate::vocabulary::AsrEvent;
 use crate::words;
 use callwright_domain::agent::{OnVoicemail, Switch};
 use callwright_domain::call::MachineSign;
-use callwright_domain::{CallEvent, HangupCause};
+use callwright_domain::{CallEvent, HangupCause, Pii};
 use std::time::{Duration, Instant};
 
 /// A machine that has been silent for so long records already: its tone was missed, or it has none.
@@ -158,7 +158,7 @@ impl Conversation {
         } else if let Input::Heard(AsrEvent::Final { text, .. }) = input
             && words::any(text)
         {
-            self.out.note(heard_event(text));
+            self.out.note(CallEvent::Heard { text: Pii::new(text.clone()), span: None });
         }
     }
 

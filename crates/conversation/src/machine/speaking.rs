@@ -3,10 +3,10 @@
 
 use super::{Conversation, Greeted, HOLD, SILENCE, Stage, Stance};
 use crate::exchange::{HeardPhrase, Output, Phrase, PhraseId, VoiceProgress};
-use crate::history::{EntryId, Memory};
-use crate::latency::Stopwatch;
+use crate::history::{Closed, EntryId, Memory};
+use crate::latency::{Stopwatch, span_before};
 use crate::machine::thinking::{Answer, Purpose};
-use crate::mouth::Line;
+use crate::mouth::{Cut, Line};
 use crate::phrasing::Phraser;
 use crate::speakable;
 use crate::timers::{Timer, span};
@@ -236,6 +236,9 @@ impl Conversation {
             let part = now.saturating_duration_since(since);
             if part >= open.line.length() { open.line.text.len() } else { 0 }
         });
+        if let Some(since) = open.sounded.filter(|_| heard > 0) {
+            self.history.sounded(id, (since, now));
+        }
         let rest = self.history.lose(id, heard);
         if self.failures.voice >= VOICE_FAILURES {
             self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail: "nothing can be said".to_owned() });
@@ -246,14 +249,29 @@ impl Conversation {
     }
 
     pub(super) fn played(&mut self, now: Instant, id: PhraseId) {
-        for line in self.mouth.played(now, id) {
-            self.history.heard(line.id);
-        }
+        let played = self.mouth.played(now, id);
+        self.hear(now, &played);
     }
 
     pub(super) fn playout_drained(&mut self, now: Instant) {
-        for line in self.mouth.drained(now) {
-            self.history.heard(line.id);
+        let played = self.mouth.drained(now);
+        self.hear(now, &played);
+    }
+
+    /// These phrases were played to their ends.
+    fn hear(&mut self, now: Instant, played: &[Cut]) {
+        for phrase in played {
+            self.note_sound(now, phrase);
+            self.history.heard(phrase.line.id);
+        }
+    }
+
+    /// A phrase sounded until now, be it only its begin.
+    pub(super) fn note_sound(&mut self, now: Instant, phrase: &Cut) {
+        if let Some(began) = phrase.began
+            && phrase.heard > 0
+        {
+            self.history.sounded(phrase.line.id, (began, now));
         }
     }
 
@@ -273,17 +291,17 @@ impl Conversation {
     pub(super) fn flushed(&mut self, now: Instant, report: &[HeardPhrase]) {
         if self.mouth.is_cutting() {
             let cuts = self.mouth.cut(now, report);
-            self.settle_cuts(cuts);
+            self.settle_cuts(now, cuts);
         }
     }
 
     pub(super) fn flush_unreported(&mut self, now: Instant) {
         let cuts = self.mouth.cut_by_estimate(now);
-        self.settle_cuts(cuts);
+        self.settle_cuts(now, cuts);
     }
 
     /// Notes the goes of which nothing more will be heard.
-    pub(super) fn note_what_was_said(&mut self) {
+    pub(super) fn note_what_was_said(&mut self, now: Instant) {
         if !self.history.has_open() {
             return;
         }
@@ -296,8 +314,9 @@ impl Conversation {
                 self.out.note(CallEvent::TurnTaken { latency });
             }
             let heard = closed.text.len();
-            let (interrupted, by_order) = (closed.interrupted, closed.by_order);
-            self.out.note(CallEvent::Said { text: Pii::new(closed.text), interrupted, by_order });
+            let Closed { text, interrupted, by_order, sound, .. } = closed;
+            let span = sound.map(|sound| span_before(now, sound));
+            self.out.note(CallEvent::Said { text: Pii::new(text), interrupted, by_order, span });
             self.note_disclosure(closed.id, heard);
         }
     }

@@ -86,11 +86,12 @@ impl Conversation {
     }
 
     /// It is known how much was heard of what was cut off.
-    pub(super) fn settle_cuts(&mut self, cuts: Vec<Cut>) {
+    pub(super) fn settle_cuts(&mut self, now: Instant, cuts: Vec<Cut>) {
         self.out.timers.clear(Timer::FlushReport);
         let mut rest = Vec::new();
         for cut in cuts {
             let kept = self.history.is_kept(cut.line.entry);
+            self.note_sound(now, &cut);
             let unheard = self.history.cut(cut.line.id, cut.heard);
             if kept && !unheard.is_empty() {
                 rest.push(unheard);

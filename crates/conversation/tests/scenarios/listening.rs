@@ -1,6 +1,6 @@
 //! Has the callee finished?
 
-use crate::script::{agent, agent_with, check};
+use crate::script::{agent, agent_with, check, sounds};
 use callwright_domain::agent::{Switch, TurnMode, WeightedText};
 
 #[test]
@@ -348,4 +348,35 @@ fn the_callee_may_write_instead_of_speak() {
    2000  until now
 "#,
     );
+}
+
+#[test]
+fn what_was_said_is_known_with_its_times() {
+    let told = sounds(
+        agent(),
+        r#"
+      0  answered
+   1000  voice
+   2200  no voice
+   2300  final: Where are you?
+   2600  model, all: We are in the old town. Just behind the church, on the left side.
+   4500  voice
+   5200  no voice
+   5400  final: Stop that please now.
+   5900  model, all: All right.
+   8000  text: Typed.
+   8500  model, all: Then look here.
+  12000  until now
+"#,
+    );
+    // The callee from the first sound to the last; the agent until it was cut off; what was typed never sounded.
+    let expected = [
+        "900 to 2000: Where are you?",
+        "2700 to 4600: We are in the old town. Just behind the",
+        "4400 to 5000: Stop that please now.",
+        "6000 to 6500: All right.",
+        "never: Typed.",
+        "8600 to 9350: Then look here.",
+    ];
+    assert_eq!(told, expected);
 }

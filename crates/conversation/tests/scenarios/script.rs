@@ -6,6 +6,7 @@ use callwright_conversation::{
     ToolAction, ToolRunId, VoiceProgress, Words,
 };
 use callwright_domain::agent::{Greeting, Switch, Tool};
+use callwright_domain::call::Span;
 use callwright_domain::{AgentProfile, CallEvent, HangupCause, Transfer, TransferTarget};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -65,6 +66,13 @@ fn lines_of(script: &str) -> String {
     told
 }
 
+/// Plays the script's inputs and gives what was said, each with the moments at which it began and ended.
+pub(crate) fn sounds(agent: AgentProfile, script: &str) -> Vec<String> {
+    let mut player = Player::new(agent);
+    player.run(&lines_of(script));
+    player.sounds
+}
+
 /// Plays the script's inputs and compares the whole text with what came out.
 #[track_caller]
 pub(crate) fn check(agent: AgentProfile, script: &str) {
@@ -96,6 +104,8 @@ struct Player {
     last_ask: Option<AskId>,
     last_run: Option<ToolRunId>,
     text: String,
+    /// What was said and when it sounded.
+    sounds: Vec<String>,
 }
 
 impl Player {
@@ -111,10 +121,16 @@ impl Player {
             last_ask: None,
             last_run: None,
             text: String::new(),
+            sounds: Vec::new(),
         }
     }
 
     fn play(mut self, script: &str) -> String {
+        self.run(script);
+        self.text
+    }
+
+    fn run(&mut self, script: &str) {
         for line in script.lines().filter(|line| !line.contains('→')) {
             let (at, what) = line.split_once(' ').unwrap_or_else(|| panic!("no time in {line:?}"));
             let at: u64 = at.parse().unwrap_or_else(|_| panic!("no time in {line:?}"));
@@ -122,7 +138,6 @@ impl Player {
             writeln!(self.text, "{line}").expect("text");
             self.input(what.trim());
         }
-        self.text
     }
 
     /// Lets the voice and the timers run up to a moment.
@@ -222,7 +237,10 @@ impl Player {
                 self.last_run = Some(id);
                 format!("goes on as {agent}")
             }
-            Output::Note(event) => format!("notes {}", noted(&event)),
+            Output::Note(event) => {
+                self.sounds.extend(sounded(self.now, &event));
+                format!("notes {}", noted(&event))
+            }
             Output::HangUp(cause) => format!("hangs up: {cause:?}"),
         };
         writeln!(self.text, "{} → {line}", self.now).expect("text");
@@ -359,10 +377,16 @@ fn told(messages: &[Message]) -> String {
     messages[1..].iter().map(line).collect::<Vec<_>>().join(", ")
 }
 
+fn sounded(now: u64, event: &CallEvent) -> Option<String> {
+    let (CallEvent::Heard { text, span } | CallEvent::Said { text, span, .. }) = event else { return None };
+    let from_to = |span: &Span| format!("{} to {}", now - u64::from(span.began_ms), now - u64::from(span.ended_ms));
+    Some(format!("{}: {}", span.as_ref().map_or_else(|| "never".to_owned(), from_to), text.expose()))
+}
+
 fn noted(event: &CallEvent) -> String {
     match event {
-        CallEvent::Heard { text } => format!("heard {:?}", text.expose()),
-        CallEvent::Said { text, interrupted, by_order } => {
+        CallEvent::Heard { text, .. } => format!("heard {:?}", text.expose()),
+        CallEvent::Said { text, interrupted, by_order, .. } => {
             let (cut, order) = (if *interrupted { ", cut off" } else { "" }, if *by_order { " by order" } else { "" });
             format!("said{order}{cut} {:?}", text.expose())
         }

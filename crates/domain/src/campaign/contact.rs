@@ -61,7 +61,10 @@ mod tests {
         let answered = || (1_000, CallEvent::Answered { dialog: String::new(), codec: String::new() });
         let taken =
             |total_ms| (9_000, CallEvent::TurnTaken { latency: TurnLatency { total_ms, ..TurnLatency::default() } });
-        let said = (9_000, CallEvent::Said { text: Pii::new(String::from("hi")), interrupted: false, by_order: false });
+        let said = (
+            9_000,
+            CallEvent::Said { text: Pii::new(String::from("hi")), interrupted: false, by_order: false, span: None },
+        );
         assert_eq!(contact(&[], 5_000), Contact::None);
         assert_eq!(contact(&[answered(), taken(1_999)], 60_000), Contact::Connected);
         assert_eq!(contact(&[answered(), taken(2_001), said.clone()], 60_000), Contact::Abandoned);

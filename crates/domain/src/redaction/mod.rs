@@ -62,9 +62,9 @@ impl Redaction {
             return event;
         }
         match event {
-            CallEvent::Heard { text } => CallEvent::Heard { text: self.words(&text) },
-            CallEvent::Said { text, interrupted, by_order } => {
-                CallEvent::Said { text: self.words(&text), interrupted, by_order }
+            CallEvent::Heard { text, span } => CallEvent::Heard { text: self.words(&text), span },
+            CallEvent::Said { text, interrupted, by_order, span } => {
+                CallEvent::Said { text: self.words(&text), interrupted, by_order, span }
             }
             CallEvent::ToolRun { name, arguments, result } => {
                 CallEvent::ToolRun { name, arguments: self.document(&arguments), result: self.document(&result) }

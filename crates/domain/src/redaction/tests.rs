@@ -87,8 +87,8 @@ fn other_numbers_stay() {
 fn events_are_written_without_personal_data() {
     let card = || Pii::new(String::from("it is 4111 1111 1111 1111"));
     let events = [
-        CallEvent::Heard { text: card() },
-        CallEvent::Said { text: card(), interrupted: true, by_order: false },
+        CallEvent::Heard { text: card(), span: None },
+        CallEvent::Said { text: card(), interrupted: true, by_order: false, span: None },
         CallEvent::ToolRun {
             name: String::from("pay"),
             arguments: Pii::new(String::from(

@@ -10,7 +10,7 @@ use tracing::warn;
 /// Writes what an event says, after what may not be written was taken out of it.
 pub(super) fn show(node: &Arc<Node>, plan: &CallPlan, event: &CallEvent, at: Moment) {
     let (author, text) = match event {
-        CallEvent::Heard { text } => (Author::User, text),
+        CallEvent::Heard { text, .. } => (Author::User, text),
         CallEvent::Said { text, .. } => (Author::Agent, text),
         _ => return,
     };

@@ -164,7 +164,7 @@ impl Talk<'_> {
     pub(super) async fn show_event(&mut self, event: &CallEvent) {
         let Some(parley) = self.line.way.parley() else { return };
         let shown = match event {
-            CallEvent::Heard { text } => Shown::UserSaid(text.clone()),
+            CallEvent::Heard { text, .. } => Shown::UserSaid(text.clone()),
             CallEvent::Said { text, .. } => Shown::AgentSaid(text.clone()),
             CallEvent::Interrupted => Shown::Interrupted(parley.cut_by),
             _ => return,

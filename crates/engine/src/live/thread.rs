@@ -57,6 +57,7 @@ fn line_of(message: ChatMessage) -> TranscriptLine {
         speaker,
         text: message.text.into_exposed(),
         at: message.at,
+        span: None,
         interrupted: false,
         by_order: false,
         latency: None,
@@ -92,7 +93,16 @@ mod tests {
 
     fn line(seq: u64, text: String) -> TranscriptLine {
         let speaker = if seq.is_multiple_of(2) { Speaker::Agent } else { Speaker::Callee };
-        TranscriptLine { seq, speaker, text, at: Moment(0), interrupted: false, by_order: false, latency: None }
+        TranscriptLine {
+            seq,
+            speaker,
+            text,
+            at: Moment(0),
+            span: None,
+            interrupted: false,
+            by_order: false,
+            latency: None,
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ fn said(text: &str) -> impl Fn(&CallEvent) -> bool {
 
 /// Whether the callee was understood to have said this.
 fn heard(words: &str) -> impl Fn(&CallEvent) -> bool {
-    move |event| matches!(event, CallEvent::Heard { text } if text.expose().contains(words))
+    move |event| matches!(event, CallEvent::Heard { text, .. } if text.expose().contains(words))
 }
 
 /// Whether something of this part went wrong.

@@ -279,7 +279,7 @@ async fn orders_are_spoken_and_a_polite_hang_up_waits_for_the_sentence() {
     calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
     assert!(node.events(call).await.iter().any(|event| matches!(event,
-        CallEvent::Said { text, interrupted: false, by_order: true } if text.expose() == "By order of somebody.")));
+        CallEvent::Said { text, interrupted: false, by_order: true, .. } if text.expose() == "By order of somebody.")));
 }
 
 #[tokio::test]

@@ -267,7 +267,7 @@ impl<'a> Lines<'a> {
             self.portion.extend(events.into_iter().filter_map(|(call, recorded)| {
                 let place = (recorded.at, call, recorded.seq);
                 let (speaker, by_order, text) = match recorded.event {
-                    CallEvent::Heard { text } => (Speaker::Callee, false, text),
+                    CallEvent::Heard { text, .. } => (Speaker::Callee, false, text),
                     CallEvent::Said { text, by_order, .. } => (Speaker::Agent, by_order, text),
                     _ => return None,
                 };

@@ -1,7 +1,7 @@
 //! `SetNotifyConfig` and `DescribeNotifyConfig`: where the calls of an agent are told, and what of them. One endpoint for
 //! each agent, of an id that follows from the agent's, so that setting it twice changes it. Never sends.
 
-use super::told::{FULL_AUDIO_RECORD, KINDS, Kind};
+use super::told::{KINDS, Kind, is_of_recording};
 use super::{Call, VendorError, invalid, missing};
 use crate::callbacks::Guard;
 use crate::fault::Fault;
@@ -41,7 +41,7 @@ impl Memo {
     /// Whether a kind of event is told.
     pub(super) fn wants(&self, kind: &Kind) -> bool {
         let chosen = self.kinds.is_empty() || words(&self.kinds).any(|word| word == kind.word);
-        chosen && (self.recordings || kind.word != FULL_AUDIO_RECORD.word)
+        chosen && (self.recordings || !is_of_recording(kind))
     }
 
     fn topics(&self) -> Vec<Topic> {

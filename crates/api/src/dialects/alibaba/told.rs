@@ -6,6 +6,7 @@ use super::view;
 use crate::callbacks::Callback;
 use callwright_domain::agent::Greeting;
 use callwright_domain::call::TurnLatency;
+use callwright_domain::transcript::{Speaker, of_journal};
 use callwright_domain::{CallEvent, HangupCause, Moment, Pii, Recorded, Topic};
 use callwright_engine::{CallNews, Subject, Telling};
 use http::StatusCode;
@@ -35,11 +36,15 @@ const INTENT_RECOGNIZED: Kind = kind("intent_recognized", "Intent recognized eve
 const LLM_DATA: Kind = kind("llm_data_received", "LLM data received event", &[Topic::CallTurn]);
 const TTS_DATA: Kind = kind("tts_data_received", "TTS data received event", &[Topic::CallTurn]);
 const CHAT_RECORD: Kind = kind("chat_record", "Chat record event", &[Topic::Transcript, Topic::ChatMessage]);
-/// One utterance's audio. Recordings are of whole calls here.
-const AUDIO_RECORD: Kind = kind("audio_record", "Audio record event", &[]);
+/// One utterance's audio: a part of the recording, and so known with it.
+const AUDIO_RECORD: Kind = kind("audio_record", "Audio record event", &[Topic::RecordingReady]);
+/// Whether an event is about recorded sound.
+pub(super) fn is_of_recording(kind: &Kind) -> bool {
+    kind.topics == [Topic::RecordingReady]
+}
+
 /// The whole call's audio.
-pub(super) const FULL_AUDIO_RECORD: Kind =
-    kind("full_audio_record", "Full audio record event", &[Topic::RecordingReady]);
+const FULL_AUDIO_RECORD: Kind = kind("full_audio_record", "Full audio record event", &[Topic::RecordingReady]);
 const OUTBOUND_CALL: Kind = kind(
     "outbound_call",
     "Outbound call event",
@@ -169,7 +174,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
             let start = Event { code: CODE_AGENT_START, ..Event::of(&AGENT_START) };
             moved().into_iter().chain([start, Event::of(&SESSION_START)]).collect()
         }
-        CallEvent::Heard { text } => chat(news, "user", text.expose()),
+        CallEvent::Heard { text, .. } => chat(news, "user", text.expose()),
         CallEvent::Said { text, by_order: true, .. } => sentence_of(news, ("agent", "speech"), text.expose()),
         CallEvent::Said { text, .. } => chat(news, "agent", text.expose()),
         CallEvent::TurnTaken { latency } => turn(news, *latency),
@@ -178,11 +183,7 @@ fn events(news: &CallNews, memo: &Memo) -> Vec<Event> {
             vec![Event { data, ..Event::of(&INSTRUCTION) }]
         }
         CallEvent::Trouble { part, detail } => vec![trouble(part, detail)],
-        CallEvent::RecordingKept { duration_ms, .. } => {
-            let url = format!("{}/v1/calls/{}/recording", memo.base, news.view.plan.id);
-            let data = json!({"audioUrl": url, "duration": duration_ms});
-            vec![Event { data, ..Event::of(&FULL_AUDIO_RECORD) }]
-        }
+        CallEvent::RecordingKept { duration_ms, .. } => recorded(news, memo, *duration_ms),
         CallEvent::Ended { cause, .. } => {
             let failure = failed(*cause).then(|| failure(*cause));
             let stop = news.view.timeline.answered.map(|_| Event::of(&AGENT_STOP));
@@ -241,6 +242,32 @@ fn outbound(news: &CallNews) -> Value {
         extend[spelled] = value.clone();
     }
     extend
+}
+
+/// Each utterance as far as it is known when it sounded, and the whole.
+fn recorded(news: &CallNews, memo: &Memo, duration_ms: u64) -> Vec<Event> {
+    let url = format!("{}/v1/calls/{}/recording", memo.base, news.view.plan.id);
+    let mut sentence = 0;
+    let mut events = Vec::new();
+    for line in of_journal(&news.journal) {
+        let (role, speaker) = match line.speaker {
+            Speaker::Callee => ("user", "callee"),
+            Speaker::Agent => ("agent", "agent"),
+        };
+        sentence += usize::from(line.speaker == Speaker::Callee);
+        let answered = news.view.timeline.answered.map_or(0, Moment::millis);
+        let Some((began, ended)) = line.span.map(|span| span.around(line.at)) else { continue };
+        let (from, to) = (began.millis().saturating_sub(answered).max(0), ended.millis().saturating_sub(answered));
+        if line.text.is_empty() || to <= from {
+            continue;
+        }
+        let data = json!({"role": role, "text": line.text, "sentence_id": sentence, "duration": to - from,
+            "audioUrl": format!("{url}?from_ms={from}&to_ms={to}&speaker={speaker}")});
+        events.push(Event { data, ..Event::of(&AUDIO_RECORD) });
+    }
+    let data = json!({"audioUrl": url, "duration": duration_ms});
+    events.push(Event { data, ..Event::of(&FULL_AUDIO_RECORD) });
+    events
 }
 
 /// The number of the callee's sentence that an event belongs to; 0 before the first.

@@ -211,16 +211,23 @@ pub(super) fn beginning(view: &CallView) -> Moment {
     view.timeline.answered.unwrap_or(view.plan.created)
 }
 
-/// What was said in a call. The journal knows when a line was complete: it begins where the line before ended.
+/// What was said in a call. What has no known time of its own begins where the line before ended.
 pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
     let begin = beginning(view);
     let mut messages = Vec::new();
     let mut last = 0.0;
     for recorded in journal {
-        let end = recorded.at.since(begin).as_secs_f64();
+        let since = |moment: Moment| moment.since(begin).as_secs_f64();
+        let (start, end) = match &recorded.event {
+            CallEvent::Heard { span: Some(span), .. } | CallEvent::Said { span: Some(span), .. } => {
+                let (began, ended) = span.around(recorded.at);
+                (since(began), since(ended))
+            }
+            _ => (last, since(recorded.at)),
+        };
         let id = |part: &str| made(&view.plan.account, part, &format!("{}/{}", view.plan.id, recorded.seq));
         let mut line = |role: &str, content: &str, more: Value| {
-            let mut line = json!({"id": id(role), "role": role, "content": content, "start": last, "end": end,
+            let mut line = json!({"id": id(role), "role": role, "content": content, "start": start, "end": end,
                 "is_filler": false, "discard": false});
             if let (Some(line), Value::Object(more)) = (line.as_object_mut(), more) {
                 line.extend(more);
@@ -229,7 +236,7 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
             last = end;
         };
         match &recorded.event {
-            CallEvent::Heard { text } => line("user", text.expose(), Value::Null),
+            CallEvent::Heard { text, .. } => line("user", text.expose(), Value::Null),
             CallEvent::Said { text, .. } => line("assistant", text.expose(), Value::Null),
             CallEvent::ToolRun { name, arguments, result } => {
                 let used = json!({"type": "function", "id": id("tool-call"),

@@ -6,7 +6,7 @@ use super::{Asked, json_response, profile, webhooks};
 use crate::dialects::{judge_services, timestamp, transfer_target};
 use crate::fault::Fault;
 use crate::feed::{self, Feed, Start};
-use crate::http::{Context, Request, Response};
+use crate::http::Response;
 use crate::links::Purpose;
 use crate::socket;
 use axum::body::Body;
@@ -19,12 +19,11 @@ use callwright_domain::{
     Refusal, ThreadId, Transfer, Webhook,
 };
 use callwright_engine::{Calls, HangUp, OrderError, Repeat, Speech, StartCall};
-use callwright_store::{BlobError, CallFilter, CallView, Idempotency, Stage, StoredFindings};
+use callwright_store::{CallFilter, CallView, Idempotency, Stage, StoredFindings};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 /// Longest opaque text of a requester.
@@ -37,9 +36,6 @@ const MAX_WAIT_S: u64 = 24 * 60 * 60;
 const SHOWN_EVENTS: u32 = 1000;
 /// Calls on a page unless asked otherwise, and at most.
 const PAGE: (u32, u32) = (50, 200);
-/// Bytes of a recording read at a time.
-const PIECE: usize = 64 * 1024;
-
 /// Links to recordings.
 pub(super) const LINK: Purpose = Purpose("native");
 
@@ -328,52 +324,6 @@ pub(super) async fn transfer(asked: &Asked<'_>) -> Result<Response, Fault> {
     }
 }
 
-pub(super) async fn recording(asked: &Asked<'_>) -> Result<Response, Fault> {
-    recording_of(asked.request, asked.context, &find(asked).await?).await
-}
-
-/// The recording of a call that the requester may hear, or a range of it.
-pub(in crate::dialects) async fn recording_of(
-    request: &Request,
-    context: &Context,
-    view: &CallView,
-) -> Result<Response, Fault> {
-    let none = || Fault::NotFound { what: "recording" };
-    if let Some(absence) = view.recording_gone {
-        return Err(Fault::Gone { what: "recording", absence });
-    }
-    let name = view.recording.as_ref().ok_or_else(none)?;
-    let mut kept = context.calls.recording(name).await.map_err(|error| match error {
-        BlobError::Locked { .. } => Fault::Storage("the recording is sealed with a key that the server does not have"),
-        BlobError::OtherKey { .. } => Fault::Storage("the recording is sealed with another key of that name"),
-        BlobError::Io(_) => Fault::Storage("the recording cannot be read"),
-        BlobError::Away { .. } | BlobError::Denied | BlobError::Busy => {
-            Fault::Storage("the store of the recordings does not give it out now")
-        }
-        BlobError::Name | BlobError::Missing | BlobError::Exists | BlobError::Full => none(),
-    })?;
-    let (first, last) = match request.header("range") {
-        None => (0, kept.length.saturating_sub(1)),
-        Some(range) => match byte_range(range, kept.length) {
-            Some(range) => range,
-            None => return unsatisfiable(kept.length),
-        },
-    };
-    kept.content.seek(SeekFrom::Start(first)).map_err(|_| Fault::Storage("the recording cannot be read"))?;
-    let length = if kept.length == 0 { 0 } else { last - first + 1 };
-    let mut response = Response::new(file_body(kept.content, length));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    insert_text(headers, header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.wav\"", view.plan.id));
-    if request.header("range").is_some() {
-        insert_text(headers, header::CONTENT_RANGE, format!("bytes {first}-{last}/{}", kept.length));
-        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-    }
-    Ok(response)
-}
-
 pub(super) async fn events(asked: &Asked<'_>) -> Result<Response, Fault> {
     let view = find(asked).await?;
     let after = asked.request.header("last-event-id").and_then(|id| id.parse().ok()).unwrap_or(0);
@@ -567,6 +517,8 @@ pub(super) fn transcript_line(line: &TranscriptLine) -> Value {
         "speaker": speaker,
         "text": line.text,
         "at": timestamp(line.at),
+        "began_at": line.span.map(|span| timestamp(span.around(line.at).0)),
+        "ended_at": line.span.map(|span| timestamp(span.around(line.at).1)),
         "interrupted": line.interrupted,
         "latency": line.latency,
     })
@@ -574,72 +526,4 @@ pub(super) fn transcript_line(line: &TranscriptLine) -> Value {
 
 pub(super) fn timeline_line(recorded: &Recorded) -> Value {
     feed::event_json(recorded)
-}
-
-/// `bytes=a-b`, `bytes=a-`, `bytes=-n` (RFC 9110, section 14.1.2); one range, inside the file.
-fn byte_range(text: &str, length: u64) -> Option<(u64, u64)> {
-    let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
-    let range = match (first.trim(), last.trim()) {
-        ("", suffix) => (length.saturating_sub(suffix.parse().ok()?), length.checked_sub(1)?),
-        (first, "") => (first.parse().ok()?, length.checked_sub(1)?),
-        (first, last) => (first.parse().ok()?, last.parse::<u64>().ok()?.min(length.checked_sub(1)?)),
-    };
-    (range.0 <= range.1 && range.0 < length).then_some(range)
-}
-
-fn unsatisfiable(length: u64) -> Result<Response, Fault> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-    insert_text(response.headers_mut(), header::CONTENT_RANGE, format!("bytes */{length}"));
-    Ok(response)
-}
-
-fn insert_text(headers: &mut http::HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
-        headers.insert(name, value);
-    }
-}
-
-/// The file's next `length` bytes, piece by piece; reads happen beside the async runtime.
-fn file_body(file: impl Read + Send + 'static, length: u64) -> Body {
-    let pieces = futures_util::stream::unfold((Some(file), length), |(file, left)| async move {
-        let mut file = file?;
-        if left == 0 {
-            return None;
-        }
-        let wanted = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; wanted];
-            file.read_exact(&mut piece).map(|()| (piece, file))
-        });
-        match read.await.map_err(std::io::Error::other).and_then(|outcome| outcome) {
-            Ok((piece, file)) => Some((Ok(bytes::Bytes::from(piece)), (Some(file), left - wanted as u64))),
-            Err(error) => Some((Err(error), (None, 0))),
-        }
-    });
-    Body::from_stream(pieces)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::byte_range;
-
-    #[test]
-    fn ranges_stay_inside_the_file() {
-        for (text, range) in [
-            ("bytes=0-9", Some((0, 9))),
-            ("bytes=90-", Some((90, 99))),
-            ("bytes=-10", Some((90, 99))),
-            ("bytes=-1000", Some((0, 99))),
-            ("bytes=50-5000", Some((50, 99))),
-            ("bytes=100-", None),
-            ("bytes=9-3", None),
-            ("bytes=a-b", None),
-            ("items=0-1", None),
-            ("bytes=-", None),
-        ] {
-            assert_eq!(byte_range(text, 100), range, "{text}");
-        }
-        assert_eq!(byte_range("bytes=0-", 0), None);
-    }
 }

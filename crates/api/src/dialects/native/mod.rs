@@ -11,15 +11,16 @@ mod ids;
 mod openapi;
 mod privacy;
 mod profile;
+mod recordings;
 mod refusals;
 mod rules;
 mod told;
 mod webhooks;
 
 pub(super) use browsers::base;
-pub(super) use calls::recording_of;
 pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
+pub(super) use recordings::recording_of;
 pub(super) use refusals::status_of;
 
 use super::{Dialect, EndpointShape};
@@ -348,7 +349,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::Say => calls::say(&asked).await,
         Operation::Hear => calls::hear(&asked).await,
         Operation::Transfer => calls::transfer(&asked).await,
-        Operation::Recording => calls::recording(&asked).await,
+        Operation::Recording => recordings::recording(&asked).await,
         Operation::CallEvents => calls::events(&asked).await,
         Operation::AllEvents => Ok(calls::all_events(&asked)),
         Operation::Feed => calls::feed(&asked).await,

@@ -35,7 +35,9 @@ const fn about(operation: Operation) -> Words {
         Operation::Say => words("say", "Speak into a call, past the model", Some("Say"), "202", Some("Ordered")),
         Operation::Transfer => words("transfer", "Hand the callee over", Some("Transfer"), "202", Some("Ordered")),
         Operation::Hear => words("hear", "Give the model a text as the callee's", Some("Hear"), "202", Some("Ordered")),
-        Operation::Recording => words("recording", "Fetch the recording (Range is supported)", None, "200", None),
+        Operation::Recording => {
+            words("recording", "Fetch the recording (Range is supported), or a clip of it", None, "200", None)
+        }
         Operation::CallEvents => words("callEvents", "Follow a call as server-sent events", None, "200", None),
         Operation::AllEvents => words("allEvents", "Follow all calls as server-sent events", None, "200", None),
         Operation::Feed => words("feed", "Follow one call or all over a WebSocket", None, "101", None),
@@ -183,6 +185,7 @@ fn parameters(route: &Route) -> Vec<Value> {
         Operation::ListCalls => &["status", "agent", "to", "from", "since", "until", "limit", "cursor"],
         Operation::ListAgents => &["limit", "cursor"],
         Operation::StartCall => &["dry_run"],
+        Operation::Recording => &["from_ms", "to_ms", "speaker"],
         Operation::Feed => &["call", "after", "since", "seen"],
         Operation::Campaign(action) => campaigns::query_of(action),
         Operation::PutAgent => &["shape"],
@@ -308,7 +311,7 @@ fn call_schema(text: &Value, time: &Value) -> Value {
             "answered_at": or_null("string"), "ended_at": or_null("string"), "duration_s": or_null("number"),
             "cause": {"enum": causes()}, "sip_status": or_null("integer"), "q850": or_null("integer"),
             "transcript": {"type": "array", "items": object(&["speaker", "text", "at"], json!({
-                "speaker": {"enum": ["agent", "callee"]}, "text": text, "at": time, "interrupted": {"type": "boolean"},
+                "speaker": {"enum": ["agent", "callee"]}, "text": text, "at": time, "began_at": or_null("string"), "ended_at": or_null("string"), "interrupted": {"type": "boolean"},
                 "latency": or_null("object")}))},
             "timeline": {"type": "array", "items": object(&["seq", "at", "event"], json!({
                 "seq": {"type": "integer"}, "at": time, "event": text}))},

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// What the agent is called where the callee goes by the number.
 const AGENT: &str = "AI";
-/// Speaking time of one character, in milliseconds, where only the end of a line is known.
+/// Speaking time of one character, in milliseconds, of a line whose times are not known.
 const CHARACTER_MS: i64 = 70;
 
 async fn said(context: &Context, view: &CallView) -> Result<Vec<TranscriptLine>, Fault> {
@@ -77,8 +77,8 @@ pub(super) async fn lines(asked: &Asked<'_>) -> Result<Value, VendorError> {
     Ok(json!({"AsrDataList": transcript(asked.context, &view).await?}))
 }
 
-/// The lines of a call, as DescribeTelRecordAsr and the transcript's link show them. Only the end of a line is known:
-/// its begin is reckoned from its length.
+/// The lines of a call, as DescribeTelRecordAsr and the transcript's link show them. Where it is not known when a line
+/// sounded its begin is reckoned from its length.
 pub(super) async fn transcript(context: &Context, view: &CallView) -> Result<Vec<Value>, Fault> {
     let answered = view.timeline.answered.unwrap_or(view.plan.created);
     let since = |moment: Moment| moment.millis().saturating_sub(answered.millis()).max(0);
@@ -89,9 +89,14 @@ pub(super) async fn transcript(context: &Context, view: &CallView) -> Result<Vec
             Speaker::Callee => numbers::of(view.plan.callee()),
             Speaker::Agent => AGENT.to_owned(),
         };
-        let end = since(line.at);
-        let length = i64::try_from(line.text.chars().count()).unwrap_or(i64::MAX).saturating_mul(CHARACTER_MS);
-        let start = end.saturating_sub(length).max(before).min(end);
+        let (start, end) = match line.span.map(|span| span.around(line.at)) {
+            Some((began, ended)) => (since(began), since(ended)),
+            None => {
+                let end = since(line.at);
+                let length = i64::try_from(line.text.chars().count()).unwrap_or(i64::MAX).saturating_mul(CHARACTER_MS);
+                (end.saturating_sub(length).max(before).min(end), end)
+            }
+        };
         before = end;
         shown.push(json!({"User": user, "Message": line.text, "Timestamp": line.at.millis() / 1000,
             "Start": start, "End": end}));

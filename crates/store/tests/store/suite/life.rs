@@ -25,8 +25,8 @@ pub(crate) async fn a_whole_life_is_kept(opened: Opened) {
     assert_eq!(recorded.iter().map(|event| event.seq).collect::<Vec<_>>(), [2, 3]);
     let second = vec![
         (later(30), answered()),
-        (later(40), CallEvent::Heard { text: text("hello?") }),
-        (later(50), CallEvent::Said { text: text("good day"), interrupted: false, by_order: false }),
+        (later(40), CallEvent::Heard { text: text("hello?"), span: None }),
+        (later(50), CallEvent::Said { text: text("good day"), interrupted: false, by_order: false, span: None }),
     ];
     store.append(call(1), second).await.unwrap();
     let ending = Ending { cause: HangupCause::CalleeHungUp, status: Some(200), q850: Some(16) };
@@ -58,7 +58,7 @@ pub(crate) async fn illegal_events_change_nothing(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
     equip(&store, &acme).await;
     accept(&store, [1]).await;
-    let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false };
+    let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false, span: None };
     for events in [vec![(NOW, said.clone())], vec![(NOW, dialing(1)), (NOW, answered()), (NOW, dialing(2))]] {
         assert!(matches!(store.append(call(1), events).await, Err(StoreError::Illegal(_))));
         assert_eq!(reader.call(&acme, call(1)).await.unwrap().unwrap().state, CallState::Queued);
@@ -242,7 +242,12 @@ pub(crate) async fn what_is_written_again_stands_once(opened: Opened) {
     accept(&store, [1, 2]).await;
     assert_eq!(store.claim_due(NOW, 10).await.unwrap().len(), 2);
     let marked = |mark: u64, event: CallEvent| Marked { mark, at: later(i64::try_from(mark).unwrap()), event };
-    let said = |text: &str| CallEvent::Said { text: Pii::new(text.to_owned()), interrupted: false, by_order: false };
+    let said = |text: &str| CallEvent::Said {
+        text: Pii::new(text.to_owned()),
+        interrupted: false,
+        by_order: false,
+        span: None,
+    };
     let busy = CallEvent::Ended { cause: HangupCause::Busy, status: None, q850: None };
     let seqs = |recorded: &[callwright_domain::Recorded]| recorded.iter().map(|one| one.seq).collect::<Vec<_>>();
 

@@ -36,8 +36,8 @@ async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &s
     let events = vec![
         CallEvent::Dialing { intent },
         CallEvent::Answered { dialog, codec: "PCMU".into() },
-        CallEvent::Heard { text: words.clone() },
-        CallEvent::Said { text: words.clone(), interrupted: false, by_order: false },
+        CallEvent::Heard { text: words.clone(), span: None },
+        CallEvent::Said { text: words.clone(), interrupted: false, by_order: false, span: None },
         CallEvent::KeyPressed { key: '7' },
         CallEvent::ToolRun { name: "note".into(), arguments: words.clone(), result: words.clone() },
         CallEvent::Trouble { part: "brain".into(), detail: words.clone().into_exposed() },

@@ -25,8 +25,8 @@ async fn talked(store: &Store, owner: &AccountId, id: u128, (thread, ms): (&str,
     store.append(call(id), vec![(later(ms + 1), dialing(1)), (later(ms + 2), answered())]).await.unwrap();
     let text = |what: &str| Pii::new(format!("{what} {id}"));
     let lines = vec![
-        (later(ms + 3), CallEvent::Heard { text: text("heard") }),
-        (later(ms + 4), CallEvent::Said { text: text("said"), interrupted: false, by_order: false }),
+        (later(ms + 3), CallEvent::Heard { text: text("heard"), span: None }),
+        (later(ms + 4), CallEvent::Said { text: text("said"), interrupted: false, by_order: false, span: None }),
     ];
     store.append(call(id), lines).await.unwrap();
     store.finish(call(id), later(ms + 5), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
@@ -35,7 +35,9 @@ async fn talked(store: &Store, owner: &AccountId, id: u128, (thread, ms): (&str,
 /// What was said, as `call: line`, of the events of a thread.
 fn lines(events: &[(CallId, Recorded)]) -> Vec<String> {
     let line = |(call, recorded): &(CallId, Recorded)| match &recorded.event {
-        CallEvent::Heard { text } | CallEvent::Said { text, .. } => Some(format!("{}: {}", call.bits(), text.expose())),
+        CallEvent::Heard { text, .. } | CallEvent::Said { text, .. } => {
+            Some(format!("{}: {}", call.bits(), text.expose()))
+        }
         _ => None,
     };
     events.iter().filter_map(line).collect()
