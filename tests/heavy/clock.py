@@ -1,7 +1,7 @@
 """What a wall clock that jumps does to live calls (BARS R63): the server runs under libfaketime, and its clock is moved by an
 hour and a day, forwards and backwards, while people talk. The records must say how long they talked, nothing may end or expire
-early, the next call must be placed and nobody rung twice, and every end must be told. What a signature's date is judged by is not
-tried here.
+early, the next call must be placed and nobody rung twice, and every end must be told. The date of a vendor's signature is judged by
+the clock on the wall, wherever it hangs.
 
     python3 tests/heavy/clock.py [--jumps=3600,-3600,86400,-86400] [--talk 8] [--calls 4] [--postgres]
 """
@@ -12,6 +12,7 @@ import http.server
 import json
 import os
 import pathlib
+import socket
 import sys
 import tempfile
 import threading
@@ -20,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import harness  # noqa: E402
+import signatures  # noqa: E402
 from cluster import UNLIMITED, Talkers, equip, told  # noqa: E402
 
 CALLER = "+15560100"
@@ -86,6 +88,33 @@ class Listener:
         return f"http://127.0.0.1:{self.server.server_address[1]}/"
 
 
+# How far a signature's date may be from the wall's, in seconds (Tencent's rule).
+SIGNED_WITHIN = 300
+
+
+def judged(server, seconds):
+    """What is said of a request that was signed at this moment: an error's code, or nothing."""
+    host = server.addresses["http"]
+    request = signatures.signed(host, "DescribeNumbers", {}, seconds=seconds)
+    name, port = host.rsplit(":", 1)
+    with socket.create_connection((name, int(port)), timeout=10) as peer:
+        peer.sendall(request.replace(b"\r\nHost:", b"\r\nConnection: close\r\nHost:", 1))
+        answer = b"".join(iter(lambda: peer.recv(65536), b""))
+    return json.loads(answer.split(b"\r\n\r\n", 1)[1])["Response"].get("Error", {}).get("Code", "")
+
+
+def dates(server, wall):
+    """Signatures by the wall's clock, by ours, and by one that is just too late."""
+    problems, on_the_wall = [], time.time() + wall.offset
+    for seconds in (on_the_wall, time.time(), on_the_wall - SIGNED_WITHIN - 60):
+        away = abs(seconds - on_the_wall)
+        code = judged(server, seconds)
+        late = code == "AuthFailure.SignatureExpire"
+        if late != (away > SIGNED_WITHIN) or (code.startswith("AuthFailure") and not late):
+            problems.append(f"a signature {away:.0f} s from the wall's clock: {code!r}")
+    return problems
+
+
 def one(server, wall, telephones, ear, by, chosen):
     """People talk, the clock jumps in the middle; what is wrong, in words."""
     problems, before = [], telephones.calls()
@@ -105,6 +134,7 @@ def one(server, wall, telephones, ear, by, chosen):
             problems.append(f"{call} ended by {view['cause']}")
         if abs(view["duration_s"] - (end - begin)) > 1:
             problems.append(f"{call}: {view['duration_s']:.2f} s in the record, {end - begin:.2f} s at the telephone")
+    problems += dates(server, wall)
     # Nobody is kept waiting by a clock: another call at once, and it is told of.
     number = f"+1555{serial}90199"
     again = server.call(to=number, **{"from": CALLER})

@@ -76,7 +76,11 @@ enum Chore {
         deaths: Option<u64>,
     },
     /// Kill a node a hundred times while it tells ten thousand events to a receiver that fails three times of ten.
-    Webhookloop,
+    Webhookloop {
+        /// Arguments handed to tests/heavy/webhooks.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// How long accepting a call takes at rising rates, on SQLite or PostgreSQL.
     Accept {
         /// Arguments handed to tests/heavy/accept.py.
@@ -143,24 +147,7 @@ fn main() -> Result<()> {
         }
         Chore::Simulate { seeds, from, deaths } => simulate(&root, (seeds, from), deaths),
         Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
-        Chore::Webhookloop => {
-            let test = "outbox::tests::nothing_is_lost_over_a_hundred_kills";
-            run(
-                &root,
-                "cargo",
-                &[
-                    "test",
-                    "--locked",
-                    "--package",
-                    "callwright-engine",
-                    "--lib",
-                    test,
-                    "--",
-                    "--ignored",
-                    "--nocapture",
-                ],
-            )
-        }
+        Chore::Webhookloop { rest } => script(&root, "tests/heavy/webhooks.py", &rest),
         Chore::Campaign { rest } => script(&root, "tests/campaign.py", &rest),
         Chore::Accept { rest } => script(&root, "tests/heavy/accept.py", &rest),
         Chore::Told { rest } => script(&root, "tests/heavy/told.py", &rest),

@@ -509,20 +509,13 @@ impl World {
     }
 }
 
-/// BARS R20, small: nothing that was acknowledged is lost, whenever the node dies.
+/// BARS R20, small: nothing that was acknowledged is lost, whenever the node dies. `cargo xtask webhookloop` does it to a real
+/// server, with ten thousand events.
 #[test]
 fn nothing_is_lost_over_kills() {
     kill_loop(7, 25);
 }
 
-/// BARS R20, whole: a hundred kills, ten thousand events. `cargo xtask webhookloop` runs it.
-#[test]
-#[ignore = "takes minutes"]
-fn nothing_is_lost_over_a_hundred_kills() {
-    kill_loop(100, 50);
-}
-
-#[allow(clippy::print_stdout, reason = "the large loop says what it counted")]
 fn kill_loop(kills: u128, calls: u128) {
     let folder = tempfile::tempdir().expect("a directory");
     let world = World {
@@ -549,7 +542,5 @@ fn kill_loop(kills: u128, calls: u128) {
         runtime.shutdown_background();
     }
     let (owed, heard) = (world.owed.lock().unwrap(), world.heard.lock().unwrap());
-    let twice = heard.values().filter(|times| **times > 1).count();
-    println!("{kills} kills, {} owed, {} heard, {twice} of them more than once", owed.len(), heard.len());
     assert!(owed.len() >= 50 && owed.iter().all(|message| heard.contains_key(message)));
 }
