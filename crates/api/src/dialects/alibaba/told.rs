@@ -244,9 +244,13 @@ fn outbound(news: &CallNews) -> Value {
     extend
 }
 
+/// So much more is given before and after a sentence, in milliseconds: where a voice fades out is a matter of opinion.
+const MARGIN_MS: i64 = 150;
+
 /// Each utterance as far as it is known when it sounded, and the whole.
 fn recorded(news: &CallNews, memo: &Memo, duration_ms: u64) -> Vec<Event> {
     let url = format!("{}/v1/calls/{}/recording", memo.base, news.view.plan.id);
+    let whole = i64::try_from(duration_ms).unwrap_or(i64::MAX);
     let mut sentence = 0;
     let mut events = Vec::new();
     for line in of_journal(&news.journal) {
@@ -257,7 +261,8 @@ fn recorded(news: &CallNews, memo: &Memo, duration_ms: u64) -> Vec<Event> {
         sentence += usize::from(line.speaker == Speaker::Callee);
         let answered = news.view.timeline.answered.map_or(0, Moment::millis);
         let Some((began, ended)) = line.span.map(|span| span.around(line.at)) else { continue };
-        let (from, to) = (began.millis().saturating_sub(answered).max(0), ended.millis().saturating_sub(answered));
+        let since = |moment: Moment| moment.millis().saturating_sub(answered);
+        let (from, to) = ((since(began) - MARGIN_MS).max(0), (since(ended) + MARGIN_MS).min(whole));
         if line.text.is_empty() || to <= from {
             continue;
         }

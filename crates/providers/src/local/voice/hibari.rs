@@ -11,6 +11,13 @@ use std::sync::Arc;
 /// Loudest the sound may get; what is above is pressed down rather than cut.
 const CEILING: f32 = 0.95;
 
+/// What is more silent than this part of the loudest sample is no speech: 34 dB below it.
+const SILENT: f32 = 0.02;
+/// How much of the silence around the speech is kept, before and after it, in milliseconds. The network puts some 300 in
+/// front of each sentence, for which a caller would wait as for a slow agent. What is kept bears the weak begin of a word
+/// and the pause between two sentences.
+const KEPT_MS: (usize, usize) = (40, 250);
+
 /// One way of using the one voice that ships.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Character {
@@ -83,7 +90,8 @@ impl Hibari {
             phase: outputs.numbers("phi")?.1,
             pitch: outputs.numbers("f0")?.1,
         };
-        let sound = pcm(&self.vocoder.sound(spectra, character.pitch));
+        let sound = self.vocoder.sound(spectra, character.pitch);
+        let sound = pcm(speech(&sound, character.played_at));
         let mut resampler = Resampler::new(character.played_at, rate)
             .ok_or_else(|| failure(format!("the local voice cannot give {rate} samples a second")))?;
         let mut converted = resampler.push(&sound);
@@ -92,8 +100,45 @@ impl Hibari {
     }
 }
 
+/// The speech in a sound at `rate` samples a second, with a little of the silence around it; all of it when it is silent.
+fn speech(sound: &[f32], rate: u32) -> &[f32] {
+    let least = loudest(sound) * SILENT;
+    let speaks = |sample: &f32| sample.abs() > least;
+    let (Some(first), Some(last)) = (sound.iter().position(speaks), sound.iter().rposition(speaks)) else {
+        return sound;
+    };
+    let samples = |ms: usize| ms * rate as usize / 1000;
+    let end = sound.len().min(last + 1 + samples(KEPT_MS.1));
+    &sound[first.saturating_sub(samples(KEPT_MS.0))..end]
+}
+
+fn loudest(sound: &[f32]) -> f32 {
+    sound.iter().fold(0.0, |loudest, sample| loudest.max(sample.abs()))
+}
+
 fn pcm(sound: &[f32]) -> Vec<i16> {
-    let loudest = sound.iter().fold(0.0f32, |loudest, sample| loudest.max(sample.abs()));
+    let loudest = loudest(sound);
     let gain = if loudest > CEILING { CEILING / loudest } else { 1.0 };
     sound.iter().map(|sample| (sample * gain * 32_767.0).round() as i16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_around_speech_is_cut_to_what_is_wanted() {
+        // A thousand samples a second: one is a millisecond. Noise below the measure is silence.
+        let sound = |before: usize, after: usize| {
+            let mut sound = vec![0.001; before];
+            sound.extend([0.5, -0.03, 0.0, 0.02]);
+            sound.extend(vec![-0.001; after]);
+            sound
+        };
+        for (before, after, left) in [(300, 400, 40 + 4 + 250), (10, 20, 10 + 4 + 20), (0, 0, 4)] {
+            assert_eq!(speech(&sound(before, after), 1000).len(), left, "{before} and {after}");
+        }
+        assert_eq!(speech(&sound(300, 0), 1000)[40], 0.5);
+        assert_eq!((speech(&[0.0; 9], 1000).len(), speech(&[], 1000).len()), (9, 0));
+    }
 }
