@@ -104,6 +104,19 @@ pub enum Grace {
     FinishUtterance,
 }
 
+/// Why an order from outside would never be heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// No person has answered, or the agent has not begun.
+    Nobody,
+    /// The last words are being said, or have been.
+    LastWords,
+    /// The callee is being handed over, or talks with somebody else.
+    HandedOver,
+    /// It has no room beside what waits already.
+    Full,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {

@@ -3,10 +3,11 @@
 use crate::{answered, heard, in_time, ms, said, within};
 use callwright_domain::agent::Switch;
 use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
-use callwright_domain::{CallEvent, HangupCause};
-use callwright_engine::{HangUp, OrderError, Saying, Sound, Speech, Words};
+use callwright_domain::{AgentPatch, CallEvent, CallId, HangupCause, Transfer, TransferTarget};
+use callwright_engine::{ChangeError, HangUp, OrderError, Saying, Sound, Speech, Words};
 use callwright_sip::EndedBy;
-use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
+use callwright_store::Amendment;
+use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -298,14 +299,30 @@ async fn a_sound_is_played_to_the_callee_and_nothing_is_ordered_of_an_agent_that
     calls.speak(&account, call, saying).await.expect("taken");
     line.hears(silent).await;
     calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
-    let more = calls.say(&account, call, "One more thing.".into(), Speech::Interruptible).await;
-    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
-    let more = calls.hear(&account, call, "Hello?".into()).await;
-    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
+    for more in nothing_more(&node, call).await {
+        assert!(matches!(more, Err(OrderError::LastWords)), "{more:?}");
+    }
     // The end itself may be ordered again; it may have come by itself by now.
     let again = calls.hang_up(&account, call, HangUp::Now).await;
     assert!(matches!(again, Ok(()) | Err(OrderError::Ended(_))), "{again:?}");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+}
+
+/// What an agent says to every order that it could not carry out any more.
+async fn nothing_more(node: &Node, call: CallId) -> [Result<(), OrderError>; 4] {
+    let (calls, account) = (node.calls(), node.account());
+    let brief = AgentPatch { language: Some("de".into()), ..AgentPatch::default() };
+    let changed = calls.change(&account, call, Amendment { patch: brief, ..Amendment::default() }).await;
+    let to = Transfer::to(TransferTarget::parse("+15550199").expect("a target"));
+    [
+        calls.say(&account, call, "One more thing.".into(), Speech::Interruptible).await,
+        calls.hear(&account, call, "Hello?".into()).await,
+        calls.transfer(&account, call, to).await,
+        changed.map_err(|error| match error {
+            ChangeError::Order(why) => why,
+            ChangeError::Template(_) | ChangeError::Unserved(_) => panic!("{error}"),
+        }),
+    ]
 }
 
 #[tokio::test]

@@ -503,12 +503,12 @@ impl From<OrderError> for VendorError {
             }
             OrderError::NoDesk => Fault::NotFound { what: "desk" }.into(),
             OrderError::Refused(refusal) => refusal.into(),
-            OrderError::Ended(_) | OrderError::NotAnswered | OrderError::Transferring => {
+            OrderError::Ended(_) | OrderError::LastWords | OrderError::NotAnswered | OrderError::Transferring => {
                 let message = "The instance is not in a state that allows this.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message)
             }
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
-            OrderError::Busy => Fault::Busy.into(),
+            OrderError::Busy | OrderError::NoRoom => Fault::Busy.into(),
             OrderError::Store(why) => Fault::Storage(why.public()).into(),
         }
     }
