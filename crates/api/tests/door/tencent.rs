@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 const START: &str = "CreateAIAgentCall";
 const APPLICATION: i64 = 1_400_000_000;
 const CALLEE: &str = "+15550123";
+/// Last words that take their time.
+const FAREWELL: &str = "Goodbye, and thank you very much for the long and pleasant talk that we have had today.";
 /// Pairs of requests whose times are compared, and how far their medians may be apart.
 const TIMED: usize = 300;
 const APART: f64 = 0.15;
@@ -389,10 +391,15 @@ async fn what_is_pushed_is_heard_as_it_says_and_an_invoked_model_knows_why_it_is
     assert_eq!(asked.headers.get("X-Invoke-LLM").map(String::as_str), Some("1"));
     let told: Vec<&str> = asked.messages.iter().map(|message| message.content.as_str()).collect();
     assert!(told.ends_with(&["Hello there.", "Agree."]), "{told:?}");
-    let last = json!({"Text": "Goodbye.", "Priority": 1, "StopAfterPlay": true});
+    let last = json!({"Text": FAREWELL, "StopAfterPlay": true});
     control("ServerPushText", last).ok(&server).await;
+    let late = [("ServerPushText", json!({"Text": "One more thing."})), ("InvokeLLM", json!({"Content": "Agree."}))];
+    for (name, given) in late {
+        let code = control(name, given).code(&server).await;
+        assert_eq!(code, "FailedOperation.SessionNotInControlState", "{name}: it would be forgotten");
+    }
     assert_eq!(server.node.ended(id).await, HangupCause::ApiHungUp);
-    assert!(server.node.events(id).await.iter().any(said("Goodbye.")));
+    assert!(server.node.events(id).await.iter().any(said(FAREWELL)));
     let now = NOW.millis() / 1000;
     for action in ["DescribeAILatency", "DescribeAICallExtractResult", "DescribeAIAnalysisResult"] {
         let within =

@@ -326,6 +326,26 @@ async fn nothing_more(node: &Node, call: CallId) -> [Result<(), OrderError>; 4] 
 }
 
 #[tokio::test]
+async fn nothing_is_ordered_of_an_agent_whose_last_words_were_ordered() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let _line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let known = calls.reader().call(&account, call).await.expect("readable").expect("there").plan.agent;
+    let long = "Goodbye, and thank you for your time. ".repeat(4);
+    let saying = Saying { last: Switch::On, ..Saying::now(long, Switch::On) };
+    calls.speak(&account, call, saying).await.expect("taken");
+    for more in nothing_more(&node, call).await {
+        assert!(matches!(more, Err(OrderError::LastWords)), "{more:?}");
+    }
+    let view = calls.reader().call(&account, call).await.expect("readable").expect("there");
+    assert_eq!(view.plan.agent, known, "what is refused is not written, either");
+    assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+}
+
+#[tokio::test]
 async fn a_slow_model_is_covered_by_a_filler() {
     let mut callee = Callee::start(Plan::answer()).await;
     let ears = ScriptedEars::new(["what time is it"]);
