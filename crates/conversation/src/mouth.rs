@@ -101,7 +101,7 @@ impl Mouth {
 
     /// How long all sounds are that are played or about to be.
     pub(crate) fn sounds(&self) -> Duration {
-        let open = self.open.iter().map(|open| &open.line);
+        let open = self.speaking().map(|open| &open.line);
         open.chain(&self.ready).filter_map(|line| line.sound.as_ref()).map(Sound::length).sum()
     }
 

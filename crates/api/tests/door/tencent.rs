@@ -391,6 +391,11 @@ async fn what_is_pushed_is_heard_as_it_says_and_an_invoked_model_knows_why_it_is
     assert_eq!(asked.headers.get("X-Invoke-LLM").map(String::as_str), Some("1"));
     let told: Vec<&str> = asked.messages.iter().map(|message| message.content.as_str()).collect();
     assert!(told.ends_with(&["Hello there.", "Agree."]), "{told:?}");
+    // A minute of silence has room twice.
+    let minute = json!({"Audio": STANDARD.encode(vec![0_u8; 60 * 2 * 16_000]), "Interrupt": false, "DropMode": 1});
+    for code in ["", "", "FailedOperation.SessionNotInControlState"] {
+        assert_eq!(control("ServerPushText", minute.clone()).code(&server).await, code);
+    }
     let last = json!({"Text": FAREWELL, "StopAfterPlay": true});
     control("ServerPushText", last).ok(&server).await;
     let late = [("ServerPushText", json!({"Text": "One more thing."})), ("InvokeLLM", json!({"Content": "Agree."}))];

@@ -4,7 +4,7 @@ use crate::{answered, heard, in_time, ms, said, within};
 use callwright_domain::agent::Switch;
 use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
 use callwright_domain::{AgentPatch, CallEvent, CallId, HangupCause, Transfer, TransferTarget};
-use callwright_engine::{ChangeError, HangUp, OrderError, Saying, Sound, Speech, Words};
+use callwright_engine::{ChangeError, HangUp, OrderError, Place, Saying, Sound, Speech, Words};
 use callwright_sip::EndedBy;
 use callwright_store::Amendment;
 use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
@@ -343,6 +343,27 @@ async fn nothing_is_ordered_of_an_agent_whose_last_words_were_ordered() {
     let view = calls.reader().call(&account, call).await.expect("readable").expect("there");
     assert_eq!(view.plan.agent, known, "what is refused is not written, either");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+}
+
+#[tokio::test]
+async fn sound_that_has_no_room_is_refused() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let minute = || Words::Sound(Sound::new(vec![0; 8000 * 60], 8000));
+    let saying = || Saying { words: minute(), ..Saying::next(String::new()) };
+    for _ in 0..2 {
+        calls.speak(&account, call, saying()).await.expect("two minutes have room");
+    }
+    let more = calls.speak(&account, call, saying()).await;
+    assert!(matches!(more, Err(OrderError::NoRoom)), "{more:?}");
+    let silent = Saying { place: Place::IfSilent, ..saying() };
+    calls.speak(&account, call, silent).await.expect("it is dropped by its own rule: something is being said");
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
 }
 
 #[tokio::test]
