@@ -7,11 +7,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, HangupCause, Scope};
-use callwright_testkit::{AGENT, Callee, NodeBuilder, Plan, Reply, ScriptedBrain};
+use callwright_testkit::{AGENT, Callee, NodeBuilder, PATIENCE, Plan, Reply, ScriptedBrain};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const START: &str = "CreateAIAgentCall";
 const APPLICATION: i64 = 1_400_000_000;
@@ -311,7 +314,8 @@ async fn large_bodies_are_read_where_the_signature_allows_them() {
              Content-Length: {length}\r\n{signature}\r\n"
         )
     };
-    let newer = "Authorization: TC3-HMAC-SHA256 x\r\n";
+    let newer = signed_by("admin");
+    let newer = newer.as_str();
     let code = |answer: Answer| answer.json()["Response"]["Error"]["Code"].as_str().expect("a code").to_owned();
     for (length, signature) in [((10 << 20) + 1, newer), ((64 << 10) + 1, "")] {
         let bytes = [head(length, signature).into_bytes(), vec![b' '; length]].concat();
@@ -326,6 +330,75 @@ async fn large_bodies_are_read_where_the_signature_allows_them() {
     numbered(&full).await;
     assert_eq!(code(full.raw(head(200_000, newer).as_bytes()).await), "RequestLimitExceeded");
     assert_eq!(padded(20_000).code(&full).await, "InvalidParameterValue", "what is not large needs no place");
+}
+
+/// A signature of this key, as far as its form goes.
+fn signed_by(key: &str) -> String {
+    format!(
+        "Authorization: TC3-HMAC-SHA256 Credential={key}/2026-11-21/ccc/tc3_request, \
+         SignedHeaders=content-type;host, Signature=00\r\n"
+    )
+}
+
+/// What is read of a connection whose request has no body yet.
+async fn told(stream: &mut TcpStream) -> String {
+    let (mut said, mut bytes) = (String::new(), vec![0; 4096]);
+    while !said.starts_with("HTTP/1.1 100") && !said.contains("RequestId") {
+        let length = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("readable");
+        assert!(length > 0, "the server has gone: {said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    said
+}
+
+/// Whoever sends slowly holds a place for as long as that takes.
+#[tokio::test]
+async fn places_for_large_bodies_are_for_known_keys_and_nobody_has_them_all() {
+    let limits = Limits { body: 64 * 1024, large: 2, ..Limits::default() };
+    let server = server_with(limits, Rates::default()).await;
+    let begin = async |signature: &str| {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nX-TC-Action: {START}\r\n\
+             Expect: 100-continue\r\nContent-Length: 200000\r\n{signature}\r\n"
+        );
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let said = told(&mut stream).await;
+        (stream, said)
+    };
+    // The body is not waited for.
+    for stranger in [signed_by("nobody"), String::from("Authorization: TC3-HMAC-SHA256 x\r\n")] {
+        let (_stream, said) = begin(&stranger).await;
+        assert!(said.contains("AuthFailure.SecretIdNotFound"), "{said}");
+    }
+    let (held, said) = begin(&signed_by("admin")).await;
+    assert!(said.starts_with("HTTP/1.1 100"), "{said}");
+    for another in ["admin", OTHER_KEY] {
+        let (_stream, said) = begin(&signed_by(another)).await;
+        assert!(said.contains("RequestLimitExceeded") && said.contains("large bodies"), "{another}: {said}");
+        assert!(!said.contains("a second"), "{said}");
+    }
+    drop(held);
+    let again = async {
+        loop {
+            let (stream, said) = begin(&signed_by("admin")).await;
+            if said.starts_with("HTTP/1.1 100") {
+                return stream;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("the place is given back");
+}
+
+#[tokio::test]
+async fn a_file_is_taken_of_known_keys_alone() {
+    let server = server().await;
+    for (headers, status) in [("", 401), ("Authorization: Bearer admin.wrong\r\n", 401)] {
+        let head = format!(
+            "POST /v1/denied HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n{headers}Content-Length: 200000\r\n\r\n"
+        );
+        assert_eq!(server.raw(head.as_bytes()).await.status, status, "{headers}");
+    }
 }
 
 #[tokio::test]

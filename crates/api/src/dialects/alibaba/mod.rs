@@ -436,7 +436,9 @@ impl From<Fault> for VendorError {
             }
             Fault::MediaType { .. } => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", said),
             Fault::Conflict { .. } => bad("InvalidStatus.Instance", &said),
-            Fault::Busy => bad("Throttling.User", "Request was denied due to user flow control."),
+            Fault::Busy | Fault::NoPlace { .. } => {
+                bad("Throttling.User", "Request was denied due to user flow control.")
+            }
             Fault::Storage(_) => Self::unavailable(&said),
             Fault::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", said),
         }

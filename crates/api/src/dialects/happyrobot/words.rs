@@ -75,7 +75,7 @@ impl From<Fault> for Complaint {
             Fault::LongTarget { .. } => StatusCode::URI_TOO_LONG,
             Fault::LargeHead { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Fault::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Fault::Busy | Fault::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Busy | Fault::NoPlace { .. } | Fault::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Fault::Storage(_) => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };

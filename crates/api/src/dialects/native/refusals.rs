@@ -33,7 +33,7 @@ fn code(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Fault::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         Fault::Conflict { code, .. } => (StatusCode::CONFLICT, code),
-        Fault::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        Fault::Busy | Fault::NoPlace { .. } => (StatusCode::TOO_MANY_REQUESTS, "busy"),
         Fault::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
         Fault::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }

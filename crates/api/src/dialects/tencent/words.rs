@@ -176,7 +176,7 @@ impl From<Fault> for VendorError {
             Fault::TwoLengths => Self::new("InvalidParameter", said),
             Fault::RateLimited { .. } => Self::too_many_requests(),
             Fault::Conflict { .. } => Self::new("FailedOperation", said),
-            Fault::Busy => Self::too_many_requests(),
+            Fault::Busy | Fault::NoPlace { .. } => Self::new("RequestLimitExceeded", said),
             Fault::Storage(_) | Fault::Internal => Self::new("InternalError", said),
         }
     }
