@@ -401,6 +401,26 @@ async fn a_file_is_taken_of_known_keys_alone() {
     }
 }
 
+/// What a request lacks is named in the words of its own kind of signature.
+#[tokio::test]
+async fn what_a_request_lacks_is_named_as_its_kind_of_signature_has_it() {
+    let server = server().await;
+    let newer = "X-TC-Action: DescribeNumbers\r\nX-TC-Version: 2020-02-10\r\n";
+    let target = "/?Action=DescribeNumbers&Version=2020-02-10";
+    for (method, target, headers, lacks) in [
+        ("GET", "/", newer, "Authorization"),
+        ("POST", "/", newer, "Authorization"),
+        ("POST", target, "", "SecretId"),
+        ("GET", target, "", "SecretId"),
+        ("GET", "/?SecretId=admin&Action=DescribeNumbers", newer, "Signature"),
+    ] {
+        let error = server.send(method, target, headers, b"").await.json()["Response"]["Error"].clone();
+        assert_eq!(error["Code"], "MissingParameter", "{method} {target}");
+        let said = error["Message"].as_str().unwrap_or_default();
+        assert!(said.contains(&format!("`{lacks}`")), "{method} {target} {headers}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn messages_are_in_the_language_that_is_asked_for() {
     let server = server().await;

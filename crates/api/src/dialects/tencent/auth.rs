@@ -48,7 +48,7 @@ enum Scheme {
 pub(super) fn claim(call: &Call<'_>) -> Result<Claim, VendorError> {
     match call.header("authorization") {
         Some(authorization) => tc3(call, authorization),
-        None if call.is_flat() => older(call),
+        None if call.is_older() => older(call),
         None => Err(VendorError::missing("Authorization")),
     }
 }
