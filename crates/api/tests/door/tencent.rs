@@ -421,6 +421,27 @@ async fn what_a_request_lacks_is_named_as_its_kind_of_signature_has_it() {
     }
 }
 
+/// An instance in a browser has no numbers.
+#[tokio::test]
+async fn what_is_met_in_a_browser_is_no_telephone_call() {
+    let server = server().await;
+    numbered(&server).await;
+    let met = server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await.json();
+    let id = met["id"].as_str().unwrap_or_else(|| panic!("{met}"));
+    let active = request("DescribePSTNActiveSessionList", json!({"Offset": 0, "Limit": 10})).ok(&server).await;
+    assert_eq!(active["Total"], 0);
+    assert_eq!(server.native("POST", &format!("/v1/calls/{id}/hangup"), &json!({})).await.status, 202);
+    server.node.ended(id.parse().expect("ours")).await;
+    let now = NOW.millis() / 1000;
+    for more in [json!({}), json!({"SessionIds": [id]})] {
+        let mut asked =
+            json!({"StartTimeStamp": now - 86_400, "EndTimeStamp": now + 86_400, "PageSize": 10, "PageNumber": 0});
+        asked.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let records = request("DescribeTelCdr", asked).ok(&server).await;
+        assert_eq!((&records["TotalCount"], &records["TelCdrs"]), (&json!(0), &json!([])), "{more}");
+    }
+}
+
 #[tokio::test]
 async fn messages_are_in_the_language_that_is_asked_for() {
     let server = server().await;

@@ -317,6 +317,9 @@ fn narrow(query: &mut Query, filter: &CallFilter) {
     if let Some(until) = filter.until {
         query.push(" AND created < ").push_bind(until.millis());
     }
+    if filter.telephone.is_on() {
+        query.push(" AND channel IS NULL");
+    }
 }
 
 fn read_cursor(text: &str) -> Option<(Moment, CallId)> {
