@@ -226,3 +226,25 @@ fn an_order_that_would_be_lost_is_refused_in_advance() {
 fn target() -> TransferTarget {
     TransferTarget::parse("+15550199").expect("a target")
 }
+
+/// Nobody spoke: the wait for the floor is no recogniser's.
+#[test]
+fn a_question_that_waits_for_the_floor_is_not_said_to_have_been_heard_slowly() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order alone: This call is recorded.
+   1000      → says firmly: This call is recorded.
+   1200  text: What is the weather?
+   2200      → notes said by order "This call is recorded."
+   2200      → notes heard "What is the weather?"
+   2200      → asks 1: agent "This call is recorded.", callee "What is the weather?"
+   2600  model, all: Sunny.
+   2600      → says: Sunny.
+   3000      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   3000      → notes said "Sunny."
+   4000  until now
+"#,
+    );
+}
