@@ -280,6 +280,13 @@ impl Sound {
         let samples = u64::try_from(self.samples.len()).unwrap_or(u64::MAX);
         Duration::from_millis(samples.saturating_mul(1000) / u64::from(self.hertz))
     }
+
+    /// What is left of it behind its first `played`; none: nothing.
+    pub(crate) fn behind(&self, played: Duration) -> Option<Self> {
+        let played = played.as_millis().saturating_mul(self.hertz.into()) / 1000;
+        let rest = self.samples.get(usize::try_from(played).unwrap_or(usize::MAX)..)?;
+        (!rest.is_empty()).then(|| Self::new(rest, self.hertz))
+    }
 }
 
 impl fmt::Debug for Sound {

@@ -53,6 +53,8 @@ pub(crate) struct Cut {
     pub(crate) line: Line,
     /// Bytes of its text that were heard.
     pub(crate) heard: usize,
+    /// How much of its sound was.
+    pub(crate) played: Duration,
 }
 
 /// The agent's mouth.
@@ -229,8 +231,9 @@ impl Mouth {
         let cut: VecDeque<Open> = cut;
         cut.into_iter()
             .map(|open| {
-                let heard = heard(&open).map_or(0, |(sent, total)| heard_bytes(&open.line.text, sent, total));
-                Cut { line: open.line, heard }
+                let played = heard(&open);
+                let heard = played.map_or(0, |(sent, total)| heard_bytes(&open.line.text, sent, total));
+                Cut { line: open.line, heard, played: played.map_or(Duration::ZERO, |(sent, _)| sent) }
             })
             .collect()
     }

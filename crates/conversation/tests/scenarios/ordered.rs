@@ -227,6 +227,41 @@ fn target() -> TransferTarget {
     TransferTarget::parse("+15550199").expect("a target")
 }
 
+/// What was ordered is said on like everything else, in words that the model is not told of, and as sound.
+#[test]
+fn what_was_ordered_is_said_on_after_a_false_interruption() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order, not told: A secret of the house.
+   1000      → says: A secret of the house.
+   1500  voice
+   1600      → flushes
+   1600      → notes interrupted
+   1600      → notes said by order, cut off "A secret"
+   2000  no voice
+   3000      → says: of the house.
+   3750      → notes said by order "of the house."
+   9000  until now
+"#,
+    );
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  sound order: xxxxx
+   1000      → says: (5000 ms of sound)
+   3000  voice
+   3100      → flushes
+   3100      → notes interrupted
+   3500  no voice
+   4500      → says: (3000 ms of sound)
+   9000  until now
+"#,
+    );
+}
+
 /// Nobody spoke: the wait for the floor is no recogniser's.
 #[test]
 fn a_question_that_waits_for_the_floor_is_not_said_to_have_been_heard_slowly() {
