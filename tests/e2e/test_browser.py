@@ -1,5 +1,9 @@
 """A real browser meets the agent: Chromium without a window, its microphone a steady beep, joins with our own client."""
 
+import contextlib
+import datetime
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -8,8 +12,12 @@ import subprocess
 import tempfile
 import threading
 import unittest
+import urllib.parse
+import urllib.request
+import uuid
 
 import harness
+from test_webhooks import LOOSE, Receiver
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PAGE = """<!doctype html><script type="module">
@@ -34,6 +42,11 @@ try {
       if (report.type === "codec") audio = { ...audio, codec: report.mimeType };
     }
   }
+  const message = %(message)s;
+  if (message) {
+    call.tellServer(message);
+    await fetch("/heard");
+  }
   await call.leave();
   await tell({ audio });
 } catch (error) {
@@ -48,7 +61,7 @@ class Told(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Door)
-        self.page, self.told, self.came = "", None, threading.Event()
+        self.page, self.told, self.came, self.heard = "", None, threading.Event(), threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def __exit__(self, *all_of_it):
@@ -58,6 +71,8 @@ class Told(http.server.ThreadingHTTPServer):
 
 class Door(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/heard":
+            self.server.heard.wait(60)
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
@@ -73,28 +88,85 @@ class Door(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def alibaba(server, action, **parameters):
+    """Asks for an operation of Alibaba's, signed by hand as ACS3-HMAC-SHA256 wants it."""
+    query = urllib.parse.urlencode(sorted(parameters.items()), quote_via=urllib.parse.quote)
+    empty = hashlib.sha256(b"").hexdigest()
+    headers = {
+        "host": server.addresses["http"],
+        "x-acs-action": action,
+        "x-acs-content-sha256": empty,
+        "x-acs-date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "x-acs-signature-nonce": uuid.uuid4().hex,
+        "x-acs-version": "2020-11-09",
+    }
+    names, lines = ";".join(headers), "".join(f"{name}:{value}\n" for name, value in headers.items())
+    canonical = hashlib.sha256(f"POST\n/\n{query}\n{lines}\n{names}\n{empty}".encode()).hexdigest()
+    signature = hmac.new(harness.KEY_SECRET.encode(), f"ACS3-HMAC-SHA256\n{canonical}".encode(), hashlib.sha256)
+    headers["Authorization"] = (f"ACS3-HMAC-SHA256 Credential={harness.KEY_ID},SignedHeaders={names},"
+                                f"Signature={signature.hexdigest()}")
+    asked = urllib.request.Request(f"{server.url}/?{query}", data=b"", headers=headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
 class Browser(unittest.TestCase):
-    def test_chromium_talks_with_the_agent(self):
+    @contextlib.contextmanager
+    def standing(self, more=""):
+        """A server that meets browsers, and the door that a page comes from."""
         self.assertTrue(CHROMIUM, "there is no Chromium: install the package `chromium`")
         with Told() as page, tempfile.TemporaryDirectory(prefix="callwright-e2e-") as folder:
             origin = f"http://127.0.0.1:{page.server_port}"
-            server = harness.Server(folder, '\n[webrtc]\nlisten = "127.0.0.1:0"\n', http=f'origins = ["{origin}"]')
+            extra = f'\n[webrtc]\nlisten = "127.0.0.1:0"\n{more}'
+            server = harness.Server(folder, extra, http=f'origins = ["{origin}"]')
             server.start()
             self.addCleanup(server.stop)
             server.agent(opening={"greeting": {"text": "Hello, this is the front desk. How can I help you today?"}})
+            yield server, page
+
+    @contextlib.contextmanager
+    def visiting(self, server, page):
+        """A browser that opens the page; at the end the page has told."""
+        chromium = subprocess.Popen(
+            [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
+             "--autoplay-policy=no-user-gesture-required", "--use-fake-ui-for-media-stream",
+             "--use-fake-device-for-media-stream", "--allow-loopback-in-peer-connection",
+             f"--user-data-dir={server.folder}/chromium", f"http://127.0.0.1:{page.server_port}/"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            yield
+            self.assertTrue(page.came.wait(60), f"the page told nothing; {server.tail()}")
+        finally:
+            os.killpg(chromium.pid, 9)
+            chromium.wait()
+
+    def test_what_a_page_sends_arrives_as_alibabas_callback(self):
+        receiver = Receiver()
+        self.addCleanup(receiver.close)
+        with self.standing(LOOSE) as (server, page):
+            alibaba(server, "SetNotifyConfig", AIAgentId="desk", EnableNotify="true", CallbackUrl=receiver.url, Token="t")
+            met = alibaba(server, "GenerateAIAgentCall", AIAgentId="desk", UserId="ann", UserData="as it came")
+            message = json.dumps({"cart": ["apples", "Ä"]})
+            page.page = PAGE % {"server": server.url, "join": f"{server.url}/v1/join/{met['ChannelId']}",
+                                "token": met["Token"], "message": json.dumps(message)}
+            events = lambda: [json.loads(body) for _, body in receiver.got]
+            data = lambda: [event for event in events() if event["event"] == "client_defined_data"]
+            with self.visiting(server, page):
+                harness.wait_for("callback", lambda: data() or page.told, 60)
+                page.heard.set()
+            self.assertNotIn("error", page.told, page.told)
+            self.assertEqual([(event["instanceId"], event["aiAgentId"], event["userData"], event["data"]) for event in data()],
+                             [(met["InstanceId"], "desk", "as it came", {"message": message})])
+            self.assertEqual(receiver.got[0][0]["authorization"], "t")
+            self.assertEqual(server.ended(met["InstanceId"])["cause"], "callee_hung_up")
+            harness.wait_for("end", lambda: "agent_stop" in [event["event"] for event in events()])
+
+    def test_chromium_talks_with_the_agent(self):
+        with self.standing() as (server, page):
             met = server.must("POST", "/v1/browser-calls", {"agent": "desk"})
-            page.page = PAGE % {"server": server.url, "join": met["join_url"], "token": met["token"]}
-            chromium = subprocess.Popen(
-                [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
-                 "--autoplay-policy=no-user-gesture-required", "--use-fake-ui-for-media-stream",
-                 "--use-fake-device-for-media-stream", "--allow-loopback-in-peer-connection",
-                 f"--user-data-dir={folder}/chromium", f"{origin}/"],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
-            try:
-                self.assertTrue(page.came.wait(60), f"the page told nothing; {server.tail()}")
-            finally:
-                os.killpg(chromium.pid, 9)
-                chromium.wait()
+            page.page = PAGE % {"server": server.url, "join": met["join_url"], "token": met["token"], "message": "null"}
+            with self.visiting(server, page):
+                pass
             told = page.told
             self.assertNotIn("error", told, told)
             self.assertGreater(told["audio"]["energy"], 0.001, f"the agent is heard: {told}")

@@ -132,6 +132,12 @@ pub enum Fault {
     /// Too many at once.
     #[error("too many requests")]
     Busy,
+    /// Too many large bodies at once.
+    #[error("too many {what} arrive at once; try again when others are through")]
+    NoPlace {
+        /// Of which kind.
+        what: &'static str,
+    },
     /// More requests in one second than the key or the source may make.
     #[error("too many requests in one second")]
     RateLimited {

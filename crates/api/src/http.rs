@@ -7,9 +7,11 @@
 mod conduct;
 mod crowd;
 mod gate;
+mod room;
 mod scan;
 
 use crate::callbacks::{Egress, Guard, SystemLookup};
+use crate::dialects;
 use crate::doors::{Doors, Entrance, Guest};
 use crate::fault::Fault;
 use crate::join;
@@ -31,6 +33,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rand::RngCore;
+use room::{Place, Room};
 use scan::Flaw;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -40,7 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,7 +59,8 @@ pub struct Limits {
     pub body: usize,
     /// Largest file of callees in bytes, and time for it to arrive.
     pub upload: (usize, Duration),
-    /// Files of callees that arrive at once; further ones are answered as too many.
+    /// Files of callees that arrive at once; further ones are answered as too many. One key and one source have half of these
+    /// places, and of the next.
     pub uploads: usize,
     /// Bodies larger than `body` that a dialect allows and that arrive at once; further ones are answered as too many.
     pub large: usize,
@@ -113,6 +117,10 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// What the HTTP library's buffer needs beyond a target and headers of the largest size.
 const AROUND_HEAD: usize = 4096;
 
+/// What there is room for, in the words of a refusal.
+const FILES: &str = "files";
+const LARGE: &str = "requests with large bodies";
+
 /// A whole request, body read.
 pub struct Request {
     /// Its method.
@@ -168,9 +176,9 @@ pub(crate) struct Context {
     /// Who was honoured a moment ago.
     pub(crate) known: Arc<KnownKeys>,
     /// Places for bodies that are whole files.
-    pub(crate) uploads: Arc<Semaphore>,
+    uploads: Room,
     /// Places for bodies that only some dialects allow.
-    large: Arc<Semaphore>,
+    large: Room,
     /// The other nodes that may send orders here.
     pub(crate) cluster: Option<Cluster>,
     /// Judges URLs that are to be kept.
@@ -199,8 +207,7 @@ impl Api {
     ) -> Self {
         let rates = Arc::new(Counters::new(Rates::default()));
         let limits = Limits::default();
-        let uploads = Arc::new(Semaphore::new(limits.uploads));
-        let large = Arc::new(Semaphore::new(limits.large));
+        let (uploads, large) = (Room::new(limits.uploads, FILES), Room::new(limits.large, LARGE));
         let guard = Guard::new(Egress::default(), SystemLookup);
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
         let origins = Arc::default();
@@ -229,7 +236,7 @@ impl Api {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.places = Arc::new(Semaphore::new(limits.connections));
-        self.context.large = Arc::new(Semaphore::new(limits.large));
+        self.context.large = Room::new(limits.large, LARGE);
         self.limits = limits;
         self
     }
@@ -389,7 +396,7 @@ async fn answer(
         .or_else(|| named.err())
         .or_else(|| context.rates.take_source(peer.ip(), whole.received).err())
     {
-        None => match room_of(&whole, &context, &limits) {
+        None => match room_of(&whole, &context, &limits).await {
             Ok((most, place)) => {
                 _place = place;
                 read_body(&mut whole, body, most).await.err()
@@ -471,32 +478,36 @@ fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &L
     }
 }
 
-/// How large a body may be and how long it may take, and the place that one of more than the usual size needs.
-fn room_of(request: &Request, context: &Context, limits: &Limits) -> Result<Room, Fault> {
-    let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().map_err(|_| Fault::Busy);
-    if is_upload(request) {
-        return Ok((limits.upload, Some(take(&context.uploads)?)));
-    }
-    let usual = (limits.body, limits.body_time);
-    let allowed = match request.path == peers::PATH {
-        true => Some(peers::LONGEST),
-        false => context.doors.entrance(request).dialect.longest_body(request),
-    };
+/// How large a body may be and how long it may take, and the place that one of more than the usual size needs. Whoever has no
+/// key that is honoured gets none: it would be held for as long as the body takes.
+async fn room_of(request: &Request, context: &Context, limits: &Limits) -> Result<Measure, Fault> {
+    let (usual, source) = ((limits.body, limits.body_time), request.peer.ip());
     let stated = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
-    match (allowed, stated) {
-        (Some(most), Some(length)) if length > limits.body => {
-            Ok(((most, limits.body_time), Some(take(&context.large)?)))
-        }
-        // It does not say how long it is: the usual, when there is no place for more.
-        (Some(most), None) => match take(&context.large) {
-            Ok(place) => Ok(((most, limits.body_time), Some(place))),
-            Err(_) => Ok((usual, None)),
-        },
-        _ => Ok((usual, None)),
+    if is_upload(request) {
+        let key = dialects::uploader(request, context).await?;
+        return Ok((limits.upload, Some(context.uploads.take((key, source))?)));
+    }
+    if request.path == peers::PATH {
+        let admitted = context.cluster.as_ref().is_some_and(|cluster| cluster.admits(request));
+        return Ok((if admitted { (peers::LONGEST, limits.body_time) } else { usual }, None));
+    }
+    let dialect = context.doors.entrance(request).dialect;
+    let Some(most) = dialect.longest_body(request).filter(|_| stated.is_none_or(|length| length > limits.body)) else {
+        return Ok((usual, None));
+    };
+    if stated.is_some_and(|length| length > most) {
+        return Err(Fault::TooLarge { limit: most });
+    }
+    let vouched = dialect.vouched_by(request, context).await;
+    match vouched.and_then(|key| context.large.take((key, source))) {
+        Ok(place) => Ok(((most, limits.body_time), Some(place))),
+        // It does not say how long it is: it may be as long as everybody's.
+        Err(_) if stated.is_none() => Ok((usual, None)),
+        Err(fault) => Err(fault),
     }
 }
 
-type Room = ((usize, Duration), Option<OwnedSemaphorePermit>);
+type Measure = ((usize, Duration), Option<Place>);
 
 /// Reads the body. Of one that is too large the beginning is kept: it may say whose words the refusal is to have.
 async fn read_body(request: &mut Request, body: Incoming, (most, time): (usize, Duration)) -> Result<(), Fault> {
@@ -537,6 +548,7 @@ fn ends_connection(fault: &Fault) -> bool {
             | Fault::LargeHead { .. }
             | Fault::TooLarge { .. }
             | Fault::Slow
+            | Fault::NoPlace { .. }
             | Fault::MediaType { .. }
     )
 }

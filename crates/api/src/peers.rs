@@ -172,6 +172,7 @@ fn plain(saying: &Saying) -> Option<WireOrder> {
 enum WireRefusal {
     UnknownCall,
     Ended(HangupCause),
+    LastWords,
     NotAnswered,
     Elsewhere,
     NoTelephone,
@@ -179,6 +180,7 @@ enum WireRefusal {
     NoDesk,
     Refused(Refusal),
     Busy,
+    NoRoom,
     Storage,
 }
 
@@ -197,7 +199,7 @@ impl Cluster {
         Ok(Self { secret, client })
     }
 
-    fn admits(&self, request: &Request) -> bool {
+    pub(crate) fn admits(&self, request: &Request) -> bool {
         let told = request.header(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix(BEARER));
         // Digests are of one length, so that the comparison tells neither content nor length.
         let digest = |text: &str| Sha256::digest(text.as_bytes());
@@ -302,6 +304,7 @@ impl WireRefusal {
         match error {
             OrderError::UnknownCall => Self::UnknownCall,
             OrderError::Ended(cause) => Self::Ended(*cause),
+            OrderError::LastWords => Self::LastWords,
             OrderError::NotAnswered => Self::NotAnswered,
             OrderError::Elsewhere => Self::Elsewhere,
             OrderError::NoTelephone => Self::NoTelephone,
@@ -309,6 +312,7 @@ impl WireRefusal {
             OrderError::NoDesk => Self::NoDesk,
             OrderError::Refused(refusal) => Self::Refused(*refusal),
             OrderError::Busy => Self::Busy,
+            OrderError::NoRoom => Self::NoRoom,
             OrderError::Store(_) => Self::Storage,
         }
     }
@@ -318,6 +322,7 @@ fn refused(refusal: WireRefusal) -> PeerError {
     match refusal {
         WireRefusal::UnknownCall => OrderError::UnknownCall.into(),
         WireRefusal::Ended(cause) => OrderError::Ended(cause).into(),
+        WireRefusal::LastWords => OrderError::LastWords.into(),
         WireRefusal::NotAnswered => OrderError::NotAnswered.into(),
         WireRefusal::Elsewhere => OrderError::Elsewhere.into(),
         WireRefusal::NoTelephone => OrderError::NoTelephone.into(),
@@ -325,6 +330,7 @@ fn refused(refusal: WireRefusal) -> PeerError {
         WireRefusal::NoDesk => OrderError::NoDesk.into(),
         WireRefusal::Refused(refusal) => OrderError::Refused(refusal).into(),
         WireRefusal::Busy => OrderError::Busy.into(),
+        WireRefusal::NoRoom => OrderError::NoRoom.into(),
         // It may be over in a moment, as a network's trouble may.
         WireRefusal::Storage => PeerError::Unreached("its storage failed".to_owned()),
     }

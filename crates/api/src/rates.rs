@@ -220,7 +220,8 @@ impl Counters {
     }
 }
 
-fn network(source: IpAddr) -> IpAddr {
+/// What counts as one source.
+pub(crate) fn network(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(address) => match address.to_ipv4_mapped() {

@@ -102,6 +102,8 @@ pub(crate) struct Endpointing {
     began: Option<Instant>,
     taken_at: Option<Instant>,
     mark: Mark,
+    /// Whether any of the words were heard: others were put here by order, and nobody has spoken them.
+    aloud: bool,
 }
 
 impl Endpointing {
@@ -120,6 +122,7 @@ impl Endpointing {
             began: None,
             taken_at: None,
             mark: Mark::None,
+            aloud: false,
         }
     }
 
@@ -151,10 +154,17 @@ impl Endpointing {
 
     /// Takes in what was recognised.
     pub(crate) fn heard(&mut self, now: Instant, event: &AsrEvent) -> News {
-        match event {
+        let news = match event {
             AsrEvent::Partial { text } => self.guess(now, text),
             AsrEvent::Final { text, end_of_turn } => self.settle(now, text, *end_of_turn),
-        }
+        };
+        self.aloud |= news == News::Words;
+        news
+    }
+
+    /// Takes in words that nobody has spoken. They are complete.
+    pub(crate) fn given(&mut self, now: Instant, text: &str) -> News {
+        self.settle(now, text, EndOfTurn::Yes)
     }
 
     /// Whether a voice is noticed at this moment.
@@ -228,6 +238,9 @@ impl Endpointing {
         let overheard = || if self.over { now.checked_sub(asked_for).unwrap_or(now) } else { now };
         let silent = self.silent().unwrap_or_else(overheard).min(now);
         let ruled = if self.over { now } else { (silent + self.required()).min(now) };
+        // Of what nobody spoke there is no last sound, and no recogniser that took its time.
+        let aloud = std::mem::take(&mut self.aloud);
+        let (silent, ruled) = if aloud { (silent, ruled) } else { (now, now) };
         if !self.partial.is_empty() {
             self.taken = Some((now, std::mem::take(&mut self.partial)));
         }
@@ -237,7 +250,8 @@ impl Endpointing {
         self.over = false;
         self.mark = Mark::None;
         self.spoke = self.is_speaking();
-        let began = std::mem::replace(&mut self.began, self.spoke.then_some(now)).map(|began| began.min(silent));
+        let began = std::mem::replace(&mut self.began, self.spoke.then_some(now)).filter(|_| aloud);
+        let began = began.map(|began| began.min(silent));
         self.opinion = EndOfTurn::Unknown;
         Utterance { text, began, silent, ruled }
     }

@@ -104,6 +104,19 @@ pub enum Grace {
     FinishUtterance,
 }
 
+/// Why an order from outside would never be heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unheard {
+    /// No person has answered, or the agent has not begun.
+    Nobody,
+    /// The last words are being said, or have been.
+    LastWords,
+    /// The callee is being handed over, or talks with somebody else.
+    HandedOver,
+    /// It has no room beside what waits already.
+    Full,
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
@@ -266,6 +279,13 @@ impl Sound {
     pub fn length(&self) -> Duration {
         let samples = u64::try_from(self.samples.len()).unwrap_or(u64::MAX);
         Duration::from_millis(samples.saturating_mul(1000) / u64::from(self.hertz))
+    }
+
+    /// What is left of it behind its first `played`; none: nothing.
+    pub(crate) fn behind(&self, played: Duration) -> Option<Self> {
+        let played = played.as_millis().saturating_mul(self.hertz.into()) / 1000;
+        let rest = self.samples.get(usize::try_from(played).unwrap_or(usize::MAX)..)?;
+        (!rest.is_empty()).then(|| Self::new(rest, self.hertz))
     }
 }
 

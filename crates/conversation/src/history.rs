@@ -27,6 +27,14 @@ pub(crate) enum Memory {
     Forget,
 }
 
+/// What kind of go it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) memory: Memory,
+    /// It was ordered from outside.
+    pub(crate) by_order: bool,
+}
+
 #[derive(Debug)]
 enum Entry {
     Given(Message),
@@ -212,12 +220,12 @@ impl History {
         self.go(id).is_some_and(|go| !go.text().is_empty())
     }
 
-    /// Whether the model is told of this go.
-    pub(crate) fn is_kept(&self, id: EntryId) -> bool {
-        self.entries.iter().any(|entry| match entry {
-            Entry::Agent(go) => go.id == id && go.memory == Memory::Keep,
-            Entry::Given(_) | Entry::Callee(_) => false,
-        })
+    /// What kind a go is of that is said on when it was cut off by mistake; none: it is not. Fillers and the like have had
+    /// their time.
+    pub(crate) fn kind_to_go_on(&mut self, id: EntryId) -> Option<Kind> {
+        let go = self.go(id)?;
+        let kind = Kind { memory: go.memory, by_order: go.by_order };
+        (go.memory == Memory::Keep || go.by_order).then_some(kind)
     }
 
     /// Takes note of the goes of which nothing more will be heard; `open` is still being made.

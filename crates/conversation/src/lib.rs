@@ -38,7 +38,7 @@ pub mod written;
 
 pub use exchange::{
     Ask, AskId, Bearing, Grace, HeardPhrase, Input, Output, Phrase, PhraseId, Place, Press, Question, Saying, Setup,
-    Sound, ToolAction, ToolRunId, VoiceProgress, Words,
+    Sound, ToolAction, ToolRunId, Unheard, VoiceProgress, Words,
 };
 pub use machine::Conversation;
 pub use templates::TemplateError;

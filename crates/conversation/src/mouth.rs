@@ -62,6 +62,8 @@ pub(crate) struct Cut {
     pub(crate) began: Option<Instant>,
     /// Bytes of its text that were heard.
     pub(crate) heard: usize,
+    /// How much of its sound was.
+    pub(crate) played: Duration,
 }
 
 /// The agent's mouth.
@@ -112,7 +114,7 @@ impl Mouth {
 
     /// How long all sounds are that are played or about to be.
     pub(crate) fn sounds(&self) -> Duration {
-        let open = self.open.iter().map(|open| &open.line);
+        let open = self.speaking().map(|open| &open.line);
         open.chain(&self.ready).filter_map(|line| line.sound.as_ref()).map(Sound::length).sum()
     }
 
@@ -182,8 +184,8 @@ impl Mouth {
     fn pass(&mut self, now: Instant, count: usize) -> Vec<Cut> {
         let free = self.free.replace(now);
         let passed = self.open.drain(..count).map(|open| {
-            let (began, heard) = (open.began(free), open.line.text.len());
-            Cut { line: open.line, began, heard }
+            let (began, heard, played) = (open.began(free), open.line.text.len(), open.line.length());
+            Cut { line: open.line, began, heard, played }
         });
         let passed = passed.collect();
         self.moved(now);
@@ -247,8 +249,10 @@ impl Mouth {
         let cut: VecDeque<Open> = cut;
         cut.into_iter()
             .map(|open| {
-                let heard = heard(&open).map_or(0, |(sent, total)| heard_bytes(&open.line.text, sent, total));
-                Cut { began: open.began(free), line: open.line, heard }
+                let played = heard(&open);
+                let heard = played.map_or(0, |(sent, total)| heard_bytes(&open.line.text, sent, total));
+                let (began, played) = (open.began(free), played.map_or(Duration::ZERO, |(sent, _)| sent));
+                Cut { line: open.line, began, heard, played }
             })
             .collect()
     }

@@ -265,7 +265,7 @@ impl Calls {
 
     fn hand_in(&self, call: CallId, order: Order) -> Result<(), JoinError> {
         match self.node.registry.send(call, order) {
-            Sent::Yes => Ok(()),
+            Sent::Yes(_) => Ok(()),
             Sent::Full | Sent::Mute(_) | Sent::NotLive(_) => Err(JoinError::Unavailable),
         }
     }

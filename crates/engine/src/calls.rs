@@ -13,7 +13,7 @@ use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::registry::Mute;
 use crate::retention;
 use crate::trunks::TrunkStatus;
-use callwright_conversation::{Conversation, Question, Saying, TemplateError};
+use callwright_conversation::{Conversation, Question, Saying, TemplateError, Unheard};
 use callwright_domain::CallerLine;
 use callwright_domain::agent::{AgentProfile, Switch, VoiceSettings};
 use callwright_domain::campaign::MAX_ATTEMPTS;
@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
+use tokio::time::timeout;
 
 /// A request for a call, as every dialect puts it.
 #[derive(Debug, Clone)]
@@ -168,9 +169,12 @@ pub enum OrderError {
     /// The account has no such call.
     #[error("no call with this id exists")]
     UnknownCall,
-    /// It is over, or its last words are being said.
+    /// It is over.
     #[error("the call has ended")]
     Ended(HangupCause),
+    /// Its end was ordered: what is being said is its last.
+    #[error("the call is saying its last words")]
+    LastWords,
     /// It is not answered yet.
     #[error("the call is not answered yet")]
     NotAnswered,
@@ -192,15 +196,29 @@ pub enum OrderError {
     /// Too many orders wait already.
     #[error("the call has too many orders waiting")]
     Busy,
+    /// It is to be said, and too much waits to be said already.
+    #[error("too much waits to be said in the call already")]
+    NoRoom,
     /// The journal could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
+impl From<Unheard> for OrderError {
+    fn from(why: Unheard) -> Self {
+        match why {
+            Unheard::Nobody => Self::NotAnswered,
+            Unheard::LastWords => Self::LastWords,
+            Unheard::HandedOver => Self::Transferring,
+            Unheard::Full => Self::NoRoom,
+        }
+    }
+}
+
 impl From<Mute> for OrderError {
     fn from(why: Mute) -> Self {
         match why {
-            Mute::Leaving => Self::Ended(HangupCause::ApiHungUp),
+            Mute::Leaving => Self::LastWords,
             Mute::Replaced => Self::Transferring,
         }
     }
@@ -371,7 +389,7 @@ impl Calls {
     /// [`OrderError::UnknownCall`] for one that is not live here, and for one of another account.
     pub fn hang_up_here(&self, account: &AccountId, call: CallId, how: HangUp) -> Result<(), OrderError> {
         match self.node.registry.send_of(account, call, Order::HangUp(how)) {
-            Sent::Yes => Ok(()),
+            Sent::Yes(_) => Ok(()),
             Sent::Full => Err(OrderError::Busy),
             Sent::Mute(why) => Err(why.into()),
             Sent::NotLive(_) => Err(OrderError::UnknownCall),
@@ -693,16 +711,45 @@ impl Calls {
     pub async fn obey(&self, message: PeerMessage) -> Result<(), OrderError> {
         let order = message.order.into_order();
         self.check_order(&message.account, message.call, &order).await?;
-        match self.node.registry.send(message.call, order) {
-            Sent::Yes => Ok(()),
-            Sent::Full => Err(OrderError::Busy),
-            Sent::Mute(why) => Err(why.into()),
-            Sent::NotLive(Order::HangUp(_)) => {
+        match self.hand_over(&message.account, message.call, order).await {
+            Ok(outcome) => outcome,
+            Err(Order::HangUp(_)) => {
                 self.node.end(&message.account, message.call, HangupCause::Cancelled).await?;
                 self.node.waiting.forget(message.call);
                 Ok(())
             }
-            Sent::NotLive(_) => Err(OrderError::NotAnswered),
+            Err(_) => Err(OrderError::NotAnswered),
+        }
+    }
+
+    /// Hands an order to a call that is live here, and waits for its word where the call judges the order. One that is not
+    /// live here gives the order back.
+    async fn hand_over(
+        &self,
+        account: &AccountId,
+        call: CallId,
+        order: Order,
+    ) -> Result<Result<(), OrderError>, Order> {
+        let judged = order.is_judged();
+        Ok(match self.node.registry.send(call, order) {
+            Sent::Yes(word) if judged => self.word_of(account, call, word).await,
+            Sent::Yes(_) => Ok(()),
+            Sent::Full => Err(OrderError::Busy),
+            Sent::Mute(why) => Err(why.into()),
+            Sent::NotLive(order) => return Err(order),
+        })
+    }
+
+    /// What a call says to an order that it has.
+    async fn word_of(&self, account: &AccountId, call: CallId, word: Word) -> Result<(), OrderError> {
+        match timeout(limits::CALL_WORD, word).await {
+            Ok(Ok(verdict)) => Ok(verdict?),
+            Err(_) => Err(OrderError::Busy),
+            Ok(Err(_)) => match self.node.reader.call(account, call).await?.map(|view| view.state) {
+                Some(CallState::Ended(cause)) => Err(OrderError::Ended(cause)),
+                Some(_) => Err(OrderError::NotAnswered),
+                None => Err(OrderError::UnknownCall),
+            },
         }
     }
 
@@ -733,11 +780,9 @@ impl Calls {
 
     pub(crate) async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
         self.check_order(account, call, &order).await?;
-        match self.node.registry.send(call, order) {
-            Sent::Yes => Ok(()),
-            Sent::Full => Err(OrderError::Busy),
-            Sent::Mute(why) => Err(why.into()),
-            Sent::NotLive(order) => {
+        match self.hand_over(account, call, order).await {
+            Ok(outcome) => outcome,
+            Err(order) => {
                 let order = PeerOrder::of(&order).ok_or(OrderError::NotAnswered)?;
                 peers::order(&self.node, PeerMessage { account: account.clone(), call, order }).await?;
                 self.node.waiting.forget(call);
@@ -758,7 +803,7 @@ pub enum Speech {
     Patient,
 }
 
-pub(crate) use crate::registry::Sent;
+pub(crate) use crate::registry::{Sent, Word};
 
 /// Changes of what calls are made from.
 pub struct Configure<'a> {

@@ -44,6 +44,11 @@ impl Calls {
         patch.clone().apply(&mut agent);
         Conversation::check(&agent, &view.plan.variables)?;
         self.fits(&agent)?;
+        let changes = patch != AgentPatch::default();
+        if changes {
+            // Asked before anything is written: one that says its last words is not changed any more.
+            self.order(account, call, Order::Change(Box::default())).await?;
+        }
         if self.node.store.amend(account.clone(), call, change).await?.is_none() {
             let view = self.node.reader.call(account, call).await?.ok_or(OrderError::UnknownCall)?;
             return match view.state {
@@ -51,9 +56,9 @@ impl Calls {
                 _ => Err(OrderError::UnknownCall.into()),
             };
         }
-        if patch == AgentPatch::default() {
-            return Ok(());
+        if changes {
+            self.order(account, call, Order::Change(Box::new(patch))).await?;
         }
-        Ok(self.order(account, call, Order::Change(Box::new(patch))).await?)
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
 use crate::live::{LiveCall, Order};
 use crate::node::Node;
 use crate::peers::{self, PeerMessage, PeerOrder};
+use crate::registry::Ordered;
 use crate::trunks::{Passage, Pick};
 use callwright_domain::{AccountId, CallId, CallPlan, HangupCause};
 use callwright_store::{Permit, Seat, StoreError};
@@ -289,7 +290,7 @@ impl Claimed {
 }
 
 /// Runs a call if the rules still allow it: what was accepted may have been forbidden while it waited.
-async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Order>, passage: Passage) {
+async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ordered>, passage: Passage) {
     let (account, call) = (plan.account.clone(), plan.id);
     match node.store.permit(plan.clone(), node.clock.now()).await {
         Ok(Permit::Granted) => {
@@ -329,11 +330,11 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
 
 /// Whether a call that does not come to life here has been told to end. From here on nobody can tell it anything: who
 /// tries finds it in the queue.
-async fn is_to_end(orders: &mut mpsc::Receiver<Order>) -> bool {
+async fn is_to_end(orders: &mut mpsc::Receiver<Ordered>) -> bool {
     orders.close();
     let mut ends = false;
     // Ends when nobody is in the middle of telling, either.
-    while let Some(order) = orders.recv().await {
+    while let Some(Ordered { order, .. }) = orders.recv().await {
         ends |= matches!(order, Order::HangUp(_));
     }
     ends
@@ -355,8 +356,9 @@ mod tests {
     async fn an_order_is_taken_whole_or_refused() {
         for race in 0..2000 {
             let (sender, mut orders) = mpsc::channel(4);
-            sender.try_send(Order::Hear(String::from("hello").into())).expect("there is room");
-            let telling = tokio::spawn(async move { sender.try_send(Order::HangUp(HangUp::Now)).is_ok() });
+            sender.try_send(Ordered::unheeded(Order::Hear(String::from("hello").into()))).expect("there is room");
+            let telling =
+                tokio::spawn(async move { sender.try_send(Ordered::unheeded(Order::HangUp(HangUp::Now))).is_ok() });
             if race % 2 == 0 {
                 tokio::task::yield_now().await;
             }

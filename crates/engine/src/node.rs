@@ -18,7 +18,7 @@ use crate::live::Order;
 use crate::outbox::{Desk, Notifier, Outbox};
 use crate::peers::{Membership, Peers};
 use crate::recovery;
-use crate::registry::Registry;
+use crate::registry::{Ordered, Registry};
 use crate::retention;
 use crate::sounds::Sounds;
 use crate::tasks::Tasks;
@@ -260,7 +260,7 @@ impl Engine {
         }
         for orders in self.node.registry.everyone() {
             // A call whose order box is full or gone is ending anyway.
-            orders.try_send(Order::Shutdown).ok();
+            orders.try_send(Ordered::unheeded(Order::Shutdown)).ok();
         }
         if time::timeout(LEASE, self.idle()).await.is_err() {
             warn!(live = self.node.registry.len(), "some calls did not end in time");

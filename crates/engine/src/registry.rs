@@ -2,17 +2,37 @@
 
 use crate::calls::HangUp;
 use crate::live::Order;
+use callwright_conversation::Unheard;
 use callwright_domain::{AccountId, CallId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+/// An order on its way to a call.
+#[derive(Debug)]
+pub(crate) struct Ordered {
+    /// What is ordered.
+    pub(crate) order: Order,
+    /// Told whether it is carried out. Nobody waits for that any more when it is closed.
+    pub(crate) answer: oneshot::Sender<Result<(), Unheard>>,
+}
+
+impl Ordered {
+    /// An order that nobody waits for.
+    pub(crate) fn unheeded(order: Order) -> Self {
+        Self { order, answer: oneshot::channel().0 }
+    }
+}
+
+/// Where the call's word comes about an order that it has; dropped without one, it has ended or is not answered.
+pub(crate) type Word = oneshot::Receiver<Result<(), Unheard>>;
 
 /// What became of an order.
 #[derive(Debug)]
 pub(crate) enum Sent {
     /// The call has it.
-    Yes,
+    Yes(Word),
     /// The call has too many already.
     Full,
     /// The agent neither speaks nor answers any more: why.
@@ -24,7 +44,7 @@ pub(crate) enum Sent {
 /// Why the agent of a live call cannot be ordered to speak or to answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mute {
-    /// Somebody has ended the call: what is being said is its last.
+    /// Somebody has ended the call, or it has ended: what is being said is its last.
     Leaving,
     /// The callee talks with somebody else.
     Replaced,
@@ -33,7 +53,7 @@ pub(crate) enum Mute {
 #[derive(Debug)]
 struct Live {
     account: AccountId,
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<Ordered>,
     mute: Option<Mute>,
 }
 
@@ -45,7 +65,7 @@ pub(crate) struct Registry {
 
 impl Registry {
     /// Enters a call; it leaves when the returned place is dropped.
-    pub(crate) fn enter(&self, (account, call): (AccountId, CallId), orders: mpsc::Sender<Order>) -> Place {
+    pub(crate) fn enter(&self, (account, call): (AccountId, CallId), orders: mpsc::Sender<Ordered>) -> Place {
         self.lock().insert(call, Live { account, orders, mute: None });
         Place { registry: self.clone(), call }
     }
@@ -68,13 +88,22 @@ impl Registry {
 
     /// The callee talks with somebody else from now on.
     pub(crate) fn replaced(&self, call: CallId) {
+        self.mute(call, Mute::Replaced);
+    }
+
+    /// The call is over: it is live until that is written down.
+    pub(crate) fn over(&self, call: CallId) {
+        self.mute(call, Mute::Leaving);
+    }
+
+    fn mute(&self, call: CallId, why: Mute) {
         if let Some(live) = self.lock().get_mut(&call) {
-            live.mute = Some(Mute::Replaced);
+            live.mute = Some(why);
         }
     }
 
     /// Every live call's order box, for the end of a drain.
-    pub(crate) fn everyone(&self) -> Vec<mpsc::Sender<Order>> {
+    pub(crate) fn everyone(&self) -> Vec<mpsc::Sender<Ordered>> {
         self.lock().values().map(|live| live.orders.clone()).collect()
     }
 
@@ -95,21 +124,22 @@ impl Live {
         let heard = match self.mute {
             None => true,
             Some(Mute::Replaced) => !matches!(order, Order::Say(_) | Order::Hear(_)),
-            Some(Mute::Leaving) => !matches!(order, Order::Say(_) | Order::Hear(_) | Order::Transfer(_)),
+            Some(Mute::Leaving) => !order.is_judged(),
         };
         if let Some(mute) = self.mute.filter(|_| !heard) {
             return Sent::Mute(mute);
         }
         let leaves = matches!(order, Order::HangUp(HangUp::AfterSentence));
-        match self.orders.try_send(order) {
+        let (answer, word) = oneshot::channel();
+        match self.orders.try_send(Ordered { order, answer }) {
             Ok(()) => {
                 if leaves {
                     self.mute.get_or_insert(Mute::Leaving);
                 }
-                Sent::Yes
+                Sent::Yes(word)
             }
             Err(TrySendError::Full(_)) => Sent::Full,
-            Err(TrySendError::Closed(order)) => Sent::NotLive(order),
+            Err(TrySendError::Closed(ordered)) => Sent::NotLive(ordered.order),
         }
     }
 }

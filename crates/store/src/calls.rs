@@ -2,6 +2,7 @@
 //! [`crate::Reader`].
 
 use crate::{Alias, StoreError};
+use callwright_domain::agent::Switch;
 use callwright_domain::call::Timeline;
 use callwright_domain::{
     Absence, AccountId, AgentId, AgentPatch, CallEvent, CallId, CallPlan, CallState, DialIntent, HangupCause, Moment,
@@ -351,6 +352,8 @@ pub struct CallFilter {
     pub since: Option<Moment>,
     /// Only calls accepted before this.
     pub until: Option<Moment>,
+    /// Only calls by telephone.
+    pub telephone: Switch,
 }
 
 /// A piece of a list.

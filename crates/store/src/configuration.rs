@@ -24,6 +24,8 @@ pub struct StoredAgent {
     pub profile: AgentProfile,
     /// When it was last written.
     pub updated: Moment,
+    /// When it was first written.
+    pub created: Moment,
 }
 
 /// A caller number of an account.

@@ -9,7 +9,9 @@ use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
 use callwright_domain::number::class::{self, Class};
-use callwright_domain::{AccountId, AgentId, AgentProfile, CallPlan, Moment, PhoneNumber, Topic, TransferTarget};
+use callwright_domain::{
+    AccountId, AgentId, AgentProfile, CallPlan, KeyId, Moment, PhoneNumber, Topic, TransferTarget,
+};
 use callwright_engine::Telling;
 use callwright_store::{AliasKind, StoredAgent};
 use futures_util::future::BoxFuture;
@@ -36,6 +38,13 @@ pub trait Dialect: Sync {
     /// The longest body in bytes that a request of this dialect may have, judged by its head; none: as long as everybody's.
     fn longest_body(&self, _request: &Request) -> Option<usize> {
         None
+    }
+    /// Which key is behind a request whose body may be longer than everybody's, judged by its head before the body is read; the
+    /// body may still show that it is not.
+    #[doc(hidden)]
+    #[allow(private_interfaces, reason = "dialects live in this crate alone")]
+    fn vouched_by<'a>(&'a self, _request: &'a Request, _context: &'a Context) -> BoxFuture<'a, Result<KeyId, Fault>> {
+        Box::pin(async { Err(Fault::Unauthenticated) })
     }
     /// Answers a request.
     #[doc(hidden)]
@@ -117,6 +126,11 @@ dialects! { // order = order of asking `claims`; the last one claims everything
     tencent,
     happyrobot,
     native,
+}
+
+/// Which key is behind a file that is uploaded, which our own API alone has.
+pub(crate) async fn uploader(request: &Request, context: &Context) -> Result<KeyId, Fault> {
+    native::vouched_by(request, context).await
 }
 
 /// The names of all dialects, in the order of asking.

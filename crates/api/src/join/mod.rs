@@ -120,6 +120,8 @@ async fn leave(request: &Request, context: &Context) -> Result<Response, Refused
         Err(OrderError::UnknownCall) => Err(JoinError::NoCall.into()),
         Err(
             OrderError::Busy
+            | OrderError::NoRoom
+            | OrderError::LastWords
             | OrderError::Elsewhere
             | OrderError::NoTelephone
             | OrderError::Transferring

@@ -23,6 +23,13 @@ async fn server() -> Server {
     server_over(builder, Limits::default(), Rates::default()).await
 }
 
+/// The same where browsers are met.
+async fn meeting() -> Server {
+    let mut builder = NodeBuilder::to_address(([127, 0, 0, 1], 9).into()).browsers();
+    builder.clock = Clock::new(|| NOW);
+    server_over(builder, Limits::default(), Rates::default()).await
+}
+
 async fn met(server: &Server, body: &Value) -> Value {
     let mut body = body.clone();
     body["agent"] = json!(AGENT);
@@ -214,7 +221,7 @@ async fn alibaba(server: &Server, action: &'static str, parameters: &[(&str, &st
 
 #[tokio::test]
 async fn alibabas_generate_makes_a_channel_and_a_token() {
-    let server = server().await;
+    let server = meeting().await;
     let config = json!({"WakeUpQuery": "hello?", "UserOnlineTimeout": 45, "UserOfflineTimeout": 8, "GracefulShutdown": true,
         "LlmConfig": {"LlmCompleteReply": true, "LlmSystemPrompt": "Short."}, "TtsConfig": {"VoiceIdList": ["v1"]}});
     let template =
@@ -238,7 +245,7 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
     let pass: Value = serde_json::from_slice(&STANDARD.decode(text(&made, "Token")).expect("base64")).expect("JSON");
     assert_eq!((&pass["channelid"], &pass["userid"]), (&made["ChannelId"], &made["UserId"]));
     assert_eq!(pass["timestamp"], seconds(NOW) + 7200);
-    assert_eq!(join(&server, text(&made, "ChannelId"), text(&made, "Token")).await.code(), "browsers_off");
+    assert_eq!(join(&server, text(&made, "ChannelId"), text(&made, "Token")).await.code(), "bad_offer");
 
     let id = text(&made, "InstanceId");
     let call: CallId = id.parse().expect("ours");
@@ -266,9 +273,27 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
     assert_eq!(join(&server, text(&made, "ChannelId"), text(&made, "Token")).await.code(), "call_over");
 }
 
+/// The token would be good for nothing.
+#[tokio::test]
+async fn alibabas_instances_are_refused_where_no_browser_could_come() {
+    let server = server().await;
+    let runtime = json!({"ChannelId": "room", "AgentUserId": "bot",
+        "AuthToken": token(&app(&server, "admin").await, "room", "bot", seconds(NOW) + 600)});
+    let runtime = runtime.to_string();
+    for (action, more) in [("GenerateAIAgentCall", None), ("StartAIAgentInstance", Some(("RuntimeConfig", &*runtime)))]
+    {
+        let parameters: Vec<_> = [("AIAgentId", AGENT)].into_iter().chain(more).collect();
+        let answer = alibaba(&server, action, &parameters, action).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "UnsupportedOperation"));
+        assert!(text(&answer.json(), "Message").contains("meets no browsers"), "{}", answer.json());
+    }
+    let listed = alibaba(&server, "ListAIAgentInstance", &[("AIAgentId", AGENT)], "n").await.json();
+    assert_eq!(listed["Instances"], json!([]), "none was made");
+}
+
 #[tokio::test]
 async fn alibabas_generate_refuses_by_name() {
-    let server = server().await;
+    let server = meeting().await;
     let sync = json!({"IMAIAgentId": AGENT, "ReceiverId": "ann"}).to_string();
     for (at, (name, value, code)) in [
         ("Expire", "604801", "InvalidParameter.Expire"),
@@ -299,7 +324,7 @@ async fn alibabas_generate_refuses_by_name() {
 
 #[tokio::test]
 async fn alibabas_instance_joins_a_channel_that_the_caller_made() {
-    let server = server().await;
+    let server = meeting().await;
     let own = app(&server, "admin").await;
     let later = seconds(NOW) + 600;
     let runtime = |token: &str| json!({"ChannelId": "room", "AgentUserId": "bot", "AuthToken": token});
@@ -332,7 +357,7 @@ async fn alibabas_instance_joins_a_channel_that_the_caller_made() {
     assert_eq!(names, ["InstanceId", "RequestId"]);
     assert_eq!(start(&runtime(&good), "g2").await.code(), "InvalidParameter.RuntimeConfig", "the channel is taken");
     // Whoever has a token for the channel may come, but not under the agent's name.
-    assert_eq!(join(&server, "room", &token(&own, "room", "ann", later)).await.code(), "browsers_off");
+    assert_eq!(join(&server, "room", &token(&own, "room", "ann", later)).await.code(), "bad_offer");
     assert_eq!(join(&server, "room", &good).await.code(), "other_user");
     let id = started.json()["InstanceId"].as_str().expect("an id").to_owned();
     assert_eq!(alibaba(&server, "StopAIAgentInstance", &[("InstanceId", id.as_str())], "g3").await.status, 200);

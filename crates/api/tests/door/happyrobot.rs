@@ -319,7 +319,13 @@ async fn ids_are_found_and_given() {
     assert_eq!(get(&server, "use-cases").await[0]["id"], json!(case));
     let agent = get(&server, "agents").await[0].take();
     assert_eq!(agent["id"], json!(case));
-    assert!(agent["created_at"].as_str().is_some_and(|at| at.len() == 20 && at.ends_with('Z')), "{agent}");
+    let made = agent["created_at"].as_str().expect("a time");
+    assert!(made.len() == 20 && made.ends_with('Z'), "{agent}");
+    // Changing it makes it no younger.
+    let case_path = format!("use-cases/{case}");
+    server.pass(7_200_000);
+    assert_eq!(ask(&server, "PATCH", &case_path, "", &json!({"name": "Renamed"})).await.status, 200);
+    assert_eq!(get(&server, "agents").await[0]["created_at"], made);
     // The id that some code has already takes the made one's place.
     let mine = "65f0a1b2c3d4e5f60718293a";
     for (kind, names) in [("agent", AGENT), ("number", CALLER)] {

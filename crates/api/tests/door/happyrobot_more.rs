@@ -80,8 +80,15 @@ async fn use_is_told_day_by_day() {
     assert_eq!(get(&server, "usage?from=2026-11-21&to=2026-11-21").await["minutes"], 1.5);
     assert_eq!(get(&server, "usage?from=2026-11-01&to=2026-11-20").await["days"], json!([]));
     assert_eq!(get(&server, &format!("calls/{id}")).await["duration"], 90.0);
-    for wrong in ["usage?from=2020-01-01", "usage?from=2026-11-22&to=2026-11-20", "usage?from=soon"] {
-        assert_eq!(ask(&server, "GET", wrong, "", &Value::Null).await.status, 400, "{wrong}");
+    for (wrong, said) in [
+        ("usage?from=2020-01-01", "from is not valid: must be at most 400 days before to"),
+        ("usage?from=2026-11-22&to=2026-11-20", "to is not valid: must not be before from"),
+        ("usage?from=2099-01-01", "from is not valid: must not be in the future"),
+        ("usage?from=soon", "from is not valid: must be a date such as"),
+        ("usage?to=soon", "to is not valid: must be a date such as"),
+    ] {
+        let answer = ask(&server, "GET", wrong, "", &Value::Null).await;
+        assert!(answer.status == 400 && message(&answer).starts_with(said), "{wrong}: {}", message(&answer));
     }
 }
 
@@ -186,6 +193,12 @@ async fn a_use_case_says_what_is_found_out_after_its_calls() {
         (json!({"extract_with_ai": [{"name": "a", "type": "list"}]}), 400),
         (json!({"classification_tags": [{"name": "a"}, {"name": "a"}]}), 400),
         (json!({"name": 7}), 400),
+        (json!({"name": " "}), 400),
+        (json!({"name": "x".repeat(201)}), 400),
+        (json!({"keywords": ["Callwright", ""]}), 400),
+        (json!({"keywords": ["a\nb"]}), 400),
+        (json!({"keywords": ["x".repeat(101)]}), 400),
+        (json!({"keywords": "Callwright"}), 400),
         (json!({"amd": "yes"}), 400),
         (json!({"amd_behavior": "Continue"}), 400),
         (json!({"amd_messages": {}}), 501),

@@ -7,15 +7,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, HangupCause, Scope};
-use callwright_testkit::{AGENT, Callee, NodeBuilder, Plan, Reply, ScriptedBrain};
+use callwright_testkit::{AGENT, Callee, NodeBuilder, PATIENCE, Plan, Reply, ScriptedBrain};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 const START: &str = "CreateAIAgentCall";
 const APPLICATION: i64 = 1_400_000_000;
 const CALLEE: &str = "+15550123";
+/// Last words that take their time.
+const FAREWELL: &str = "Goodbye, and thank you very much for the long and pleasant talk that we have had today.";
 /// Pairs of requests whose times are compared, and how far their medians may be apart.
 const TIMED: usize = 300;
 const APART: f64 = 0.15;
@@ -309,7 +314,8 @@ async fn large_bodies_are_read_where_the_signature_allows_them() {
              Content-Length: {length}\r\n{signature}\r\n"
         )
     };
-    let newer = "Authorization: TC3-HMAC-SHA256 x\r\n";
+    let newer = signed_by("admin");
+    let newer = newer.as_str();
     let code = |answer: Answer| answer.json()["Response"]["Error"]["Code"].as_str().expect("a code").to_owned();
     for (length, signature) in [((10 << 20) + 1, newer), ((64 << 10) + 1, "")] {
         let bytes = [head(length, signature).into_bytes(), vec![b' '; length]].concat();
@@ -324,6 +330,116 @@ async fn large_bodies_are_read_where_the_signature_allows_them() {
     numbered(&full).await;
     assert_eq!(code(full.raw(head(200_000, newer).as_bytes()).await), "RequestLimitExceeded");
     assert_eq!(padded(20_000).code(&full).await, "InvalidParameterValue", "what is not large needs no place");
+}
+
+/// A signature of this key, as far as its form goes.
+fn signed_by(key: &str) -> String {
+    format!(
+        "Authorization: TC3-HMAC-SHA256 Credential={key}/2026-11-21/ccc/tc3_request, \
+         SignedHeaders=content-type;host, Signature=00\r\n"
+    )
+}
+
+/// What is read of a connection whose request has no body yet.
+async fn told(stream: &mut TcpStream) -> String {
+    let (mut said, mut bytes) = (String::new(), vec![0; 4096]);
+    while !said.starts_with("HTTP/1.1 100") && !said.contains("RequestId") {
+        let length = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("readable");
+        assert!(length > 0, "the server has gone: {said}");
+        said.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    said
+}
+
+/// Whoever sends slowly holds a place for as long as that takes.
+#[tokio::test]
+async fn places_for_large_bodies_are_for_known_keys_and_nobody_has_them_all() {
+    let limits = Limits { body: 64 * 1024, large: 2, ..Limits::default() };
+    let server = server_with(limits, Rates::default()).await;
+    let begin = async |signature: &str| {
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nX-TC-Action: {START}\r\n\
+             Expect: 100-continue\r\nContent-Length: 200000\r\n{signature}\r\n"
+        );
+        let mut stream = server.connect().await;
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        let said = told(&mut stream).await;
+        (stream, said)
+    };
+    // The body is not waited for.
+    for stranger in [signed_by("nobody"), String::from("Authorization: TC3-HMAC-SHA256 x\r\n")] {
+        let (_stream, said) = begin(&stranger).await;
+        assert!(said.contains("AuthFailure.SecretIdNotFound"), "{said}");
+    }
+    let (held, said) = begin(&signed_by("admin")).await;
+    assert!(said.starts_with("HTTP/1.1 100"), "{said}");
+    for another in ["admin", OTHER_KEY] {
+        let (_stream, said) = begin(&signed_by(another)).await;
+        assert!(said.contains("RequestLimitExceeded") && said.contains("large bodies"), "{another}: {said}");
+        assert!(!said.contains("a second"), "{said}");
+    }
+    drop(held);
+    let again = async {
+        loop {
+            let (stream, said) = begin(&signed_by("admin")).await;
+            if said.starts_with("HTTP/1.1 100") {
+                return stream;
+            }
+        }
+    };
+    timeout(PATIENCE, again).await.expect("the place is given back");
+}
+
+#[tokio::test]
+async fn a_file_is_taken_of_known_keys_alone() {
+    let server = server().await;
+    for (headers, status) in [("", 401), ("Authorization: Bearer admin.wrong\r\n", 401)] {
+        let head = format!(
+            "POST /v1/denied HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n{headers}Content-Length: 200000\r\n\r\n"
+        );
+        assert_eq!(server.raw(head.as_bytes()).await.status, status, "{headers}");
+    }
+}
+
+/// What a request lacks is named in the words of its own kind of signature.
+#[tokio::test]
+async fn what_a_request_lacks_is_named_as_its_kind_of_signature_has_it() {
+    let server = server().await;
+    let newer = "X-TC-Action: DescribeNumbers\r\nX-TC-Version: 2020-02-10\r\n";
+    let target = "/?Action=DescribeNumbers&Version=2020-02-10";
+    for (method, target, headers, lacks) in [
+        ("GET", "/", newer, "Authorization"),
+        ("POST", "/", newer, "Authorization"),
+        ("POST", target, "", "SecretId"),
+        ("GET", target, "", "SecretId"),
+        ("GET", "/?SecretId=admin&Action=DescribeNumbers", newer, "Signature"),
+    ] {
+        let error = server.send(method, target, headers, b"").await.json()["Response"]["Error"].clone();
+        assert_eq!(error["Code"], "MissingParameter", "{method} {target}");
+        let said = error["Message"].as_str().unwrap_or_default();
+        assert!(said.contains(&format!("`{lacks}`")), "{method} {target} {headers}: {said}");
+    }
+}
+
+/// An instance in a browser has no numbers.
+#[tokio::test]
+async fn what_is_met_in_a_browser_is_no_telephone_call() {
+    let server = server().await;
+    numbered(&server).await;
+    let met = server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await.json();
+    let id = met["id"].as_str().unwrap_or_else(|| panic!("{met}"));
+    let active = request("DescribePSTNActiveSessionList", json!({"Offset": 0, "Limit": 10})).ok(&server).await;
+    assert_eq!(active["Total"], 0);
+    assert_eq!(server.native("POST", &format!("/v1/calls/{id}/hangup"), &json!({})).await.status, 202);
+    server.node.ended(id.parse().expect("ours")).await;
+    let now = NOW.millis() / 1000;
+    for more in [json!({}), json!({"SessionIds": [id]})] {
+        let mut asked =
+            json!({"StartTimeStamp": now - 86_400, "EndTimeStamp": now + 86_400, "PageSize": 10, "PageNumber": 0});
+        asked.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        let records = request("DescribeTelCdr", asked).ok(&server).await;
+        assert_eq!((&records["TotalCount"], &records["TelCdrs"]), (&json!(0), &json!([])), "{more}");
+    }
 }
 
 #[tokio::test]
@@ -389,10 +505,20 @@ async fn what_is_pushed_is_heard_as_it_says_and_an_invoked_model_knows_why_it_is
     assert_eq!(asked.headers.get("X-Invoke-LLM").map(String::as_str), Some("1"));
     let told: Vec<&str> = asked.messages.iter().map(|message| message.content.as_str()).collect();
     assert!(told.ends_with(&["Hello there.", "Agree."]), "{told:?}");
-    let last = json!({"Text": "Goodbye.", "Priority": 1, "StopAfterPlay": true});
+    // A minute of silence has room twice.
+    let minute = json!({"Audio": STANDARD.encode(vec![0_u8; 60 * 2 * 16_000]), "Interrupt": false, "DropMode": 1});
+    for code in ["", "", "FailedOperation.SessionNotInControlState"] {
+        assert_eq!(control("ServerPushText", minute.clone()).code(&server).await, code);
+    }
+    let last = json!({"Text": FAREWELL, "StopAfterPlay": true});
     control("ServerPushText", last).ok(&server).await;
+    let late = [("ServerPushText", json!({"Text": "One more thing."})), ("InvokeLLM", json!({"Content": "Agree."}))];
+    for (name, given) in late {
+        let code = control(name, given).code(&server).await;
+        assert_eq!(code, "FailedOperation.SessionNotInControlState", "{name}: it would be forgotten");
+    }
     assert_eq!(server.node.ended(id).await, HangupCause::ApiHungUp);
-    assert!(server.node.events(id).await.iter().any(said("Goodbye.")));
+    assert!(server.node.events(id).await.iter().any(said(FAREWELL)));
     let now = NOW.millis() / 1000;
     for action in ["DescribeAILatency", "DescribeAICallExtractResult", "DescribeAIAnalysisResult"] {
         let within =

@@ -146,6 +146,32 @@ async fn what_cannot_be_handed_over_is_named() {
     assert_eq!((refused.status, refused.json()["error"]["code"].clone()), (409, json!("no_telephone")));
 }
 
+/// Of two orders to hand a callee over the second would be forgotten, and after a last word every one.
+#[tokio::test]
+async fn what_would_be_forgotten_is_refused_on_every_door() {
+    let standing = Standing::new().await;
+    let (server, call) = (&standing.server, standing.call.as_str());
+    let announced = json!({"to": "+15550124", "announcement": "I am connecting you, one moment please."});
+    let path = format!("/v1/calls/{call}");
+    let first = server.native("POST", &format!("{path}/transfer"), &announced).await;
+    assert_eq!(first.status, 202, "{}", first.json());
+    assert_eq!(by_native(server, call, "+15550125").await, Err(String::from("transferring")));
+    assert_eq!(by_alibaba(server, call, "+15550125").await, Err(String::from("InvalidStatus.Instance")));
+
+    let standing = Standing::new().await;
+    let (server, call) = (&standing.server, standing.call.as_str());
+    let path = format!("/v1/calls/{call}");
+    let long = json!({"text": "Goodbye, and thank you very much for the long and pleasant talk that we have had."});
+    assert_eq!(server.native("POST", &format!("{path}/say"), &long).await.status, 202);
+    let stop = server.native("POST", &format!("{path}/hangup"), &json!({"after_sentence": true})).await;
+    assert_eq!(stop.status, 202);
+    assert_eq!(by_native(server, call, "+15550125").await, Err(String::from("call_ended")));
+    assert_eq!(by_alibaba(server, call, "+15550125").await, Err(String::from("InvalidStatus.Instance")));
+    let config = ("AgentConfig", r#"{"LlmConfig":{"LlmSystemPrompt":"Be brief."}}"#);
+    let changed = ask(server, "UpdateAIAgentInstance", &[("InstanceId", call), config]).await;
+    assert_eq!((changed.status, changed.code().as_str()), (400, "InvalidStatus.Instance"));
+}
+
 /// Tencent's skill groups are desks of their number.
 #[tokio::test]
 async fn a_callee_is_handed_over_to_a_skill_group() {

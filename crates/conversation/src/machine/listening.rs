@@ -8,7 +8,7 @@ use crate::exchange::Output;
 use crate::latency::Stopwatch;
 use crate::machine::thinking::Purpose;
 use crate::timers::{Timer, span};
-use crate::vocabulary::{AsrEvent, EndOfTurn};
+use crate::vocabulary::AsrEvent;
 use crate::words;
 use callwright_domain::CallEvent;
 use callwright_domain::agent::Overheard;
@@ -205,8 +205,7 @@ impl Conversation {
         if self.stage != Stage::Talking || nobody || text.is_empty() {
             return;
         }
-        let event = AsrEvent::Final { text: text.to_owned(), end_of_turn: EndOfTurn::Yes };
-        if self.ears.heard(now, &event) == News::Nothing {
+        if self.ears.given(now, text) == News::Nothing {
             return;
         }
         self.drop_speculation();

@@ -2,9 +2,10 @@
 //! said it. Never decides what an order says.
 
 use super::{Conversation, Stage, Stance};
-use crate::exchange::{Place, Question, Saying, Words};
+use crate::exchange::{Place, Question, Saying, Sound, Unheard, Words};
 use crate::history::{EntryId, Memory};
 use crate::mouth::{Line, spoken_length};
+use callwright_domain::agent::Switch;
 use callwright_domain::{CallEvent, HangupCause};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 const LINES_CAP: usize = 256;
 /// Questions that may wait for the floor; further ones are refused.
 const QUESTIONS_CAP: usize = 16;
-/// How much sound may wait before further sound is refused: what waits is held in memory.
+/// How much sound may be played or wait, together; what would be more is refused: it is held in memory.
 const SOUND_CAP: Duration = Duration::from_secs(120);
 
 /// Orders that wait for the floor.
@@ -55,8 +56,64 @@ impl Orders {
         *self = Self::default();
     }
 
-    fn sound(&self) -> Duration {
-        self.sayings.iter().filter_map(|saying| saying.words.sound()).map(crate::exchange::Sound::length).sum()
+    /// How much sound waits; after an interruption, what that leaves.
+    fn sound(&self, interrupted: bool) -> Duration {
+        let left = self.sayings.iter().filter(|saying| !(interrupted && saying.place == Place::NextUnlessInterrupted));
+        left.filter_map(|saying| saying.words.sound()).map(Sound::length).sum()
+    }
+}
+
+/// Whoever drives the machine asks these before an order is fed in, so that whoever gave it hears that it would be lost. What
+/// an order says of itself when it is to be dropped is no loss.
+impl Conversation {
+    /// Whether an order to say this would be heard of.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_say(&self, saying: &Saying) -> Result<(), Unheard> {
+        self.may_change()?;
+        if self.has_room_for(saying) { Ok(()) } else { Err(Unheard::Full) }
+    }
+
+    /// The same of an order to answer this.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_answer(&self, question: &Question) -> Result<(), Unheard> {
+        self.may_change()?;
+        if self.is_transferring() {
+            return Err(Unheard::HandedOver);
+        }
+        let waits = !question.interrupts.is_on();
+        if self.is_with_machine() || (self.stage == Stage::Greeting && !waits) {
+            return Err(Unheard::Nobody);
+        }
+        if waits && self.orders.questions.len() >= QUESTIONS_CAP { Err(Unheard::Full) } else { Ok(()) }
+    }
+
+    /// The same of an order to hand the callee over.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn may_transfer(&self) -> Result<(), Unheard> {
+        self.may_change()?;
+        if self.is_transferring() {
+            return Err(Unheard::HandedOver);
+        }
+        let nobody = self.is_with_machine() || self.stage == Stage::Greeting;
+        if nobody { Err(Unheard::Nobody) } else { Ok(()) }
+    }
+
+    /// Whether anything is still to come that another agent would do otherwise.
+    ///
+    /// # Errors
+    /// Why not.
+    pub const fn may_change(&self) -> Result<(), Unheard> {
+        match self.stage {
+            Stage::Ringing => Err(Unheard::Nobody),
+            Stage::Greeting | Stage::Talking if self.closing.is_none() => Ok(()),
+            Stage::Greeting | Stage::Talking | Stage::Over => Err(Unheard::LastWords),
+        }
     }
 }
 
@@ -68,7 +125,7 @@ impl Conversation {
         }
         match saying.place {
             Place::Now => {
-                if self.stance() == Stance::Speaking && self.mouth.is_interruptible() {
+                if self.makes_way() {
                     self.interrupt(now);
                     self.interruption = None;
                 }
@@ -87,7 +144,7 @@ impl Conversation {
     pub(super) fn order_to_answer(&mut self, now: Instant, question: Question) {
         if question.interrupts.is_on() {
             self.put_question_of(now, question);
-        } else if self.orders.questions.len() < QUESTIONS_CAP && self.closing.is_none() {
+        } else if self.may_answer(&question).is_ok() {
             self.orders.questions.push_back(question);
         }
     }
@@ -126,10 +183,8 @@ impl Conversation {
         let entry = match &saying.words {
             Words::Text(text) => self.say_text(text, memory, saying.interruptible),
             Words::Sound(sound) => {
-                let (id, entry) = (self.out.name_phrase(), self.history.begin(memory));
-                self.history.piece(entry, id, "");
-                let (text, sound) = (String::new(), Some(sound.clone()));
-                self.mouth.push(Line { id, entry, text, sound, interruptible: saying.interruptible });
+                let entry = self.history.begin(memory);
+                self.play(entry, sound.clone(), saying.interruptible);
                 Some(entry)
             }
         };
@@ -142,6 +197,18 @@ impl Conversation {
         if saying.last.is_on() {
             self.close_after(now, saying.words.length(), HangupCause::ApiHungUp);
         }
+    }
+
+    /// Adds a sound to a go.
+    pub(super) fn play(&mut self, entry: EntryId, sound: Sound, interruptible: Switch) {
+        let id = self.out.name_phrase();
+        self.history.piece(entry, id, "");
+        self.mouth.push(Line { id, entry, text: String::new(), sound: Some(sound), interruptible });
+    }
+
+    /// Whether what is being said makes way for what is to be said at once.
+    fn makes_way(&self) -> bool {
+        self.stance() == Stance::Speaking && self.mouth.is_interruptible()
     }
 
     /// Whether something is being said, or waits, beside which nothing else may be ordered.
@@ -160,17 +227,27 @@ impl Conversation {
 
     /// Whether the agent can be ordered to say this.
     fn takes_orders(&mut self, now: Instant, saying: &Saying) -> bool {
-        if !matches!(self.stage, Stage::Greeting | Stage::Talking) || self.closing.is_some() {
-            return false;
+        match self.may_say(saying) {
+            Ok(()) => {
+                self.note_interaction(now);
+                true
+            }
+            Err(Unheard::Full) => {
+                let detail = "more is ordered to be said than can be".to_owned();
+                self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
+                false
+            }
+            Err(Unheard::Nobody | Unheard::LastWords | Unheard::HandedOver) => false,
         }
-        let sound = saying.words.sound().is_some() && self.mouth.sounds() + self.orders.sound() > SOUND_CAP;
-        if sound || self.mouth.waiting() + self.orders.sayings.len() >= LINES_CAP {
-            let detail = "more is ordered to be said than can be".to_owned();
-            self.out.note(CallEvent::Trouble { part: "voice".to_owned(), detail });
-            return false;
-        }
-        self.note_interaction(now);
-        true
+    }
+
+    /// Whether this can wait beside all that waits. What is said in silence only never does.
+    fn has_room_for(&self, saying: &Saying) -> bool {
+        let cuts = saying.place == Place::Now && self.makes_way();
+        let playing = if cuts { Duration::ZERO } else { self.mouth.sounds() };
+        let fits = |sound: &Sound| playing + self.orders.sound(cuts) + sound.length() <= SOUND_CAP;
+        let sound = saying.place == Place::IfSilent || saying.words.sound().is_none_or(fits);
+        sound && self.mouth.waiting() + self.orders.sayings.len() < LINES_CAP
     }
 }
 
@@ -183,7 +260,7 @@ impl Words {
         }
     }
 
-    const fn sound(&self) -> Option<&crate::exchange::Sound> {
+    const fn sound(&self) -> Option<&Sound> {
         match self {
             Self::Sound(sound) => Some(sound),
             Self::Text(_) => None,

@@ -2,10 +2,10 @@
 //! nothing to say after all.
 
 use super::{Conversation, Stage, Stance};
-use crate::exchange::Output;
-use crate::history::{EntryId, Memory};
+use crate::exchange::{Output, Sound};
+use crate::history::{EntryId, Kind};
 use crate::machine::thinking::{Answer, Purpose};
-use crate::mouth::Cut;
+use crate::mouth::{Cut, Line};
 use crate::timers::Timer;
 use callwright_domain::CallEvent;
 use callwright_domain::agent::Switch;
@@ -23,11 +23,20 @@ const NOISE: Duration = Duration::from_secs(15);
 pub(super) struct Interruption {
     at: Instant,
     /// What had been made and was not heard.
-    rest: Vec<String>,
+    rest: Vec<Rest>,
     /// What was being made.
     midway: Option<(Purpose, Option<EntryId>)>,
     /// Whether the greeting had only just begun.
     pub(super) of_greeting: Switch,
+}
+
+/// What was not heard of a phrase.
+#[derive(Debug)]
+struct Rest {
+    kind: Kind,
+    text: String,
+    /// In the place of a text.
+    sound: Option<Sound>,
 }
 
 impl Conversation {
@@ -61,11 +70,7 @@ impl Conversation {
     pub(super) fn give_way(&mut self, now: Instant) {
         let mut rest = Vec::new();
         for line in self.mouth.take_ready() {
-            let kept = self.history.is_kept(line.entry);
-            let text = self.history.cut(line.id, 0);
-            if kept && !text.is_empty() {
-                rest.push(text);
-            }
+            rest.extend(self.cut_off(line, (0, Duration::ZERO)));
         }
         if self.mouth.is_open() {
             self.mouth.start_cutting();
@@ -90,17 +95,22 @@ impl Conversation {
         self.out.timers.clear(Timer::FlushReport);
         let mut rest = Vec::new();
         for cut in cuts {
-            let kept = self.history.is_kept(cut.line.entry);
             self.note_sound(now, &cut);
-            let unheard = self.history.cut(cut.line.id, cut.heard);
-            if kept && !unheard.is_empty() {
-                rest.push(unheard);
-            }
+            rest.extend(self.cut_off(cut.line, (cut.heard, cut.played)));
         }
         if let Some(interruption) = &mut self.interruption {
             rest.append(&mut interruption.rest);
             interruption.rest = rest;
         }
+    }
+
+    /// So much of a phrase was heard, in bytes of its text and in time of its sound. What is left, if that is worth saying.
+    fn cut_off(&mut self, line: Line, (heard, played): (usize, Duration)) -> Option<Rest> {
+        let kind = self.history.kind_to_go_on(line.entry);
+        let text = self.history.cut(line.id, heard);
+        let sound = line.sound.and_then(|sound| sound.behind(played));
+        let rest = Rest { kind: kind?, text, sound };
+        (!rest.text.is_empty() || rest.sound.is_some()).then_some(rest)
     }
 
     /// The time for words after an interruption is over.
@@ -131,19 +141,38 @@ impl Conversation {
             // What was made and not heard is made again: the model cannot be told to begin in mid-air.
             Some((_, Some(entry))) if self.history.was_heard(entry) => self.ask(now, Purpose::GoOn),
             Some((purpose, _)) => self.ask(now, purpose),
-            None => self.say_rest(&interruption.rest),
+            None => self.say_rest(interruption.rest),
         }
     }
 
-    fn say_rest(&mut self, rest: &[String]) {
-        if rest.is_empty() {
-            return;
+    /// Says it in as few goes as its kinds allow.
+    fn say_rest(&mut self, rest: Vec<Rest>) {
+        let mut open: Option<(Kind, EntryId, Switch)> = None;
+        for Rest { kind, text, sound } in rest {
+            let (_, entry, interruptible) = match open {
+                Some(go @ (same, ..)) if same == kind => go,
+                // What tells that a machine speaks is said before anything else.
+                None if !kind.by_order => {
+                    let entry = self.history.begin(kind.memory);
+                    (kind, entry, self.disclose_in(entry))
+                }
+                Some(_) | None => (kind, self.go_of(kind), Switch::On),
+            };
+            open = Some((kind, entry, interruptible));
+            match sound {
+                Some(sound) => self.play(entry, sound, interruptible),
+                None => self.say(entry, &text, interruptible),
+            }
         }
-        let entry = self.history.begin(Memory::Keep);
-        let interruptible = self.disclose_in(entry);
-        for text in rest {
-            self.say(entry, text, interruptible);
+    }
+
+    /// Begins a go of this kind.
+    fn go_of(&mut self, kind: Kind) -> EntryId {
+        let entry = self.history.begin(kind.memory);
+        if kind.by_order {
+            self.history.ordered(entry);
         }
+        entry
     }
 
     /// Somebody outside wants silence.

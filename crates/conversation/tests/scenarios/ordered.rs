@@ -1,6 +1,9 @@
 //! What somebody outside orders to be said or answered, and when it is.
 
-use crate::script::{agent, check, greeter};
+use crate::script::{agent, agent_with, check, greeter, setup, zero};
+use callwright_conversation::{Conversation, Grace, Input, Question, Saying, Unheard};
+use callwright_domain::agent::Switch;
+use callwright_domain::{HangupCause, Transfer, TransferTarget};
 
 fn long() -> callwright_domain::AgentProfile {
     greeter("Good morning. We have pizza, pasta and salad today.")
@@ -149,10 +152,10 @@ fn sound_is_refused_when_too_much_of_it_waits() {
         agent(),
         r#"
       0  answered
-   1000  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-   1000      → says: (61000 ms of sound)
-   1001  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
-   1002  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1000  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1000      → says: (60000 ms of sound)
+   1001  sound order: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+   1002  sound order: x
    1002      → notes trouble with the voice: more is ordered to be said than can be
    2000  stop
    2000      → hangs up: ApiHungUp
@@ -183,6 +186,100 @@ fn a_patient_question_waits_for_the_agent_and_the_model_is_asked_with_its_header
    5700      → notes heard "Yes."
    6550      → says: One moment, please.
    7000  until now
+"#,
+    );
+}
+
+/// Whoever drives the machine asks before it gives an order, and hears why it would be lost.
+#[test]
+fn an_order_that_would_be_lost_is_refused_in_advance() {
+    let verdicts = |conversation: &Conversation| {
+        let question = Question::from("Well?".to_owned());
+        let saying = Saying::next("Well.".to_owned());
+        let patient = Question { interrupts: Switch::Off, ..question.clone() };
+        let says = [conversation.may_say(&saying), conversation.may_change()];
+        let asks = [conversation.may_answer(&question), conversation.may_answer(&patient), conversation.may_transfer()];
+        (says, asks)
+    };
+    let of = |says: Result<(), Unheard>, asks: Result<(), Unheard>| ([says; 2], [asks; 3]);
+    let nobody = Err(Unheard::Nobody);
+    let mut conversation = Conversation::new(setup(agent())).expect("templates");
+    assert_eq!(verdicts(&conversation), of(nobody, nobody));
+    conversation.handle(zero(), Input::Answered);
+    assert_eq!(verdicts(&conversation), of(Ok(()), Ok(())));
+    let to = Transfer { announcement: "One moment.".to_owned(), ..Transfer::to(target()) };
+    conversation.handle(zero(), Input::TransferTo(to));
+    assert_eq!(verdicts(&conversation), of(Ok(()), Err(Unheard::HandedOver)));
+    conversation.handle(zero(), Input::Stop { cause: HangupCause::ApiHungUp, grace: Grace::FinishUtterance });
+    let late = Err(Unheard::LastWords);
+    assert_eq!(verdicts(&conversation), of(late, late));
+    conversation.handle(zero(), Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now });
+    assert_eq!(verdicts(&conversation), of(late, late));
+
+    // The agent waits a moment before it begins: what must be answered at once has nobody to answer it.
+    let waiting = agent_with(|agent| agent.opening.delay_ms = 1000);
+    let mut conversation = Conversation::new(setup(waiting)).expect("templates");
+    conversation.handle(zero(), Input::Answered);
+    assert_eq!(verdicts(&conversation), ([Ok(()); 2], [nobody, Ok(()), nobody]));
+}
+
+fn target() -> TransferTarget {
+    TransferTarget::parse("+15550199").expect("a target")
+}
+
+/// What was ordered is said on like everything else, in words that the model is not told of, and as sound.
+#[test]
+fn what_was_ordered_is_said_on_after_a_false_interruption() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order, not told: A secret of the house.
+   1000      → says: A secret of the house.
+   1500  voice
+   1600      → flushes
+   1600      → notes interrupted
+   1600      → notes said by order, cut off "A secret"
+   2000  no voice
+   3000      → says: of the house.
+   3750      → notes said by order "of the house."
+   9000  until now
+"#,
+    );
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  sound order: xxxxx
+   1000      → says: (5000 ms of sound)
+   3000  voice
+   3100      → flushes
+   3100      → notes interrupted
+   3500  no voice
+   4500      → says: (3000 ms of sound)
+   9000  until now
+"#,
+    );
+}
+
+/// Nobody spoke: the wait for the floor is no recogniser's.
+#[test]
+fn a_question_that_waits_for_the_floor_is_not_said_to_have_been_heard_slowly() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order alone: This call is recorded.
+   1000      → says firmly: This call is recorded.
+   1200  text: What is the weather?
+   2200      → notes said by order "This call is recorded."
+   2200      → notes heard "What is the weather?"
+   2200      → asks 1: agent "This call is recorded.", callee "What is the weather?"
+   2600  model, all: Sunny.
+   2600      → says: Sunny.
+   3000      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   3000      → notes said "Sunny."
+   4000  until now
 "#,
     );
 }

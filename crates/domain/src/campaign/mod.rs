@@ -10,7 +10,7 @@ pub mod pacing;
 pub mod windows;
 
 pub use contact::Contact;
-pub use windows::{Day, Opening, Window, Windows};
+pub use windows::{Day, Opening, Window, WindowFault, Windows};
 
 use crate::agent::Switch;
 use crate::{AccountId, AgentId, AgentPatch, CallId, CampaignId, HangupCause, Moment, Origin, PhoneNumber, Pii};

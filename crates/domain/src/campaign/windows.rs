@@ -81,6 +81,29 @@ pub enum Opening {
     Closed(Option<Moment>),
 }
 
+/// What is wrong with a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowFault {
+    /// It does not begin at a time of day.
+    From,
+    /// It does not end at one.
+    To,
+    /// It ends before it begins.
+    Order,
+}
+
+impl Window {
+    /// Checks that its hours exist.
+    ///
+    /// # Errors
+    /// The first [`WindowFault`].
+    pub fn check(&self) -> Result<(), WindowFault> {
+        let from = seconds(&self.from).filter(|from| *from < DAY).ok_or(WindowFault::From)?;
+        let to = seconds(&self.to).ok_or(WindowFault::To)?;
+        if to <= from { Err(WindowFault::Order) } else { Ok(()) }
+    }
+}
+
 impl Windows {
     /// Checks that the zone and the hours exist.
     ///
@@ -95,12 +118,11 @@ impl Windows {
         }
         for (at, window) in self.weekly.iter().enumerate() {
             let wrong = |name: &str, rule: &str| Flaw::new(format!("windows.weekly[{at}].{name}"), rule);
-            let from = seconds(&window.from).filter(|from| *from < DAY);
-            let from = from.ok_or_else(|| wrong("from", "must be a time of day such as 09:00"))?;
-            let to = seconds(&window.to).ok_or_else(|| wrong("to", "must be a time of day such as 21:00"))?;
-            if to <= from {
-                return Err(wrong("to", "must be later than `from`; split a window that passes midnight"));
-            }
+            window.check().map_err(|fault| match fault {
+                WindowFault::From => wrong("from", "must be a time of day such as 09:00"),
+                WindowFault::To => wrong("to", "must be a time of day such as 21:00"),
+                WindowFault::Order => wrong("to", "must be later than `from`; split a window that passes midnight"),
+            })?;
         }
         if self.holidays.len() > MOST_HOLIDAYS || self.holidays.iter().any(|day| day.parse::<Date>().is_err()) {
             let rule = format!("must be at most {MOST_HOLIDAYS} days such as 2026-12-25");

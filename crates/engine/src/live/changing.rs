@@ -16,6 +16,9 @@ const TAKEN_OVER: &str =
 impl LiveCall {
     /// Before the answer: nothing has been said, so all is made anew.
     pub(super) async fn change_before_answer(&mut self, line: &mut Line, patch: AgentPatch) {
+        if patch == AgentPatch::default() {
+            return;
+        }
         patch.apply(&mut self.plan.agent);
         if let Err(trouble) = self.make_anew(line).await {
             self.not_changed(&trouble).await;
@@ -44,6 +47,10 @@ impl LiveCall {
 impl Talk<'_> {
     /// After the answer: what is still to come is as the new agent has it.
     pub(super) async fn change(&mut self, patch: AgentPatch) {
+        // Somebody asks whether it may be changed.
+        if patch == AgentPatch::default() {
+            return;
+        }
         let before = self.call.plan.agent.clone();
         patch.apply(&mut self.call.plan.agent);
         if let Err(trouble) = self.make_anew() {

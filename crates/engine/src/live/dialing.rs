@@ -12,12 +12,14 @@ use crate::clock::instant;
 use crate::failpoint::Failpoint;
 use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
+use crate::registry::Ordered;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
 use callwright_conversation::{Conversation, Setup, TemplateError};
 use callwright_domain::agent::{HistoryLine, Recording};
 use callwright_domain::call::IllegalEvent;
 use callwright_domain::{
-    CallEvent, CallPlan, CallState, DialIntent, HangupCause, PhoneNumber, Telephone, TransferTarget, TrunkId,
+    AgentPatch, CallEvent, CallPlan, CallState, DialIntent, HangupCause, PhoneNumber, Telephone, TransferTarget,
+    TrunkId,
 };
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
@@ -311,11 +313,10 @@ impl LiveCall {
             }
             tokio::select! {
                 biased;
-                order = self.orders.recv() => match order {
-                    Some(Order::Change(patch)) => self.change_plan(*patch),
-                    order => if let Some(cause) = withdrawal(order) {
-                        return Next::Withdrawn(cause);
-                    },
+                ordered = self.orders.recv() => match self.before_answer(ordered) {
+                    Early::Change(patch) => self.change_plan(*patch),
+                    Early::End(cause) => return Next::Withdrawn(cause),
+                    Early::Nothing => {}
                 },
                 () = tokio::time::sleep_until(until) => {}
             }
@@ -329,10 +330,11 @@ impl LiveCall {
         loop {
             let event = tokio::select! {
                 biased;
-                order = self.orders.recv(), if withdrawn.is_none() => {
-                    match order {
-                        Some(Order::Change(patch)) => self.change_before_answer(&mut line, *patch).await,
-                        order => withdrawn = self.withdraw(&line, order).await?,
+                ordered = self.orders.recv(), if withdrawn.is_none() => {
+                    match self.before_answer(ordered) {
+                        Early::Change(patch) => self.change_before_answer(&mut line, *patch).await,
+                        Early::End(cause) => withdrawn = self.withdraw(&line, cause).await?,
+                        Early::Nothing => {}
                     }
                     continue;
                 }
@@ -384,8 +386,7 @@ impl LiveCall {
     }
 
     /// Withdraws the call if the order says so. Orders that need an answered call are for later calls to refuse.
-    async fn withdraw(&self, line: &Line, order: Option<Order>) -> Result<Option<HangupCause>, Trouble> {
-        let Some(cause) = withdrawal(order) else { return Ok(None) };
+    async fn withdraw(&self, line: &Line, cause: HangupCause) -> Result<Option<HangupCause>, Trouble> {
         line.way.say_goodbye().await?;
         Ok(Some(cause))
     }
@@ -613,22 +614,38 @@ enum Next {
     None,
 }
 
-/// The cause of a call that ends unanswered because an order says so; orders that need an answered call do not.
-pub(super) fn withdrawal(order: Option<Order>) -> Option<HangupCause> {
-    match order {
-        Some(Order::HangUp(_)) => Some(asked(false)),
-        Some(Order::Shutdown) | None => Some(HangupCause::ServerShutdown),
-        Some(Order::Leave { .. }) => Some(HangupCause::CalleeHungUp),
-        Some(
+/// What an order comes to before the answer.
+pub(super) enum Early {
+    /// Another agent.
+    Change(Box<AgentPatch>),
+    /// The end, unanswered.
+    End(HangupCause),
+    /// Nothing: it needs an answered call. Whoever gave it hears so when its answer is dropped.
+    Nothing,
+}
+
+impl LiveCall {
+    /// Takes an order before the answer.
+    pub(super) fn before_answer(&self, ordered: Option<Ordered>) -> Early {
+        let Some(Ordered { order, answer }) = ordered else { return Early::End(HangupCause::ServerShutdown) };
+        match order {
+            Order::HangUp(_) => Early::End(asked(false)),
+            Order::Shutdown => Early::End(HangupCause::ServerShutdown),
+            Order::Leave { .. } => Early::End(HangupCause::CalleeHungUp),
+            Order::Change(_) if answer.is_closed() => Early::Nothing,
+            Order::Change(patch) => {
+                // Let go: nobody waits for an answer any more when the send fails.
+                answer.send(Ok(())).ok();
+                Early::Change(patch)
+            }
             Order::Say(_)
             | Order::Hear(_)
             | Order::Message { .. }
             | Order::Transfer(_)
-            | Order::Change(_)
             | Order::Await { .. }
             | Order::TakeOver(_)
-            | Order::Return(_),
-        ) => None,
+            | Order::Return(_) => Early::Nothing,
+        }
     }
 }
 

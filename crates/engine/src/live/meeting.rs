@@ -1,12 +1,13 @@
 //! The part of a call before anybody talks when it is met in a browser: the browser has joined, its audio path comes up.
 //! What will be needed is made ready meanwhile. Nobody is dialled.
 
-use super::dialing::{Line, Signalling, Trouble, withdrawal};
+use super::LiveCall;
+use super::dialing::{Early, Line, Signalling, Trouble};
 use super::ending::Ending;
 use super::parley::{Parlance, Parley};
-use super::{LiveCall, Order};
 use crate::limits::JOIN_WAIT;
 use crate::node::Node;
+use crate::registry::Ordered;
 use callwright_domain::{CallEvent, CallPlan, ChannelName, HangupCause, Pii};
 use callwright_media::Rate;
 use callwright_net::{LegHandle, LegReport};
@@ -40,7 +41,7 @@ enum Came {
 
 impl LiveCall {
     /// Lives the call of a browser that joined to its end. The end is written whatever happens.
-    pub(crate) async fn run_met(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, met: Met) {
+    pub(crate) async fn run_met(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>, met: Met) {
         let mut call = Self::beginning(node, plan, orders);
         let _counted = super::Counted::new();
         let ending = match call.meet(met).boxed().await {
@@ -114,12 +115,11 @@ impl LiveCall {
         loop {
             let report = tokio::select! {
                 biased;
-                order = self.orders.recv() => {
-                    match order {
-                        Some(Order::Change(patch)) => self.change_before_answer(line, *patch).await,
-                        order => if let Some(cause) = withdrawal(order) {
-                            return Came::Over(cause);
-                        },
+                ordered = self.orders.recv() => {
+                    match self.before_answer(ordered) {
+                        Early::Change(patch) => self.change_before_answer(line, *patch).await,
+                        Early::End(cause) => return Came::Over(cause),
+                        Early::Nothing => {}
                     }
                     continue;
                 }

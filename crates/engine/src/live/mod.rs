@@ -34,10 +34,10 @@ use crate::calls::{HangUp, ORDERS};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
 use crate::node::Node;
-use crate::registry::Place;
+use crate::registry::{Ordered, Place};
 use crate::trunks::Passage;
 use brain::BrainReport;
-use callwright_conversation::{Question, Saying};
+use callwright_conversation::{Question, Saying, Unheard};
 use callwright_domain::call::IllegalEvent;
 use callwright_domain::{
     AccountId, AgentPatch, CallEvent, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Transfer,
@@ -90,6 +90,22 @@ pub(crate) enum Order {
     Shutdown,
 }
 
+impl Order {
+    /// Whether the call itself says if it is carried out: it may come at a moment that is not good for it.
+    pub(crate) const fn is_judged(&self) -> bool {
+        match self {
+            Self::Say(_) | Self::Hear(_) | Self::Transfer(_) | Self::Change(_) => true,
+            Self::HangUp(_)
+            | Self::Message { .. }
+            | Self::Leave { .. }
+            | Self::Await { .. }
+            | Self::TakeOver(_)
+            | Self::Return(_)
+            | Self::Shutdown => false,
+        }
+    }
+}
+
 /// Everything that can happen to a call.
 enum Stimulus {
     /// From the audio path; `None`: it is gone.
@@ -107,7 +123,7 @@ enum Stimulus {
     /// From the synthesiser.
     Voice(VoiceReport),
     /// From the outside; `None`: nobody can order any more.
-    Order(Option<Order>),
+    Order(Option<Ordered>),
     /// Time has passed.
     Clock,
 }
@@ -116,20 +132,20 @@ enum Stimulus {
 pub(crate) struct LiveCall {
     node: Arc<Node>,
     plan: CallPlan,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Ordered>,
     /// When it began, by the clock on the wall and by the one that nobody sets.
     began: (Moment, Instant),
 }
 
 impl LiveCall {
     /// Enters a call into the registry before its task runs, so that an order cannot miss it.
-    pub(crate) fn enter(node: &Arc<Node>, account: &AccountId, call: CallId) -> (mpsc::Receiver<Order>, Place) {
+    pub(crate) fn enter(node: &Arc<Node>, account: &AccountId, call: CallId) -> (mpsc::Receiver<Ordered>, Place) {
         let (sender, orders) = mpsc::channel(ORDERS);
         (orders, node.registry.enter((account.clone(), call), sender))
     }
 
     /// Lives the call to its end. The end is written whatever happens.
-    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>, passage: Passage) {
+    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>, passage: Passage) {
         let _counted = Counted::new();
         let way = Approach::of(&plan, passage);
         let mut call = Self::beginning(node, plan, orders);
@@ -145,7 +161,7 @@ impl LiveCall {
         metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
     }
 
-    fn beginning(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Order>) -> Self {
+    fn beginning(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>) -> Self {
         let began = (node.clock.now(), instant());
         Self { node, plan, orders, began }
     }
@@ -195,6 +211,15 @@ impl LiveCall {
                     self.note(taping::trouble(&error)).await;
                 }
             }
+        }
+    }
+
+    /// The call is over: whoever waits for its word, or comes while the end is written, hears so.
+    fn hear_no_more(&mut self) {
+        self.node.registry.over(self.plan.id);
+        while let Ok(Ordered { answer, .. }) = self.orders.try_recv() {
+            // Let go: nobody waits for an answer any more when the send fails.
+            answer.send(Err(Unheard::LastWords)).ok();
         }
     }
 

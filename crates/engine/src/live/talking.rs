@@ -15,9 +15,10 @@ use super::voice::{self, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::HangUp;
 use crate::clock::instant;
+use crate::registry::Ordered;
 use callwright_conversation::vocabulary::AsrEvent;
 use callwright_conversation::{
-    Conversation, Grace, HeardPhrase, Input, Output, PhraseId, TOOL_DONE, ToolAction, ToolRunId, VoiceProgress,
+    Conversation, Grace, HeardPhrase, Input, Output, PhraseId, TOOL_DONE, ToolAction, ToolRunId, Unheard, VoiceProgress,
 };
 use callwright_domain::{CallEvent, HangupCause, Pii};
 use callwright_media::Heard;
@@ -156,6 +157,7 @@ impl Talk<'_> {
             let stimulus = self.next().await;
             self.digest(stimulus).await;
         }
+        self.call.hear_no_more();
         let ending = self.ending.take().unwrap_or(Ending::of(HangupCause::InternalError));
         if ending.cause == HangupCause::ProviderFailed && self.spoken == Spoken::Failed {
             self.apologise().await;
@@ -209,7 +211,7 @@ impl Talk<'_> {
         let wake = self.conversation.timeout().into_iter().chain(others).fold(self.until, Instant::min);
         tokio::select! {
             biased;
-            order = self.call.orders.recv() => Stimulus::Order(order),
+            ordered = self.call.orders.recv() => Stimulus::Order(ordered),
             event = self.line.way.next() => Stimulus::Sip(event),
             report = self.line.reports.recv() => Stimulus::Leg(report),
             news = transfer::news(&mut self.transfer) => Stimulus::Second(news),
@@ -233,7 +235,7 @@ impl Talk<'_> {
             Stimulus::Ears(report) => self.on_ears(report).await,
             Stimulus::Brain(report) => self.on_brain(report).await,
             Stimulus::Voice(report) => self.on_voice(report).await,
-            Stimulus::Order(order) => Box::pin(self.on_order(order)).await,
+            Stimulus::Order(ordered) => Box::pin(self.on_ordered(ordered)).await,
             Stimulus::Clock => {
                 if instant() >= self.until {
                     self.end(Ending::of(HangupCause::MaxDuration));
@@ -364,22 +366,52 @@ impl Talk<'_> {
         self.call.note(CallEvent::Spoke { silence_ms }).await;
     }
 
-    async fn on_order(&mut self, order: Option<Order>) {
+    async fn on_ordered(&mut self, ordered: Option<Ordered>) {
+        let Some(Ordered { order, answer }) = ordered else { return self.on_order(Order::Shutdown).await };
+        if !order.is_judged() {
+            return self.on_order(order).await;
+        }
+        if answer.is_closed() {
+            return debug!("an order came too late to the call: whoever gave it has been told so");
+        }
+        let verdict = self.verdict(&order);
+        // Let go: nobody waits for an answer any more when the send fails.
+        answer.send(verdict).ok();
+        match verdict {
+            Ok(()) => self.on_order(order).await,
+            Err(why) => debug!(?why, "an order was refused"),
+        }
+    }
+
+    /// Whether an order would be heard of.
+    fn verdict(&self, order: &Order) -> Result<(), Unheard> {
+        let joined = || if self.is_joined() { Err(Unheard::HandedOver) } else { Ok(()) };
         match order {
-            Some(Order::HangUp(HangUp::Now)) => self.end(Ending::of(asked(true))),
-            Some(Order::HangUp(HangUp::AfterSentence)) => {
+            Order::Say(saying) => joined().and_then(|()| self.conversation.may_say(saying)),
+            Order::Hear(question) => joined().and_then(|()| self.conversation.may_answer(question)),
+            Order::Transfer(_) => joined().and_then(|()| self.conversation.may_transfer()),
+            Order::Change(_) => self.conversation.may_change(),
+            // Not judged.
+            _ => Ok(()),
+        }
+    }
+
+    async fn on_order(&mut self, order: Order) {
+        match order {
+            Order::HangUp(HangUp::Now) => self.end(Ending::of(asked(true))),
+            Order::HangUp(HangUp::AfterSentence) => {
                 self.tell(Input::Stop { cause: asked(true), grace: Grace::FinishUtterance }).await;
             }
-            Some(Order::Say(saying)) => self.tell_cutting(Input::Say(saying), CutBy::Speech).await,
-            Some(Order::Message { text }) => self.show(Shown::Message(Pii::new(text))).await,
-            Some(Order::Leave { user }) => self.leave_as(user),
-            Some(Order::Await { user }) => self.takeover.wait_for(user),
-            Some(Order::TakeOver(arrival)) => self.human_comes(*arrival).await,
-            Some(Order::Return(homecoming)) => self.user_returns(*homecoming).await,
-            Some(Order::Transfer(transfer)) => self.tell(Input::TransferTo(transfer)).await,
-            Some(Order::Change(patch)) => self.change(*patch).await,
-            Some(Order::Hear(question)) => self.tell_cutting(Input::UserText(question), CutBy::Text).await,
-            Some(Order::Shutdown) | None => {
+            Order::Say(saying) => self.tell_cutting(Input::Say(saying), CutBy::Speech).await,
+            Order::Message { text } => self.show(Shown::Message(Pii::new(text))).await,
+            Order::Leave { user } => self.leave_as(user),
+            Order::Await { user } => self.takeover.wait_for(user),
+            Order::TakeOver(arrival) => self.human_comes(*arrival).await,
+            Order::Return(homecoming) => self.user_returns(*homecoming).await,
+            Order::Transfer(transfer) => self.tell(Input::TransferTo(transfer)).await,
+            Order::Change(patch) => self.change(*patch).await,
+            Order::Hear(question) => self.tell_cutting(Input::UserText(question), CutBy::Text).await,
+            Order::Shutdown => {
                 self.tell(Input::Stop { cause: HangupCause::ServerShutdown, grace: SHUTDOWN_GRACE }).await;
             }
         }

@@ -3,10 +3,11 @@
 use crate::{answered, heard, in_time, ms, said, within};
 use callwright_domain::agent::Switch;
 use callwright_domain::agent::{Greeting, Recording, Tool, WeightedText};
-use callwright_domain::{CallEvent, HangupCause};
-use callwright_engine::{HangUp, OrderError, Saying, Sound, Speech, Words};
+use callwright_domain::{AgentPatch, CallEvent, CallId, HangupCause, Transfer, TransferTarget};
+use callwright_engine::{ChangeError, HangUp, OrderError, Place, Saying, Sound, Speech, Words};
 use callwright_sip::EndedBy;
-use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
+use callwright_store::Amendment;
+use callwright_testkit::{Callee, Node, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Then, ToneVoice, Wav};
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -298,14 +299,71 @@ async fn a_sound_is_played_to_the_callee_and_nothing_is_ordered_of_an_agent_that
     calls.speak(&account, call, saying).await.expect("taken");
     line.hears(silent).await;
     calls.hang_up(&account, call, HangUp::AfterSentence).await.expect("taken");
-    let more = calls.say(&account, call, "One more thing.".into(), Speech::Interruptible).await;
-    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
-    let more = calls.hear(&account, call, "Hello?".into()).await;
-    assert!(matches!(more, Err(OrderError::Ended(_))), "{more:?}");
+    for more in nothing_more(&node, call).await {
+        assert!(matches!(more, Err(OrderError::LastWords)), "{more:?}");
+    }
     // The end itself may be ordered again; it may have come by itself by now.
     let again = calls.hang_up(&account, call, HangUp::Now).await;
     assert!(matches!(again, Ok(()) | Err(OrderError::Ended(_))), "{again:?}");
     assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+}
+
+/// What an agent says to every order that it could not carry out any more.
+async fn nothing_more(node: &Node, call: CallId) -> [Result<(), OrderError>; 4] {
+    let (calls, account) = (node.calls(), node.account());
+    let brief = AgentPatch { language: Some("de".into()), ..AgentPatch::default() };
+    let changed = calls.change(&account, call, Amendment { patch: brief, ..Amendment::default() }).await;
+    let to = Transfer::to(TransferTarget::parse("+15550199").expect("a target"));
+    [
+        calls.say(&account, call, "One more thing.".into(), Speech::Interruptible).await,
+        calls.hear(&account, call, "Hello?".into()).await,
+        calls.transfer(&account, call, to).await,
+        changed.map_err(|error| match error {
+            ChangeError::Order(why) => why,
+            ChangeError::Template(_) | ChangeError::Unserved(_) => panic!("{error}"),
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn nothing_is_ordered_of_an_agent_whose_last_words_were_ordered() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let _line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let known = calls.reader().call(&account, call).await.expect("readable").expect("there").plan.agent;
+    let long = "Goodbye, and thank you for your time. ".repeat(4);
+    let saying = Saying { last: Switch::On, ..Saying::now(long, Switch::On) };
+    calls.speak(&account, call, saying).await.expect("taken");
+    for more in nothing_more(&node, call).await {
+        assert!(matches!(more, Err(OrderError::LastWords)), "{more:?}");
+    }
+    let view = calls.reader().call(&account, call).await.expect("readable").expect("there");
+    assert_eq!(view.plan.agent, known, "what is refused is not written, either");
+    assert_eq!(node.ended(call).await, HangupCause::ApiHungUp);
+}
+
+#[tokio::test]
+async fn sound_that_has_no_room_is_refused() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let minute = || Words::Sound(Sound::new(vec![0; 8000 * 60], 8000));
+    let saying = || Saying { words: minute(), ..Saying::next(String::new()) };
+    for _ in 0..2 {
+        calls.speak(&account, call, saying()).await.expect("two minutes have room");
+    }
+    let more = calls.speak(&account, call, saying()).await;
+    assert!(matches!(more, Err(OrderError::NoRoom)), "{more:?}");
+    let silent = Saying { place: Place::IfSilent, ..saying() };
+    calls.speak(&account, call, silent).await.expect("it is dropped by its own rule: something is being said");
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
 }
 
 #[tokio::test]

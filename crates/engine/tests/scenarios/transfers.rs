@@ -155,6 +155,30 @@ async fn a_callee_who_hangs_up_leaves_nobody_on_the_other_line() {
     assert_eq!(second.ended().await, EndedBy::Peer);
 }
 
+/// Of two that come at once the second is refused: it would be forgotten. Once the first has failed, another may come.
+#[tokio::test]
+async fn of_two_transfers_at_once_the_second_is_refused() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    transfers_by(&node, TransferBy::Refer).await;
+    let (calls, account) = (node.calls(), node.account());
+    let call = node.call().await;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let first =
+        Transfer { announcement: "I am connecting you.".into(), apology: "It is closed.".into(), ..to("+15550199") };
+    let (first, second) =
+        tokio::join!(calls.transfer(&account, call, first), calls.transfer(&account, call, to("+15550198")));
+    first.expect("taken");
+    assert!(matches!(second, Err(OrderError::Transferring)), "{second:?}");
+    let asked = calls.hear(&account, call, "Are you there?".into()).await;
+    assert!(matches!(asked, Err(OrderError::Transferring)), "nobody would answer: {asked:?}");
+    node.wait_for(call, "the failure", said("It is closed.")).await;
+    calls.transfer(&account, call, to("+15550198")).await.expect("the agent is back");
+    line.hang_up();
+    node.ended(call).await;
+}
+
 /// Neither of two people who were joined is left on the line by a crash.
 #[tokio::test]
 async fn a_crash_leaves_nobody_of_a_joined_pair_on_the_line() {

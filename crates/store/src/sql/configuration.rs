@@ -48,7 +48,7 @@ pub(crate) async fn put_agent(
     now: Moment,
 ) -> Result<(), StoreError> {
     query(
-        "INSERT INTO agents (account, id, profile, updated) VALUES ($1, $2, $3, $4)
+        "INSERT INTO agents (account, id, profile, updated, created) VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (account, id) DO UPDATE SET profile = excluded.profile, updated = excluded.updated",
     )
     .bind(account.as_str())

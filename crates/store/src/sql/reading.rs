@@ -33,7 +33,7 @@ pub(crate) async fn account(pool: &Pool, id: &AccountId) -> Result<Option<Accoun
 
 /// See [`crate::Reader::agent`].
 pub(crate) async fn agent(pool: &Pool, account: &AccountId, id: &AgentId) -> Result<Option<StoredAgent>, StoreError> {
-    query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id = $2")
+    query("SELECT id, profile, updated, created FROM agents WHERE account = $1 AND id = $2")
         .bind(account.as_str())
         .bind(id.as_str())
         .fetch_optional(pool)
@@ -50,12 +50,15 @@ pub(crate) async fn agents(
     after: Option<&str>,
     limit: u32,
 ) -> Result<Page<StoredAgent>, StoreError> {
-    let rows = query("SELECT id, profile, updated FROM agents WHERE account = $1 AND id > $2 ORDER BY id LIMIT $3")
-        .bind(account.as_str())
-        .bind(after.unwrap_or(""))
-        .bind(i64::from(limit) + 1)
-        .fetch_all(pool)
-        .await?;
+    let rows = query(
+        "SELECT id, profile, updated, created FROM agents WHERE account = $1 AND id > $2
+         ORDER BY id LIMIT $3",
+    )
+    .bind(account.as_str())
+    .bind(after.unwrap_or(""))
+    .bind(i64::from(limit) + 1)
+    .fetch_all(pool)
+    .await?;
     let agents = rows.iter().map(agent_of).collect::<Result<Vec<_>, _>>()?;
     Ok(page(agents, limit, |agent| agent.id.to_string()))
 }
@@ -65,6 +68,7 @@ fn agent_of(row: &Row) -> Result<StoredAgent, StoreError> {
         id: parsed("agent id", row.read("id")?)?,
         profile: of_json("agent", row.read("profile")?)?,
         updated: Moment(row.read("updated")?),
+        created: Moment(row.read("created")?),
     })
 }
 
@@ -121,10 +125,10 @@ pub(crate) async fn basis(
 ) -> Result<Basis, StoreError> {
     let mut select = query(
         "SELECT 'agent' AS kind, account, id AS number, profile AS trunk, '' AS spare_trunks, '' AS status,
-                updated AS max_calls FROM agents WHERE account = $1 AND id = $2
-         UNION ALL SELECT 'rules', account, agent, rules, '', '', updated FROM rules
+                updated AS max_calls, created FROM agents WHERE account = $1 AND id = $2
+         UNION ALL SELECT 'rules', account, agent, rules, '', '', updated, 0 FROM rules
                 WHERE account = $1 AND agent IN ('', $2)
-         UNION ALL SELECT 'number', account, number, trunk, spare_trunks, status, max_calls FROM numbers
+         UNION ALL SELECT 'number', account, number, trunk, spare_trunks, status, max_calls, 0 FROM numbers
                 WHERE account = $1",
     )
     .bind(account.as_str())
@@ -143,6 +147,7 @@ pub(crate) async fn basis(
                     id: agent.clone(),
                     profile: of_json("agent", row.read("trunk")?)?,
                     updated: Moment(row.read("max_calls")?),
+                    created: Moment(row.read("created")?),
                 });
             }
             "rules" if row.read::<&str>("number")?.is_empty() => whole = Some(of_json("rules", row.read("trunk")?)?),
@@ -316,6 +321,9 @@ fn narrow(query: &mut Query, filter: &CallFilter) {
     }
     if let Some(until) = filter.until {
         query.push(" AND created < ").push_bind(until.millis());
+    }
+    if filter.telephone.is_on() {
+        query.push(" AND channel IS NULL");
     }
 }
 

@@ -29,6 +29,7 @@ const STEPS: &[(i64, &str)] = &[
     (140, include_str!("migrations/0140_aliases.sql")),
     (150, include_str!("migrations/0150_zones.sql")),
     (151, include_str!("migrations/0151_trunk_channels.sql")),
+    (160, include_str!("migrations/0160_agents_made.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

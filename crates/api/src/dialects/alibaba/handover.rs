@@ -97,6 +97,6 @@ async fn running(call: &Call<'_>, account: &AccountId, context: &Context) -> Res
     Ok(view)
 }
 
-fn unsupported(why: &str) -> VendorError {
+pub(super) fn unsupported(why: &str) -> VendorError {
     VendorError::new(StatusCode::BAD_REQUEST, "UnsupportedOperation", format!("The operation is not supported: {why}."))
 }

@@ -1,6 +1,7 @@
 //! GenerateAIAgentCall and StartAIAgentInstance: instances that are met in a browser. What a browser's configuration has beyond
 //! an outbound call's is read here; tokens are [`crate::join`]'s.
 
+use super::handover::unsupported;
 use super::section::{Section, truth};
 use super::update::{merge, object, of_template};
 use super::wire::Call;
@@ -201,6 +202,9 @@ async fn start_in(
         && reader.agent(account, &mirror.agent).await.map_err(storage)?.is_none()
     {
         return Err(invalid("ChatSyncConfig.IMAIAgentId", "must be an agent of the account").into());
+    }
+    if !context.calls.meets_browsers() {
+        return Err(unsupported("this server meets no browsers, in which somebody could talk with the instance"));
     }
     outbound::settle(context, &mut patch, &stored.profile);
     outbound::extend(&mut patch, &stored.profile, (user_data.as_deref(), Some(channel.as_str())));

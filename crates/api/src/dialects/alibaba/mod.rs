@@ -436,7 +436,9 @@ impl From<Fault> for VendorError {
             }
             Fault::MediaType { .. } => Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", said),
             Fault::Conflict { .. } => bad("InvalidStatus.Instance", &said),
-            Fault::Busy => bad("Throttling.User", "Request was denied due to user flow control."),
+            Fault::Busy | Fault::NoPlace { .. } => {
+                bad("Throttling.User", "Request was denied due to user flow control.")
+            }
             Fault::Storage(_) => Self::unavailable(&said),
             Fault::Internal => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", said),
         }
@@ -503,12 +505,12 @@ impl From<OrderError> for VendorError {
             }
             OrderError::NoDesk => Fault::NotFound { what: "desk" }.into(),
             OrderError::Refused(refusal) => refusal.into(),
-            OrderError::Ended(_) | OrderError::NotAnswered | OrderError::Transferring => {
+            OrderError::Ended(_) | OrderError::LastWords | OrderError::NotAnswered | OrderError::Transferring => {
                 let message = "The instance is not in a state that allows this.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidStatus.Instance", message)
             }
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
-            OrderError::Busy => Fault::Busy.into(),
+            OrderError::Busy | OrderError::NoRoom => Fault::Busy.into(),
             OrderError::Store(why) => Fault::Storage(why.public()).into(),
         }
     }

@@ -256,11 +256,12 @@ fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
 
 /// A day or a moment; the end of a day is the next one's beginning.
 fn day(name: &str, text: &str, ends: bool) -> Result<Moment, Fault> {
-    let Ok(day) = text.parse::<jiff::civil::Date>() else { return moment(name, text) };
-    if text.contains('T') {
-        return moment(name, text);
-    }
     let rule = "must be a date such as 2024-01-01, or a time such as 2024-01-01T01:01:01Z";
+    let whole = |text: &str| moment(name, text).map_err(|_| invalid(name, rule));
+    let Ok(day) = text.parse::<jiff::civil::Date>() else { return whole(text) };
+    if text.contains('T') {
+        return whole(text);
+    }
     let day = if ends { day.tomorrow() } else { Ok(day) };
     let begin = day.and_then(|day| day.in_tz("UTC")).map_err(|_| invalid(name, rule))?;
     Ok(Moment(begin.timestamp().as_millisecond()))
@@ -322,8 +323,17 @@ pub(super) async fn usage(asked: &Asked<'_>) -> Result<Value, Complaint> {
     let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);
     let until = read("to", true)?.unwrap_or(asked.request.received);
     let from = read("from", false)?.unwrap_or_else(|| until.before(days(USAGE_DAYS.0)));
-    if until < from || until.since(from) > days(USAGE_DAYS.1) {
-        return Err(invalid("from", &format!("must be at most {} days before to", USAGE_DAYS.1)).into());
+    if until < from {
+        // Without a `to` it is now.
+        let (name, rule) = match part("to") {
+            Some(_) => ("to", "must not be before from"),
+            None => ("from", "must not be in the future, unless to is there, too"),
+        };
+        return Err(invalid(name, rule).into());
+    }
+    if until.since(from) > days(USAGE_DAYS.1) {
+        let rule = format!("must be at most {} days before to, which is now when it is absent", USAGE_DAYS.1);
+        return Err(invalid("from", &rule).into());
     }
     let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
     let used = reader.usage(account, from, until).await.map_err(|error| storage(&error))?;

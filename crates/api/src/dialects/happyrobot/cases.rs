@@ -13,12 +13,17 @@ use serde_json::Value;
 /// The tool that a transfer number makes: its name, and when it is to be used.
 const TRANSFER: (&str, &str) =
     ("transfer", "Hand the person over to a colleague, when they ask for one or you cannot help them.");
-/// Most keywords.
-const MAX_KEYWORDS: usize = 500;
+/// Longest name, in characters.
+const MAX_NAME: usize = 200;
+/// Most keywords, and the longest in characters.
+const MAX_KEYWORDS: (usize, usize) = (500, 100);
 
 /// Lays what a request says of a use case over its agent.
 pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), Fault> {
     if let Some(name) = fields.text("name")? {
+        if name.trim().is_empty() || name.chars().count() > MAX_NAME {
+            return Err(invalid("name", &format!("must be 1 to {MAX_NAME} characters, one of them no blank")));
+        }
         name.clone_into(&mut agent.name);
     }
     if let Some(tag) = fields.text("language")? {
@@ -30,10 +35,12 @@ pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), F
         agent.limits.max_duration_s = minutes * 60;
     }
     if let Some(words) = fields.raw("keywords") {
-        let words = words.as_array().filter(|words| words.len() <= MAX_KEYWORDS);
-        let texts = words.and_then(|words| words.iter().map(|word| word.as_str().map(str::to_owned)).collect());
-        agent.ears.hot_words =
-            texts.ok_or_else(|| invalid("keywords", &format!("must be a list of at most {MAX_KEYWORDS} strings")))?;
+        let words = words.as_array().filter(|words| words.len() <= MAX_KEYWORDS.0);
+        let texts = words.and_then(|words| words.iter().map(keyword).collect());
+        let (most, long) = MAX_KEYWORDS;
+        let rule =
+            format!("must be a list of at most {most} words of 1 to {long} characters without control characters");
+        agent.ears.hot_words = texts.ok_or_else(|| invalid("keywords", &rule))?;
     }
     if let Some(detects) = fields.raw("amd") {
         let detects = detects.as_bool().ok_or_else(|| invalid("amd", "must be true or false"))?;
@@ -60,6 +67,13 @@ pub(super) fn lay(fields: &Fields<'_>, agent: &mut AgentProfile) -> Result<(), F
         let name = if path.starts_with("tags") { "classification_tags" } else { "extract_with_ai" };
         invalid(name, &format!("{path} {rule}"))
     })
+}
+
+/// A word that a recogniser can be told to listen for.
+fn keyword(word: &Value) -> Option<String> {
+    let word = word.as_str()?.trim();
+    let fits = !word.is_empty() && word.chars().count() <= MAX_KEYWORDS.1 && !word.chars().any(char::is_control);
+    fits.then(|| word.to_owned())
 }
 
 /// Whom the agent may hand callers over to; empty: nobody.

@@ -80,7 +80,7 @@ fn persona(asked: &Asked<'_>, agent: &StoredAgent) -> Value {
         "name": super::ids::name_of(&agent.id, &agent.profile),
         "languages": [known.map_or(tag, |(_, word)| word)],
         "voice_id": voice_id(asked, agent),
-        "created_at": super::view::time(agent.updated),
+        "created_at": super::view::time(agent.created),
     })
 }
 

@@ -75,7 +75,7 @@ impl From<Fault> for Complaint {
             Fault::LongTarget { .. } => StatusCode::URI_TOO_LONG,
             Fault::LargeHead { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Fault::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Fault::Busy | Fault::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Busy | Fault::NoPlace { .. } | Fault::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Fault::Storage(_) => StatusCode::SERVICE_UNAVAILABLE,
             Fault::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -120,12 +120,13 @@ impl From<OrderError> for Complaint {
         match error {
             OrderError::UnknownCall => Fault::NotFound { what: "call" }.into(),
             OrderError::Ended(_) => Self::bad("the call has ended"),
+            OrderError::LastWords => Self::bad("the call is saying its last words"),
             OrderError::NotAnswered => Self::bad("the call is not answered yet"),
             OrderError::NoTelephone => Self::bad("the call is met in a browser: there is no telephone line"),
             OrderError::Transferring => Self::bad("the callee is being handed over already"),
             OrderError::NoDesk => Fault::NotFound { what: "desk" }.into(),
             OrderError::Refused(refusal) => refusal.into(),
-            OrderError::Busy => Fault::Busy.into(),
+            OrderError::Busy | OrderError::NoRoom => Fault::Busy.into(),
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
             OrderError::Store(why) => Fault::Storage(why.public()).into(),
         }

@@ -219,6 +219,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
         caller: text("from").map(|text| number("from", text)).transpose()?,
         since: text("since").map(|text| moment("since", text)).transpose()?,
         until: text("until").map(|text| moment("until", text)).transpose()?,
+        ..CallFilter::default()
     };
     let limit = match text("limit") {
         None => PAGE.0,

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use callwright_domain::access::KeyStatus;
 use callwright_domain::agent::{Switch, Tool};
-use callwright_domain::{AgentId, AgentProfile, ApiKey, KeyId, PhoneNumber, Pii, Scope, TrunkId, policy};
+use callwright_domain::{AgentId, AgentProfile, ApiKey, KeyId, Moment, PhoneNumber, Pii, Scope, TrunkId, policy};
 use callwright_engine::{RegistrationStatus, TrunkStatus, trunk_flaw};
 use callwright_store::{Number, NumberStatus, StoreError, StoredAgent, Transport, Trunk, TrunkSettings};
 use http::{HeaderValue, StatusCode, header};
@@ -37,14 +37,14 @@ pub(super) async fn list_agents(asked: &Asked<'_>) -> Result<Response, Fault> {
     let after = parameters.get("cursor").map(String::as_str);
     let page =
         asked.context.calls.reader().agents(&asked.account, after, limit).await.map_err(|error| storage(&error))?;
-    let agents: Result<Vec<Value>, Fault> = page.items.iter().map(agent_json).collect();
+    let agents: Result<Vec<Value>, Fault> = page.items.iter().map(shown_agent).collect();
     Ok(json_response(StatusCode::OK, &json!({"agents": agents?, "next": page.next})))
 }
 
 pub(super) async fn show_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = AgentId::new(asked.part()).map_err(|_| Fault::NotFound { what: "agent" })?;
     let found = asked.context.calls.reader().agent(&asked.account, &id).await.map_err(|error| storage(&error))?;
-    Ok(json_response(StatusCode::OK, &agent_json(&found.ok_or(Fault::NotFound { what: "agent" })?)?))
+    Ok(json_response(StatusCode::OK, &shown_agent(&found.ok_or(Fault::NotFound { what: "agent" })?)?))
 }
 
 pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
@@ -59,7 +59,7 @@ pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let now = asked.request.received;
     let configure = asked.context.calls.configure();
     configure.put_agent(&asked.account, &id, &profile, now).await.map_err(|error| storage(&error))?;
-    Ok(json_response(StatusCode::OK, &agent_json(&StoredAgent { id, profile, updated: now })?))
+    Ok(json_response(StatusCode::OK, &agent_json((&id, &profile, now))?))
 }
 
 /// Checks that the agents exist whom this one may let go on with its calls.
@@ -289,15 +289,19 @@ fn page_size(text: Option<&str>) -> Result<u32, Fault> {
     limit.ok_or_else(|| invalid("limit", &format!("must be a number from 1 to {}", PAGE.1)))
 }
 
-fn agent_json(agent: &StoredAgent) -> Result<Value, Fault> {
-    let mut profile = agent.profile.clone();
+fn shown_agent(agent: &StoredAgent) -> Result<Value, Fault> {
+    agent_json((&agent.id, &agent.profile, agent.updated))
+}
+
+fn agent_json((id, profile, updated): (&AgentId, &AgentProfile, Moment)) -> Result<Value, Fault> {
+    let mut profile = profile.clone();
     for endpoint in [&mut profile.brain.endpoint, &mut profile.voice.endpoint].into_iter().flatten() {
         endpoint.key = Pii::default();
         endpoint.params.clear();
     }
     let mut shown = serde_json::to_value(&profile).map_err(|_| Fault::Internal)?;
-    shown["id"] = json!(agent.id);
-    shown["updated_at"] = json!(timestamp(agent.updated));
+    shown["id"] = json!(id);
+    shown["updated_at"] = json!(timestamp(updated));
     Ok(shown)
 }
 

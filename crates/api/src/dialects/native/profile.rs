@@ -10,6 +10,8 @@ use std::fmt::Display;
 const SUM_TOLERANCE: f64 = 0.01;
 /// Longest prompt, greeting or other text, in characters.
 const MAX_TEXT: usize = 100_000;
+/// Longest mark of what was cut off, in characters: it stands behind every such answer.
+const MAX_MARK: usize = 200;
 /// Most entries of any list.
 const MAX_LIST: usize = 500;
 
@@ -91,6 +93,9 @@ pub(super) fn check_patch(patch: &AgentPatch) -> Result<(), Flaw> {
 
 fn brain(agent: &AgentProfile) -> Result<(), Flaw> {
     text("brain.system_prompt", &agent.brain.system_prompt)?;
+    if agent.brain.cut_mark.chars().count() > MAX_MARK {
+        return Err(("brain.cut_mark", format!("must be at most {MAX_MARK} characters")));
+    }
     list("brain.history", agent.brain.history.len())?;
     list("brain.script", agent.brain.script.len())?;
     within("brain.history_limit", agent.brain.history_limit, 0, 1000)?;
@@ -184,7 +189,7 @@ mod tests {
         check(&AgentProfile::default()).expect("the default is acceptable");
         type Change = fn(&mut AgentProfile);
         let word = |weight| WeightedText { text: String::from("hm"), weight };
-        let cases: [(&str, Change); 18] = [
+        let cases: [(&str, Change); 19] = [
             ("tools.to", |agent| {
                 agent.tools = vec![Tool::Transfer {
                     name: String::from("desk"),
@@ -206,6 +211,7 @@ mod tests {
             ("turn.end_words", |agent| agent.turn.end_words.push(String::new())),
             ("interrupt.words", |agent| agent.interrupt.words.push(String::from(" "))),
             ("backchannel.probability", |agent| agent.backchannel.probability = 1.1),
+            ("brain.cut_mark", |agent| agent.brain.cut_mark = "x".repeat(201)),
             ("brain.temperature", |agent| agent.brain.temperature = Some(-0.1)),
             ("brain.query", |agent| {
                 agent.brain.query.insert(String::from("a"), String::from("b\r\nc"));

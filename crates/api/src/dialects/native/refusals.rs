@@ -33,7 +33,7 @@ fn code(fault: &Fault) -> (StatusCode, &'static str) {
         Fault::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
         Fault::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
         Fault::Conflict { code, .. } => (StatusCode::CONFLICT, code),
-        Fault::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
+        Fault::Busy | Fault::NoPlace { .. } => (StatusCode::TOO_MANY_REQUESTS, "busy"),
         Fault::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
         Fault::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
@@ -153,6 +153,7 @@ pub(super) fn not_ordered(error: &OrderError) -> Fault {
     match error {
         OrderError::UnknownCall => Fault::NotFound { what: "call" },
         OrderError::Ended(_) => Fault::Conflict { rule: "the call has ended", code: "call_ended" },
+        OrderError::LastWords => Fault::Conflict { rule: "the call is saying its last words", code: "call_ended" },
         OrderError::NotAnswered => Fault::Conflict { rule: "the call is not answered yet", code: "not_answered" },
         OrderError::NoTelephone => Fault::Conflict {
             rule: "the call is met in a browser: there is no telephone line to hand over",
@@ -166,6 +167,9 @@ pub(super) fn not_ordered(error: &OrderError) -> Fault {
         }
         OrderError::Refused(refusal) => Fault::Conflict { rule: "the rules do not allow it", code: refusal.id() },
         OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached"),
+        OrderError::NoRoom => {
+            Fault::Conflict { rule: "too much waits to be said in the call already", code: "too_much_to_say" }
+        }
         OrderError::Busy => Fault::Busy,
         OrderError::Store(error) => Fault::Storage(error.public()),
     }

@@ -48,7 +48,7 @@ enum Scheme {
 pub(super) fn claim(call: &Call<'_>) -> Result<Claim, VendorError> {
     match call.header("authorization") {
         Some(authorization) => tc3(call, authorization),
-        None if call.is_flat() => older(call),
+        None if call.is_older() => older(call),
         None => Err(VendorError::missing("Authorization")),
     }
 }
@@ -104,23 +104,40 @@ fn date_of(moment: Moment) -> String {
     jiff::Timestamp::from_millisecond(moment.millis()).unwrap_or_default().strftime("%Y-%m-%d").to_string()
 }
 
+/// The parts of an Authorization header.
+struct Authorization<'a> {
+    key: &'a str,
+    date: &'a str,
+    service: &'a str,
+    /// The names of the signed headers.
+    names: &'a str,
+    signature: &'a str,
+}
+
+impl<'a> Authorization<'a> {
+    /// None: it is not of this form.
+    fn of(header: &'a str) -> Option<Self> {
+        let (algorithm, rest) = header.trim().split_once(' ')?;
+        let part = |name: &str| {
+            let found = rest.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+            found.filter(|part| !part.is_empty())
+        };
+        let (credential, names, signature) = (part("Credential")?, part("SignedHeaders")?, part("Signature")?);
+        let scope: Vec<&str> = credential.split('/').collect();
+        let [key, date, service, "tc3_request"] = scope[..] else { return None };
+        (algorithm == TC3).then_some(Self { key, date, service, names, signature })
+    }
+}
+
+/// The key that an Authorization header names, before anything is known of the rest.
+pub(super) fn secret_id(authorization: &str) -> Option<&str> {
+    Some(Authorization::of(authorization)?.key)
+}
+
 fn tc3(call: &Call<'_>, authorization: &str) -> Result<Claim, VendorError> {
     let malformed = VendorError::bad_authorization;
-    let (algorithm, rest) = authorization.trim().split_once(' ').ok_or_else(malformed)?;
-    if algorithm != TC3 {
-        return Err(malformed());
-    }
-    let part = |name: &str| {
-        let found = rest.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
-        found.filter(|part| !part.is_empty()).ok_or_else(malformed)
-    };
-    let (credential, names, signature) = (part("Credential")?, part("SignedHeaders")?, part("Signature")?);
-    let mut scope = credential.split('/');
-    let (Some(key), Some(date), Some(service), Some("tc3_request"), None) =
-        (scope.next(), scope.next(), scope.next(), scope.next(), scope.next())
-    else {
-        return Err(malformed());
-    };
+    let parts = Authorization::of(authorization).ok_or_else(malformed)?;
+    let Authorization { key, date, service, names, signature } = parts;
     let listed: Vec<&str> = names.split(';').take(MAX_HEADERS + 1).collect();
     if listed.len() > MAX_HEADERS || NEEDED_HEADERS.iter().any(|needed| !listed.contains(needed)) {
         return Err(malformed());

@@ -9,16 +9,15 @@ use callwright_domain::Transfer;
 use callwright_engine::{HangUp, OrderError, Place, Question, Saying, Sound, Words};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// Longest text that is spoken or given to the model, in characters.
 const MAX_TEXT: usize = 4000;
 /// Samples a second of pushed sound: what the vendor's synthesisers make.
 const AUDIO_HERTZ: u32 = 16_000;
 /// Longest sound. The vendor names no limit; what waits to be played is in memory.
-const MAX_LENGTH: Duration = Duration::from_secs(60);
+const MAX_SECONDS: usize = 60;
 /// Longest sound in Base64, in characters: of twice that length, so that one that is too long is told so.
-const MAX_AUDIO: usize = 2 * 60 * 2 * AUDIO_HERTZ as usize * 4 / 3;
+const MAX_AUDIO: usize = 2 * MAX_SECONDS * 2 * AUDIO_HERTZ as usize * 4 / 3;
 /// What the model is asked with when it is asked about a text of InvokeLLM.
 const INVOKED: [&str; 2] = ["X-Invoke-LLM", "1"];
 
@@ -112,17 +111,17 @@ fn sound(given: &Fields<'_>, audio: &str) -> Result<Sound, VendorError> {
         return Err(bad("must be whole 16-bit samples"));
     }
     let samples: Vec<i16> = bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-    let sound = Sound::new(samples, AUDIO_HERTZ);
-    if sound.length() > MAX_LENGTH {
-        return Err(bad(&format!("must be at most {} seconds at {AUDIO_HERTZ} Hz", MAX_LENGTH.as_secs())));
+    if samples.len() > MAX_SECONDS * AUDIO_HERTZ as usize {
+        return Err(bad(&format!("must be at most {MAX_SECONDS} seconds at {AUDIO_HERTZ} Hz")));
     }
-    Ok(sound)
+    Ok(Sound::new(samples, AUDIO_HERTZ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::Duration;
 
     fn decoded(audio: &str) -> Result<Sound, String> {
         let members = serde_json::Map::from_iter([(String::from("Audio"), json!(audio))]);
@@ -134,9 +133,11 @@ mod tests {
         let second = vec![0_u8; 2 * AUDIO_HERTZ as usize];
         assert_eq!(decoded(&STANDARD.encode(&second)).expect("a second").length(), Duration::from_secs(1));
         assert_eq!(decoded(&STANDARD.encode([1, 2, 255, 255])).expect("two samples").samples(), [513, -1]);
-        let limit = MAX_LENGTH.as_secs() as usize;
-        assert!(decoded(&STANDARD.encode(second.repeat(limit))).is_ok());
-        let long = STANDARD.encode(second.repeat(limit + 1));
+        let longest = second.repeat(MAX_SECONDS);
+        assert!(decoded(&STANDARD.encode(&longest)).is_ok());
+        let beyond = STANDARD.encode([&longest[..], &[0, 0]].concat());
+        assert!(decoded(&beyond).expect_err("one sample more").contains("at most 60 seconds"));
+        let long = STANDARD.encode(second.repeat(MAX_SECONDS + 1));
         assert!(long.len() < MAX_AUDIO, "the rule that is broken is the length");
         for (audio, rule) in [
             ("no base64!", "must be Base64"),

@@ -67,6 +67,13 @@ impl Dialect for Tencent {
         wire::longest_body(request)
     }
 
+    fn vouched_by<'a>(&'a self, request: &'a Request, context: &'a Context) -> BoxFuture<'a, Result<KeyId, Fault>> {
+        Box::pin(async move {
+            let named = request.header("authorization").and_then(auth::secret_id).ok_or(Fault::Unauthenticated)?;
+            Ok(active_key(named, context).await?.ok_or(Fault::Unauthenticated)?.id)
+        })
+    }
+
     fn serves_root(&self) -> bool {
         true
     }
@@ -247,19 +254,22 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
 /// The key that signed the request, and the request's mark.
 async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Result<(ApiKey, String), VendorError> {
     let claim = auth::claim(call)?;
-    let found = match KeyId::new(claim.key.as_str()) {
-        Ok(id) => context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?,
-        Err(_) => None,
-    };
-    let known = found.as_ref().filter(|key| key.status == KeyStatus::Active);
-    let verdict = claim.check(known.map_or(NOBODYS_SECRET, |key| key.secret.expose()), request.received);
-    let key = known.cloned().ok_or(Fault::Unauthenticated)?;
+    let known = active_key(&claim.key, context).await?;
+    let verdict = claim.check(known.as_ref().map_or(NOBODYS_SECRET, |key| key.secret.expose()), request.received);
+    let key = known.ok_or(Fault::Unauthenticated)?;
     verdict?;
     if call.common("x-tc-token", "Token").is_some() {
         // We give out no temporary credentials.
         return Err(VendorError::new("AuthFailure.TokenFailure", "The token is not valid."));
     }
     Ok((key, claim.mark))
+}
+
+/// The key of this name, when there is one that is honoured.
+async fn active_key(name: &str, context: &Context) -> Result<Option<ApiKey>, Fault> {
+    let Ok(id) = KeyId::new(name) else { return Ok(None) };
+    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    Ok(found.filter(|key| key.status == KeyStatus::Active))
 }
 
 impl Asked<'_> {

@@ -7,6 +7,7 @@ use super::words::VendorError;
 use super::{Asked, ids, served, session_id};
 use crate::dialects::is_same_number;
 use crate::fault::Fault;
+use callwright_domain::agent::Switch;
 use callwright_domain::call::{EndOrigin, Timeline};
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
 use callwright_engine::AgentRef;
@@ -53,7 +54,7 @@ pub(super) async fn active(asked: &Asked<'_>) -> Result<Value, VendorError> {
     // In the order in which a call goes through them: one that moves on meanwhile is met again, and counts where it is.
     let mut live = BTreeMap::new();
     for stage in [Stage::Queued, Stage::Dialing, Stage::Ringing, Stage::Talking, Stage::Transferring] {
-        let filter = CallFilter { state: Some(stage), ..CallFilter::default() };
+        let filter = CallFilter { state: Some(stage), telephone: Switch::On, ..CallFilter::default() };
         // What is due later is no session yet.
         let due = |view: &CallView| stage != Stage::Queued || view.plan.due <= asked.request.received;
         live.extend(scanned(asked, &filter).await?.into_iter().filter(due).map(|view| (view.plan.id, view)));
@@ -123,6 +124,8 @@ pub(super) async fn cdrs(asked: &Asked<'_>) -> Result<Value, VendorError> {
         since: Some(Moment(since * 1000)),
         // The last second is part of it.
         until: Some(Moment((until + 1) * 1000)),
+        // What is met in a browser has no numbers to be recorded with.
+        telephone: Switch::On,
         ..CallFilter::default()
     };
     let (total, views) = if ids.is_empty() && phones.is_empty() {
@@ -171,7 +174,10 @@ async fn narrowed(
         }
         found.retain(|view| {
             let after = filter.since.is_none_or(|since| view.plan.created >= since);
-            view.state.is_ended() && after && filter.until.is_none_or(|until| view.plan.created < until)
+            view.plan.telephone().is_some()
+                && view.state.is_ended()
+                && after
+                && filter.until.is_none_or(|until| view.plan.created < until)
         });
     }
     let meant = |number: &PhoneNumber| phones.iter().any(|given| is_same_number(given, number));

@@ -8,7 +8,8 @@ use super::{Asked, done, ids, lists, numbers};
 use crate::fault::Fault;
 use callwright_domain::agent::Switch;
 use callwright_domain::campaign::{
-    Callee, Campaign, CampaignState, Day, Pace, RetryPlan, RowState, Settings, Step, Stopped, Window, Windows,
+    Callee, Campaign, CampaignState, Day, Pace, RetryPlan, RowState, Settings, Step, Stopped, Window, WindowFault,
+    Windows,
 };
 use callwright_domain::{HangupCause, Moment, Origin, PhoneNumber, Pii, Refusal};
 use callwright_engine::CampaignFault;
@@ -310,11 +311,18 @@ fn ranges(fields: &Fields<'_>, name: &str, days: &[Day]) -> Read<Vec<Window>> {
     let mut windows = Vec::new();
     for range in fields.objects(name, 100)?.unwrap_or_default() {
         range.only(&[&["StartTime", "EndTime"]])?;
-        windows.push(Window {
-            days: days.to_vec(),
-            from: range.needed("StartTime", range.label("StartTime", 16)?)?,
-            to: range.needed("EndTime", range.label("EndTime", 16)?)?,
-        });
+        let from = range.needed("StartTime", range.label("StartTime", 16)?)?;
+        let to = range.needed("EndTime", range.label("EndTime", 16)?)?;
+        let window = Window { days: days.to_vec(), from, to };
+        // Here the two have names of their own.
+        window.check().map_err(|fault| match fault {
+            WindowFault::From => range.bad("StartTime", "must be a time of day such as 09:00:00"),
+            WindowFault::To => range.bad("EndTime", "must be a time of day such as 21:00:00"),
+            WindowFault::Order => {
+                range.bad("EndTime", "must be later than StartTime; split a range that passes midnight")
+            }
+        })?;
+        windows.push(window);
     }
     Ok(windows)
 }

@@ -88,6 +88,20 @@ impl<'a> Call<'a> {
         self.is_get() || is_form(self.request)
     }
 
+    /// Whether a request without `Authorization` is of the older schemes, which have everything among the parameters: what it
+    /// lacks is named in the words of its own scheme.
+    pub(super) fn is_older(&self) -> bool {
+        if self.flat.iter().any(|(name, _)| matches!(name.as_str(), "SecretId" | "Signature")) {
+            return true;
+        }
+        let newer = ["x-tc-action", "x-tc-version", "x-tc-timestamp"];
+        if newer.iter().any(|name| self.header(name).is_some()) {
+            return false;
+        }
+        let mut query = form_urlencoded::parse(self.query().as_bytes()).take(MAX_FLAT);
+        self.is_flat() || query.any(|(name, _)| COMMON.contains(&&*name))
+    }
+
     /// Flattened parameters, in the order in which they came.
     pub(super) fn flat(&self) -> &[(String, String)] {
         &self.flat

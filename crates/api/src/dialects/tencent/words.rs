@@ -176,7 +176,7 @@ impl From<Fault> for VendorError {
             Fault::TwoLengths => Self::new("InvalidParameter", said),
             Fault::RateLimited { .. } => Self::too_many_requests(),
             Fault::Conflict { .. } => Self::new("FailedOperation", said),
-            Fault::Busy => Self::too_many_requests(),
+            Fault::Busy | Fault::NoPlace { .. } => Self::new("RequestLimitExceeded", said),
             Fault::Storage(_) | Fault::Internal => Self::new("InternalError", said),
         }
     }
@@ -232,9 +232,13 @@ impl From<OrderError> for VendorError {
             OrderError::NoTelephone => Self::unsupported("a session that is met in a browser"),
             OrderError::NoDesk => Self::no_skill_group(),
             OrderError::Refused(refusal) => refusal.into(),
-            OrderError::NotAnswered | OrderError::Transferring => Self::new(
+            OrderError::NotAnswered | OrderError::Transferring | OrderError::LastWords => Self::new(
                 "FailedOperation.SessionNotInControlState",
                 "The session is not in a state in which it can be controlled.",
+            ),
+            OrderError::NoRoom => Self::new(
+                "FailedOperation.SessionNotInControlState",
+                "Too much waits to be said in the session already: at most 2 minutes of sound and 256 sentences.",
             ),
             OrderError::Busy => Fault::Busy.into(),
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),

@@ -1,11 +1,12 @@
 //! Calls that are met in browsers: they wait for nobody's dialler, are taken once, end when nobody comes, and count.
 
 use crate::suite::{NOW, account, admission, answered, call, equip, later, plan};
+use callwright_domain::agent::Switch;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{
     AccountId, BrowserPlace, CallEvent, CallPlan, CallState, ChannelName, HangupCause, Pii, Refusal, Way,
 };
-use callwright_store::{Account, Admission, AdmitError, Admitted, ChannelApp, Ending, Opened, StoreError};
+use callwright_store::{Account, Admission, AdmitError, Admitted, CallFilter, ChannelApp, Ending, Opened, StoreError};
 use std::time::Duration;
 
 /// How long these calls wait, in milliseconds.
@@ -36,6 +37,10 @@ pub(crate) async fn a_call_that_is_met_waits_to_be_joined(opened: Opened) {
     assert_eq!((view.state, view.plan), (CallState::Queued, met(&acme, 1).plan));
     assert_eq!(reader.call_in_channel(&account("other"), &name("room1")).await.unwrap(), None);
     assert_eq!(reader.call_in_channel(&acme, &name("room2")).await.unwrap(), None);
+    for (telephone, count) in [(Switch::Off, 1), (Switch::On, 0)] {
+        let filter = CallFilter { telephone, ..CallFilter::default() };
+        assert_eq!(reader.count_calls(&acme, &filter).await.unwrap(), count, "it is no telephone call");
+    }
 }
 
 pub(crate) async fn one_that_joins_takes_the_call(opened: Opened) {

@@ -11,6 +11,7 @@ use callwright_store::{
     Account, Alias, AliasKind, CallFilter, Ending, Number, NumberStatus, Opened, StoreError, Transport, Trunk,
     TrunkSettings,
 };
+use std::time::Duration;
 
 fn agent(name: &str) -> AgentId {
     AgentId::new(name).unwrap()
@@ -34,11 +35,13 @@ pub(crate) async fn is_written_replaced_read_and_removed(opened: Opened) {
         store.put_account(row.clone()).await.unwrap();
         assert_eq!(reader.account(&acme).await.unwrap(), Some(row));
     }
-    for name in ["first", "second"] {
+    for (name, at) in [("first", NOW), ("second", NOW.after(Duration::from_secs(60)))] {
         let profile = AgentProfile { name: name.into(), ..AgentProfile::default() };
-        store.put_agent(acme.clone(), agent("desk"), profile.clone(), NOW).await.unwrap();
+        store.put_agent(acme.clone(), agent("desk"), profile.clone(), at).await.unwrap();
         let stored = reader.agent(&acme, &agent("desk")).await.unwrap().unwrap();
-        assert_eq!((stored.profile, stored.updated), (profile, NOW));
+        assert_eq!((&stored.profile, stored.updated, stored.created), (&profile, at, NOW));
+        assert_eq!(reader.agents(&acme, None, 10).await.unwrap().items, std::slice::from_ref(&stored));
+        assert_eq!(reader.basis(&acme, &agent("desk"), &[]).await.unwrap().agent, Some(stored));
     }
     let trunk = Trunk {
         id: TrunkId::new("main").unwrap(),
