@@ -23,6 +23,13 @@ impl Ordered {
     pub(crate) fn unheeded(order: Order) -> Self {
         Self { order, answer: oneshot::channel().0 }
     }
+
+    /// Tells whoever gave it the verdict, and gives the order back when it is to be carried out. One that is judged is not when
+    /// nobody waits any more: they have been told that the call is busy, and may have given it again.
+    pub(crate) fn settle(self, verdict: Result<(), Unheard>) -> Option<Order> {
+        let told = self.answer.send(verdict).is_ok();
+        (!self.order.is_judged() || (told && verdict.is_ok())).then_some(self.order)
+    }
 }
 
 /// Where the call's word comes about an order that it has; dropped without one, it has ended or is not answered.
@@ -154,5 +161,34 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.call);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_carried_out_when_it_may_be_and_its_giver_hears_so() {
+        let (account, call) = (AccountId::new("a").expect("an id"), CallId::from_entropy(7));
+        let (registry, (sender, mut orders)) = (Registry::default(), mpsc::channel(4));
+        let _place = registry.enter((account, call), sender);
+        let mut give = |order: Order| match registry.send(call, order) {
+            Sent::Yes(word) => (word, orders.try_recv().expect("it has come")),
+            other => panic!("{other:?}"),
+        };
+        let question = || Order::Hear(String::from("hello").into());
+        let (mut word, ordered) = give(question());
+        assert!(ordered.settle(Ok(())).is_some());
+        assert_eq!(word.try_recv(), Ok(Ok(())));
+        let (mut word, ordered) = give(question());
+        assert!(ordered.settle(Err(Unheard::LastWords)).is_none());
+        assert_eq!(word.try_recv(), Ok(Err(Unheard::LastWords)));
+        let (word, ordered) = give(question());
+        drop(word);
+        assert!(ordered.settle(Ok(())).is_none(), "its giver has been told that the call is busy");
+        let (word, ordered) = give(Order::HangUp(HangUp::Now));
+        drop(word);
+        assert!(ordered.settle(Ok(())).is_some(), "nobody waits for the word about an end");
     }
 }

@@ -627,17 +627,15 @@ pub(super) enum Early {
 impl LiveCall {
     /// Takes an order before the answer.
     pub(super) fn before_answer(&self, ordered: Option<Ordered>) -> Early {
-        let Some(Ordered { order, answer }) = ordered else { return Early::End(HangupCause::ServerShutdown) };
-        match order {
+        let Some(ordered) = ordered else { return Early::End(HangupCause::ServerShutdown) };
+        match ordered.order {
             Order::HangUp(_) => Early::End(asked(false)),
             Order::Shutdown => Early::End(HangupCause::ServerShutdown),
             Order::Leave { .. } => Early::End(HangupCause::CalleeHungUp),
-            Order::Change(_) if answer.is_closed() => Early::Nothing,
-            Order::Change(patch) => {
-                // Let go: nobody waits for an answer any more when the send fails.
-                answer.send(Ok(())).ok();
-                Early::Change(patch)
-            }
+            Order::Change(_) => match ordered.settle(Ok(())) {
+                Some(Order::Change(patch)) => Early::Change(patch),
+                Some(_) | None => Early::Nothing,
+            },
             Order::Say(_)
             | Order::Hear(_)
             | Order::Message { .. }

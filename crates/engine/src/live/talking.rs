@@ -367,19 +367,11 @@ impl Talk<'_> {
     }
 
     async fn on_ordered(&mut self, ordered: Option<Ordered>) {
-        let Some(Ordered { order, answer }) = ordered else { return self.on_order(Order::Shutdown).await };
-        if !order.is_judged() {
-            return self.on_order(order).await;
-        }
-        if answer.is_closed() {
-            return debug!("an order came too late to the call: whoever gave it has been told so");
-        }
-        let verdict = self.verdict(&order);
-        // Let go: nobody waits for an answer any more when the send fails.
-        answer.send(verdict).ok();
-        match verdict {
-            Ok(()) => self.on_order(order).await,
-            Err(why) => debug!(?why, "an order was refused"),
+        let Some(ordered) = ordered else { return self.on_order(Order::Shutdown).await };
+        let verdict = self.verdict(&ordered.order);
+        match ordered.settle(verdict) {
+            Some(order) => self.on_order(order).await,
+            None => debug!(?verdict, "an order is not carried out"),
         }
     }
 
