@@ -711,7 +711,7 @@ impl Calls {
     pub async fn obey(&self, message: PeerMessage) -> Result<(), OrderError> {
         let order = message.order.into_order();
         self.check_order(&message.account, message.call, &order).await?;
-        match self.hand_over(&message.account, message.call, order).await {
+        match self.hand_over((&message.account, message.call), order, limits::PEER_WORD).await {
             Ok(outcome) => outcome,
             Err(Order::HangUp(_)) => {
                 self.node.end(&message.account, message.call, HangupCause::Cancelled).await?;
@@ -726,13 +726,16 @@ impl Calls {
     /// live here gives the order back.
     async fn hand_over(
         &self,
-        account: &AccountId,
-        call: CallId,
+        (account, call): (&AccountId, CallId),
         order: Order,
+        patience: Duration,
     ) -> Result<Result<(), OrderError>, Order> {
         let judged = order.is_judged();
         Ok(match self.node.registry.send(call, order) {
-            Sent::Yes(word) if judged => self.word_of(account, call, word).await,
+            Sent::Yes(word) if judged => match timeout(patience, word).await {
+                Ok(word) => self.word_of((account, call), word.ok()).await,
+                Err(_) => Err(OrderError::Busy),
+            },
             Sent::Yes(_) => Ok(()),
             Sent::Full => Err(OrderError::Busy),
             Sent::Mute(why) => Err(why.into()),
@@ -740,16 +743,19 @@ impl Calls {
         })
     }
 
-    /// What a call says to an order that it has.
-    async fn word_of(&self, account: &AccountId, call: CallId, word: Word) -> Result<(), OrderError> {
-        match timeout(limits::CALL_WORD, word).await {
-            Ok(Ok(verdict)) => Ok(verdict?),
-            Err(_) => Err(OrderError::Busy),
-            Ok(Err(_)) => match self.node.reader.call(account, call).await?.map(|view| view.state) {
-                Some(CallState::Ended(cause)) => Err(OrderError::Ended(cause)),
-                Some(_) => Err(OrderError::NotAnswered),
-                None => Err(OrderError::UnknownCall),
-            },
+    /// What a call says to an order that it had; none: it ended, or has not begun to talk.
+    async fn word_of(
+        &self,
+        (account, call): (&AccountId, CallId),
+        word: Option<Result<(), Unheard>>,
+    ) -> Result<(), OrderError> {
+        if let Some(verdict) = word {
+            return Ok(verdict?);
+        }
+        match self.node.reader.call(account, call).await?.map(|view| view.state) {
+            Some(CallState::Ended(cause)) => Err(OrderError::Ended(cause)),
+            Some(_) => Err(OrderError::NotAnswered),
+            None => Err(OrderError::UnknownCall),
         }
     }
 
@@ -780,7 +786,7 @@ impl Calls {
 
     pub(crate) async fn order(&self, account: &AccountId, call: CallId, order: Order) -> Result<(), OrderError> {
         self.check_order(account, call, &order).await?;
-        match self.hand_over(account, call, order).await {
+        match self.hand_over((account, call), order, limits::CALL_WORD).await {
             Ok(outcome) => outcome,
             Err(order) => {
                 let order = PeerOrder::of(&order).ok_or(OrderError::NotAnswered)?;
@@ -803,7 +809,7 @@ pub enum Speech {
     Patient,
 }
 
-pub(crate) use crate::registry::{Sent, Word};
+pub(crate) use crate::registry::Sent;
 
 /// Changes of what calls are made from.
 pub struct Configure<'a> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 /// Orders waiting for one call (hang up, say, text). *Refuse*: the API answers that the call is busy.
 pub const CALL_ORDERS: usize = 32;
 /// How long whoever gives an order waits for the call's word about it. *Refuse*: the API answers that the call is busy, and the
-/// order is not carried out any more. Below [`PEER_WAIT`], so that another node hears it, too.
-pub const CALL_WORD: Duration = Duration::from_millis(400);
+/// order is not carried out any more.
+pub const CALL_WORD: Duration = Duration::from_secs(2);
+/// The same where another node gives the order: below [`PEER_WAIT`], so that it hears the answer.
+pub const PEER_WORD: Duration = Duration::from_millis(400);
 /// Journal entries waiting for the writer, all calls together. *Wait*: a call that cannot write must not run ahead.
 pub const JOURNAL_QUEUE: usize = 4096;
 /// Most entries that one round of the journal writer takes; the store commits them in one group.
