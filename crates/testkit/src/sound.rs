@@ -47,6 +47,6 @@ pub fn speech(length: Duration) -> Vec<i16> {
     (0..samples_in(length, RATE)).map(sample).collect()
 }
 
-fn samples_in(length: Duration, rate: u32) -> usize {
+pub(crate) fn samples_in(length: Duration, rate: u32) -> usize {
     (length.as_secs_f64() * f64::from(rate)) as usize
 }

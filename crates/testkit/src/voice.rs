@@ -1,5 +1,6 @@
 //! A synthesiser that hums: a tone whose length is proportional to the text's.
 
+use crate::sound::samples_in;
 use crate::tone;
 use callwright_conversation::vocabulary::TtsEvent;
 use callwright_providers::tts::{Tts, TtsRequest, TtsStream};
@@ -30,6 +31,8 @@ pub enum VoiceFault {
 pub struct ToneVoice {
     per_character: Duration,
     delay: Duration,
+    /// The silence in front of each phrase's sound.
+    breath: Duration,
     /// The beginning of the tags that it speaks; empty: all.
     language: &'static str,
     /// The voices that it has besides its own; none: all.
@@ -49,7 +52,8 @@ struct Notes {
 impl ToneVoice {
     /// Hums this long for each character.
     pub fn new(per_character: Duration) -> Self {
-        Self { per_character, delay: Duration::ZERO, language: "", voices: None, notes: Arc::default() }
+        let (delay, breath) = (Duration::ZERO, Duration::ZERO);
+        Self { per_character, delay, breath, language: "", voices: None, notes: Arc::default() }
     }
 
     /// The same, for languages whose tags begin like this alone.
@@ -70,6 +74,13 @@ impl ToneVoice {
     #[must_use]
     pub fn slow(mut self, delay: Duration) -> Self {
         self.delay = delay;
+        self
+    }
+
+    /// The same, with this silence in front of the sound of each phrase.
+    #[must_use]
+    pub fn breathing(mut self, breath: Duration) -> Self {
+        self.breath = breath;
         self
     }
 
@@ -121,7 +132,8 @@ impl Tts for ToneVoice {
             notes.spoken.push(request.text.clone());
             notes.faults.pop_front().or(notes.always).unwrap_or(VoiceFault::None)
         };
-        let pcm = tone(self.length(&request.text), request.rate);
+        let breath = vec![0; samples_in(self.breath, request.rate)];
+        let pcm = [breath, tone(self.length(&request.text), request.rate)].concat();
         let (sender, events) = mpsc::channel(8);
         TtsStream { events, running: Running::spawn(hum(pcm, request.rate, (self.delay, fault), sender)) }
     }

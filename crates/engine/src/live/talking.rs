@@ -11,7 +11,7 @@ use super::parley::{CutBy, Shown};
 use super::returning::Away;
 use super::takeover::{self, Takeover};
 use super::transfer::{self, Transfer};
-use super::voice::{self, Voice, VoiceReport};
+use super::voice::{self, Source, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::HangUp;
 use crate::clock::instant;
@@ -438,7 +438,8 @@ impl Talk<'_> {
                     Some(sound) => Some(voice::sounding(sound, self.line.leg.rate())),
                     None => self.greeting.take().and_then(|greeting| greeting.of(&phrase.text)),
                 };
-                let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made });
+                let of = if phrase.sound.is_some() { Source::Recording } else { Source::Voice };
+                let spoken = self.voice.say(voice::Phrase { id: Some(phrase.id), text: phrase.text, made, of });
                 if let Err(VoiceReport::Failed(id, error)) = spoken {
                     warn!(%error, "a phrase was not spoken");
                     self.conversation.handle(instant(), Input::Voiced(id, VoiceProgress::Failed));

@@ -8,7 +8,7 @@ use callwright_conversation::vocabulary::TtsEvent;
 use callwright_conversation::{PhraseId, Sound};
 use callwright_domain::agent::VoiceSettings;
 use callwright_media::Rate;
-use callwright_media::pcm::Resampler;
+use callwright_media::pcm::{Lead, Resampler};
 use callwright_net::LegHandle;
 use callwright_providers::tts::{Tts, TtsRequest, TtsStream};
 use callwright_providers::{ErrorKind, ProviderError, Running};
@@ -37,6 +37,17 @@ pub(super) struct Phrase {
     pub(super) text: String,
     /// Its sound, where that was ordered before.
     pub(super) made: Option<TtsStream>,
+    /// Whose sound it is.
+    pub(super) of: Source,
+}
+
+/// Where a phrase's sound is from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The synthesiser, which may take a breath first.
+    Voice,
+    /// Somebody's own recording, which is played as it is.
+    Recording,
 }
 
 /// How the voice of a call sounds and where it goes.
@@ -137,7 +148,7 @@ impl Voice {
     /// Queues a small sound of attention; one that does not fit is not missed.
     pub(super) fn murmur(&self, text: String) {
         // Let go: when it is full, the agent is talking anyway.
-        self.phrases.try_send(Phrase { id: None, text, made: None }).ok();
+        self.phrases.try_send(Phrase { id: None, text, made: None, of: Source::Voice }).ok();
     }
 
     /// Forgets everything queued and being synthesised, and names the phrase that was being synthesised. The playout
@@ -194,24 +205,30 @@ impl Speaker {
         let begun = timeout(VOICE_FIRST_SOUND, begin(line, phrase.text, phrase.made));
         let (mut stream, mut event) = begun.await.map_err(|_| hangs())?;
         let mut sounded = false;
+        let mut lead = (phrase.of == Source::Voice).then(|| Lead::new(line.leg.rate()));
         loop {
-            match event {
-                Some(Ok(TtsEvent::Audio(mut pcm))) => {
-                    amplify(&mut pcm, line.settings.volume);
-                    if let (false, Some(id)) = (sounded, phrase.id) {
-                        let first = VoiceReport::FirstSound(id);
-                        self.report.send(first).await.map_err(|_| gone())?;
-                    }
-                    sounded = true;
-                    line.leg.play(pcm).await.map_err(|_| gone())?;
-                }
-                Some(Ok(TtsEvent::Done)) => break,
+            let (pcm, last) = match event {
+                Some(Ok(TtsEvent::Audio(pcm))) => match &mut lead {
+                    Some(lead) => (lead.cut(pcm), false),
+                    None => (pcm, false),
+                },
+                Some(Ok(TtsEvent::Done)) => (lead.take().map(Lead::finish).unwrap_or_default(), true),
                 Some(Err(error)) => return Err(error),
                 None if sounded => break,
                 None => {
                     let silent = "the synthesiser ended without a sound";
                     return Err(ProviderError::new(line.synthesiser.name(), ErrorKind::Protocol, silent));
                 }
+            };
+            if !pcm.is_empty() {
+                if let (false, Some(id)) = (sounded, phrase.id) {
+                    self.report.send(VoiceReport::FirstSound(id)).await.map_err(|_| gone())?;
+                }
+                sounded = true;
+                line.leg.play(amplified(pcm, line.settings.volume)).await.map_err(|_| gone())?;
+            }
+            if last {
+                break;
             }
             event = timeout(VOICE_STALL, stream.events.recv()).await.map_err(|_| hangs())?;
         }
@@ -240,27 +257,26 @@ async fn begin(
     }
 }
 
-/// Makes a piece louder or softer; `percent` of 100 leaves it as it is.
-fn amplify(pcm: &mut [i16], percent: u32) {
+/// A piece, louder or softer; `percent` of 100 leaves it as it is.
+fn amplified(mut pcm: Vec<i16>, percent: u32) -> Vec<i16> {
     if percent == 100 {
-        return;
+        return pcm;
     }
-    for sample in pcm {
+    for sample in &mut pcm {
         let louder = i64::from(*sample) * i64::from(percent) / 100;
         *sample = i16::try_from(louder.clamp(i64::from(i16::MIN), i64::from(i16::MAX))).unwrap_or(i16::MAX);
     }
+    pcm
 }
 
 #[cfg(test)]
 mod tests {
-    use super::amplify;
+    use super::amplified;
 
     #[test]
     fn loudness_is_clipped_never_wrapped() {
-        let mut pcm = [0, 100, -100, 30_000, -30_000];
-        amplify(&mut pcm, 400);
+        let pcm = amplified(vec![0, 100, -100, 30_000, -30_000], 400);
         assert_eq!(pcm, [0, 400, -400, i16::MAX, i16::MIN]);
-        amplify(&mut pcm, 0);
-        assert_eq!(pcm, [0; 5]);
+        assert_eq!(amplified(pcm, 0), [0; 5]);
     }
 }

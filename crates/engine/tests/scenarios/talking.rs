@@ -37,6 +37,18 @@ async fn the_greeting_is_heard_and_the_journal_tells_it_in_order() {
     assert_eq!(callee.calls(), 1);
 }
 
+#[tokio::test]
+async fn nobody_waits_for_the_breath_that_a_voice_takes() {
+    let callee = Callee::start(Plan::answer()).await;
+    let voice = ToneVoice::new(ms(30)).breathing(ms(900));
+    let node = NodeBuilder::to(&callee).voice(&voice).start().await;
+    let call = node.call().await;
+    let told = node.wait_for(call, "the greeting", said("Hello there.")).await;
+    let CallEvent::Said { span: Some(span), .. } = told.event else { panic!("it sounded") };
+    let (sounded, hummed) = (ms((span.began_ms - span.ended_ms).into()), voice.length("Hello there."));
+    assert!(sounded < hummed + ms(600), "{sounded:?} for {hummed:?} of sound behind 900 ms of silence");
+}
+
 /// How long a callee who has just answered waits for the agent's first sound, with a voice that takes 400 ms to begin.
 async fn silence_after_the_answer(plan: Plan) -> Duration {
     let mut callee = Callee::start(plan).await;

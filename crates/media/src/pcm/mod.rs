@@ -3,12 +3,14 @@
 
 mod ambience;
 mod beep;
+mod lead;
 mod resample;
 mod tone;
 mod wav;
 
 pub use ambience::{Place, ambience, information_tone};
 pub use beep::{Beep, BeepDetector};
+pub use lead::Lead;
 pub use resample::{Resampler, UnsupportedRates};
 pub use tone::DualTone;
 pub use wav::{WavError, read_wav};
