@@ -16,7 +16,7 @@ use callwright_providers::llm::Llm;
 use callwright_providers::local::LocalModels;
 use callwright_providers::tts::Tts;
 use callwright_providers::{Outside, ProviderError};
-use callwright_store::{Opened, Spool, Store, StoreSettings};
+use callwright_store::{Check, Opened, Spool, Store, StoreSettings};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,6 +47,8 @@ pub(crate) struct Running {
     pub(crate) media: MediaPlane,
     /// Its local models.
     pub(crate) models: LocalModels,
+    /// What is still to be found out about the database.
+    pub(crate) check: Option<Check>,
     engine: Engine,
     store: Store,
     stop: CancellationToken,
@@ -62,7 +64,7 @@ pub(crate) fn now() -> Moment {
 /// Starts a server.
 pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
     let room = descriptors::take(settings.server.max_calls);
-    let (Opened { store, reader, recordings, .. }, spool) = storage(settings).await?;
+    let (Opened { store, reader, recordings, check, .. }, spool) = storage(settings).await?;
     let (models, catalogue) = catalogue(settings)?;
     let media = media(settings)?;
     let tasks = TaskTracker::new();
@@ -118,7 +120,7 @@ pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> any
     let api = api.rates(settings.http.rates.rates()).cluster(cluster).guarded_by(guard);
     serve(api, settings, (listener, doors), (&tasks, &stop))?;
     tasks.spawn(gauges(sip, media.clone(), stop.clone()));
-    Ok(Running { addresses, media, models, engine, store, stop, tasks })
+    Ok(Running { addresses, media, models, check, engine, store, stop, tasks })
 }
 
 /// A listener at an address that the configuration names under `key`.

@@ -56,7 +56,7 @@ pub use remote::{Addressing, Remote, RemoteSettings};
 pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
 pub use spool::{SPOOL_RECORDS, Spool, SpoolError, Spooled};
-pub use sqlite::{Disk, DiskTime};
+pub use sqlite::{Check, Disk, DiskTime};
 pub use store::shares::{Channel, Share};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
 pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

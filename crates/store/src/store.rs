@@ -13,7 +13,7 @@ use crate::calls::{
 };
 use crate::configuration::{Account, Number, Trunk};
 use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
-use crate::sqlite::{self, Disk, Scratch};
+use crate::sqlite::{self, Check, Disk, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::policy::Evidence;
 use callwright_domain::{
@@ -79,6 +79,7 @@ pub(crate) struct Base {
     pub(crate) readers: Pool,
     pub(crate) recordings: Recordings,
     pub(crate) epoch: i64,
+    pub(crate) check: Option<Check>,
     pub(crate) scratch: Option<Arc<Scratch>>,
 }
 
@@ -92,6 +93,8 @@ pub struct Opened {
     pub identity: NodeIdentity,
     /// Where recordings are kept.
     pub recordings: Recordings,
+    /// What is still to be found out about a large file: whether it is whole.
+    pub check: Option<Check>,
 }
 
 /// Writes. Clones share one queue.
@@ -146,6 +149,7 @@ impl Store {
             reader: Reader::new(base.readers, base.scratch),
             identity,
             recordings: base.recordings,
+            check: base.check,
         }
     }
 

@@ -61,6 +61,7 @@ pub(crate) async fn open(
         readers: if is_pooled(shared) { Pool::Pooler(readers) } else { Pool::Postgres(readers) },
         recordings,
         epoch,
+        check: None,
         scratch: None,
     })
 }

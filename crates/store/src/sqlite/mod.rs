@@ -1,11 +1,13 @@
 //! The embedded database: files, opening and checking, the one connection that writes and the few that read. The
 //! statements are in [`crate::sql`]. Never seen outside the crate.
 
+mod check;
 mod connection;
 mod disk;
 mod lock;
 mod readers;
 
+pub use check::Check;
 pub(crate) use connection::{Connection, Done, Line, Options, Value, Wanted};
 pub use disk::{Disk, DiskTime};
 pub(crate) use lock::DirectoryLock;
@@ -13,7 +15,7 @@ pub(crate) use readers::Readers;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
-use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
+use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, schema};
 use crate::store::Base;
 use callwright_domain::Moment;
 use connection::Access;
@@ -35,13 +37,13 @@ pub(crate) async fn open(path: &Path, node: &str, now: Moment) -> Result<Base, S
     let directory = scratch.as_ref().map_or(path, |scratch| &scratch.0);
     let access = if scratch.is_some() { Access::WriteLoosely } else { Access::WriteDurably };
     let prepared = prepare(directory, access, (node, now)).await?;
-    let Prepared { lock, conn, opener, epoch } = prepared;
+    let Prepared { lock, conn, opener, epoch, check } = prepared;
     let readers = Readers::new(Options::new(&directory.join(FILE_NAME), Access::Read), None);
     let recordings = recordings(directory)?;
     let writer = Writer::on_a_thread(conn, opener, lock)
         .map_err(|error| StoreError::Directory { path: directory.to_owned(), detail: error.to_string() })?;
     let directory = directory.to_owned();
-    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch })
+    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, check, scratch })
 }
 
 /// The same without threads of the database's own, over a disk that is simulated.
@@ -51,12 +53,12 @@ pub(crate) async fn open_simulated(
     (now, disk): (Moment, Arc<dyn Disk>),
 ) -> Result<Base, StoreError> {
     // A simulated crash ends the node, not the machine: what was written is there, flushed or not.
-    let Prepared { lock, conn, opener, epoch } = prepare(directory, Access::WriteLoosely, (node, now)).await?;
+    let Prepared { lock, conn, opener, epoch, check } = prepare(directory, Access::WriteLoosely, (node, now)).await?;
     let readers = Readers::new(Options::new(&directory.join(FILE_NAME), Access::Read), Some(Arc::clone(&disk)));
     let recordings = recordings(directory)?;
     let writer = Writer::simulated(conn, opener, (lock, disk));
     let directory = directory.to_owned();
-    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, scratch: None })
+    Ok(Base { directory, writer, readers: Pool::Sqlite(readers), recordings, epoch, check, scratch: None })
 }
 
 fn recordings(directory: &Path) -> Result<Recordings, StoreError> {
@@ -67,7 +69,7 @@ fn recordings(directory: &Path) -> Result<Recordings, StoreError> {
 /// A checked connection to a database whose directory the caller has locked, brought up to date.
 pub(crate) async fn open_for_moving(file: &Path) -> Result<Conn, StoreError> {
     let mut conn = Opener::Sqlite(Options::new(file, Access::Write)).connect().await?;
-    check(&mut conn).await.map_err(|error| name_file(error, file))?;
+    check::whole(&mut conn).await.map_err(|error| name_file(error, file))?;
     conn.batch(dialect::begin(conn.backend())).await?;
     schema::upgrade(&mut conn).await?;
     conn.batch("COMMIT").await?;
@@ -121,6 +123,7 @@ struct Prepared {
     conn: Conn,
     opener: Opener,
     epoch: i64,
+    check: Option<Check>,
 }
 
 async fn prepare(directory: &Path, access: Access, (node, now): (&str, Moment)) -> Result<Prepared, StoreError> {
@@ -129,31 +132,24 @@ async fn prepare(directory: &Path, access: Access, (node, now): (&str, Moment)) 
     let file = directory.join(FILE_NAME);
     make_file(&file)?;
     let opener = Opener::Sqlite(Options::new(&file, access));
-    let begun = begin(&opener, node, now).await;
-    let (conn, epoch) = begun.map_err(|error| name_file(error, &file))?;
-    Ok(Prepared { lock, conn, opener, epoch })
+    let begun = begin(&opener, &file, (node, now)).await;
+    let (conn, epoch, check) = begun.map_err(|error| name_file(error, &file))?;
+    Ok(Prepared { lock, conn, opener, epoch, check })
 }
 
-async fn begin(opener: &Opener, node: &str, now: Moment) -> Result<(Conn, i64), StoreError> {
+async fn begin(
+    opener: &Opener,
+    file: &Path,
+    (node, now): (&str, Moment),
+) -> Result<(Conn, i64, Option<Check>), StoreError> {
     let mut conn = opener.connect().await?;
-    check(&mut conn).await?;
+    let reading = Opener::Sqlite(Options::new(file, Access::Read));
+    let check = Check::of(file, &mut conn, reading).await?;
     conn.batch(dialect::begin(conn.backend())).await?;
     schema::upgrade(&mut conn).await?;
     let epoch = leases::begin_epoch(&mut conn, (node, ""), now).await?;
     conn.batch("COMMIT").await?;
-    Ok((conn, epoch))
-}
-
-/// Reads every page and cell of the file: never run on half a database.
-async fn check(conn: &mut Conn) -> Result<(), StoreError> {
-    let rows = query("PRAGMA quick_check(5)").fetch_all(conn).await?;
-    let findings = rows.iter().map(|row| row.read(0)).collect::<Result<Vec<String>, StoreError>>()?;
-    match findings.first() {
-        Some(first) if first != "ok" => {
-            Err(StoreError::Corrupt { path: PathBuf::from(FILE_NAME), detail: findings.join("; ") })
-        }
-        _ => Ok(()),
-    }
+    Ok((conn, epoch, check))
 }
 
 fn name_file(error: StoreError, file: &Path) -> StoreError {

@@ -193,6 +193,36 @@ async fn a_damaged_page_is_refused_with_a_remedy() {
     open(directory.path()).await.unwrap();
 }
 
+/// A large file is in use before it was read: a restart must not wait for a slow disk.
+#[tokio::test]
+async fn a_large_file_is_read_while_it_is_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    filled(directory.path(), 40).await;
+    let opened = open(directory.path()).await.unwrap();
+    assert!(opened.check.is_none(), "a small one was read before");
+    execute(&opened.store, "CREATE TABLE ballast (content BLOB)").await;
+    for _ in 0..66 {
+        execute(&opened.store, "INSERT INTO ballast VALUES (zeroblob(1048576))").await;
+    }
+    execute(&opened.store, "CREATE TABLE later (number INTEGER PRIMARY KEY, text TEXT)").await;
+    execute(&opened.store, "INSERT INTO later VALUES (1, 'something'), (2, 'more')").await;
+    opened.store.close().await;
+    let opened = open(directory.path()).await.unwrap();
+    opened.check.expect("still to be read").run().await.expect("whole");
+    opened.store.close().await;
+
+    // The last page is the last table's, which nobody reads at the start.
+    let file = directory.path().join(super::FILE_NAME);
+    flip(&file, fs::metadata(&file).unwrap().len() - PAGE);
+    let opened = open(directory.path()).await.unwrap();
+    opened.store.admit(admission(100, 100), NOW).await.unwrap();
+    let found = opened.check.expect("still to be read").run().await.unwrap_err();
+    assert!(matches!(found, StoreError::Corrupt { .. }), "{found}");
+    let text = found.to_string();
+    assert!(text.contains(".recover") && text.contains(file.to_str().unwrap()), "{text}");
+    opened.store.close().await;
+}
+
 #[tokio::test]
 async fn half_a_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
