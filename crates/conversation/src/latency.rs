@@ -1,4 +1,5 @@
-//! Where the time between the callee's last sound and the agent's first one went. Measures; decides nothing.
+//! Where the time between the callee's last sound and the agent's first one went, and when something sounded, as it is told.
+//! Measures; decides nothing.
 
 use callwright_domain::call::{Span, TurnLatency};
 use std::time::{Duration, Instant};

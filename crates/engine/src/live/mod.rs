@@ -218,8 +218,9 @@ impl LiveCall {
     fn hear_no_more(&mut self) {
         self.node.registry.over(self.plan.id);
         while let Ok(Ordered { answer, .. }) = self.orders.try_recv() {
-            // Let go: nobody waits for an answer any more when the send fails.
-            answer.send(Err(Unheard::LastWords)).ok();
+            if answer.send(Err(Unheard::LastWords)).is_err() {
+                debug!("an order was left that nobody waits for");
+            }
         }
     }
 

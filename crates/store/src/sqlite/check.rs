@@ -36,8 +36,9 @@ impl Check {
         let runtime = runtime.map_err(|error| StoreError::Database { detail: error.to_string() })?;
         let read = move || {
             let outcome = runtime.block_on(async { whole(&mut self.opener.connect().await?).await });
-            // Let go: nobody waits any more when the send fails.
-            answer.send(outcome.map_err(|error| name_file(error, &self.file))).ok();
+            if answer.send(outcome.map_err(|error| name_file(error, &self.file))).is_err() {
+                tracing::debug!("the server ended before its database was read whole");
+            }
         };
         let begun = thread::Builder::new().name("check".into()).spawn(read);
         begun.map_err(|error| StoreError::Database { detail: error.to_string() })?;

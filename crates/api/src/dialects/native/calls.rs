@@ -1,4 +1,4 @@
-//! Operations on calls: start, list, show, end, speak, recording, live events.
+//! Operations on calls: start, list, show, end, speak, hand over, live events. What was recorded is [`super::recordings`]'.
 
 use super::decode::{Object, invalid, moment, number, query};
 use super::refusals::{not_ordered, not_started, refused};

@@ -13,9 +13,8 @@ const CEILING: f32 = 0.95;
 
 /// What is more silent than this part of the loudest sample is no speech: 34 dB below it.
 const SILENT: f32 = 0.02;
-/// How much of the silence around the speech is kept, before and after it, in milliseconds. The network puts some 300 in
-/// front of each sentence, for which a caller would wait as for a slow agent. What is kept bears the weak begin of a word
-/// and the pause between two sentences.
+/// How much of the silence around the speech is kept, before and after it, in milliseconds: the weak begin of a word, and the
+/// pause between two sentences. The network makes some 300 and 400 of it, too long a pause in the middle of an answer.
 const KEPT_MS: (usize, usize) = (40, 250);
 
 /// One way of using the one voice that ships.
