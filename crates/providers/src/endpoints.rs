@@ -1,7 +1,8 @@
 //! Services that come with an agent instead of with the configuration: which protocols they may speak, and one client
-//! kept for each. Addresses that somebody else wrote are connected to only where [`Outside`] lets them lead. Never falls
+//! kept for each, behind a breaker of its own. Addresses that somebody else wrote are connected to only where [`Outside`] lets them lead. Never falls
 //! back from one to another.
 
+use crate::fallback::{Chain, Link};
 use crate::llm::Llm;
 use crate::llm::azure;
 use crate::llm::dify::Dify;
@@ -76,7 +77,7 @@ impl Endpoints {
 
     /// The language model behind `endpoint`.
     pub(crate) fn brain(&self, endpoint: &Endpoint, model: &str) -> Result<Arc<dyn Llm>, ProviderError> {
-        kept(&self.brains, (endpoint, model), || self.make_brain(endpoint, model))
+        kept(&self.brains, (endpoint, model), || Ok(Arc::new(guarded(endpoint, self.make_brain(endpoint, model)?))))
     }
 
     fn make_brain(&self, endpoint: &Endpoint, model: &str) -> Result<Arc<dyn Llm>, ProviderError> {
@@ -97,15 +98,24 @@ impl Endpoints {
 
     /// The synthesiser behind `endpoint`.
     pub(crate) fn voice(&self, endpoint: &Endpoint) -> Result<Arc<dyn Tts>, ProviderError> {
-        kept(&self.voices, (endpoint, ""), || match endpoint.kind.as_str() {
+        kept(&self.voices, (endpoint, ""), || Ok(Arc::new(guarded(endpoint, self.make_voice(endpoint)?))))
+    }
+
+    fn make_voice(&self, endpoint: &Endpoint) -> Result<Arc<dyn Tts>, ProviderError> {
+        match endpoint.kind.as_str() {
             "tencent" => tts::tencent::voice(endpoint, &self.outside),
             "minimax" => tts::minimax::voice(endpoint, &self.outside),
             "volcengine" => tts::volcengine::voice(endpoint, &self.outside),
             "azure" => tts::azure::voice(endpoint, &self.outside),
             "custom" => tts::custom::voice(endpoint, &self.outside),
             _ => Err(unknown(endpoint)),
-        })
+        }
     }
+}
+
+/// A service that is left alone for a while when it keeps failing. Nobody takes its place.
+fn guarded<T: ?Sized>(endpoint: &Endpoint, vendor: Arc<T>) -> Chain<T> {
+    Chain::new(endpoint.kind.clone(), vec![Link { vendor, breaker: Arc::default() }])
 }
 
 /// The client of a service, made when it is not among those that are kept.

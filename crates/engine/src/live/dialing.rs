@@ -467,8 +467,8 @@ impl LiveCall {
         let (catalogue, agent) = (&self.node.catalogue, &self.plan.agent);
         let resting = [
             ("recogniser", catalogue.ears(&agent.ears.vendor)?.rests()),
-            ("model", catalogue.brain(&agent.brain.vendor)?.rests()),
-            ("synthesiser", catalogue.voice(&agent.voice.vendor)?.rests()),
+            ("model", catalogue.brain_of(&agent.brain)?.rests()),
+            ("synthesiser", catalogue.voice_of(&agent.voice)?.rests()),
         ];
         match resting.into_iter().find(|(_, rests)| *rests) {
             Some((what, _)) => Err(Trouble::Down(what)),

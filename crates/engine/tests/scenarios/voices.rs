@@ -3,7 +3,7 @@
 use crate::{ms, said, trouble};
 use callwright_domain::agent::Endpoint;
 use callwright_domain::{AgentPatch, HangupCause, Pii};
-use callwright_testkit::{Callee, HttpVoice, Node, NodeBuilder, Plan, ToneVoice};
+use callwright_testkit::{Callee, HttpVoice, Node, NodeBuilder, Plan, ToneVoice, VoiceFault};
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -52,4 +52,42 @@ async fn a_voice_that_cannot_be_reached_is_told_without_its_key() {
     let _line = callee.line().await;
     let told = node.wait_for(call, "the trouble", trouble("voice")).await;
     assert!(!format!("{told:?}").contains("own-key"), "{told:?}");
+}
+
+/// Calls whose voice fails, until one is given up before anybody is rung; how many callees were.
+async fn wear_out(node: &Node, request: impl Fn() -> callwright_engine::StartCall) -> usize {
+    for rung in 0..4 {
+        let call = node.calls().start(request(), node.now()).await.expect("accepted").id;
+        assert_eq!(node.ended(call).await, HangupCause::ProviderFailed);
+        if !node.event_names(call).await.contains(&"dialing") {
+            return rung;
+        }
+    }
+    panic!("callees are rung for a voice that is down");
+}
+
+#[tokio::test]
+async fn nobody_is_rung_for_a_voice_of_the_call_that_is_known_to_be_down() {
+    let callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
+    let rung = wear_out(&node, || bringing(&node, format!("http://{gone}/say"))).await;
+    assert!(rung > 0, "nobody knows that it is down before it was asked");
+    assert_eq!(callee.calls(), rung);
+}
+
+#[tokio::test]
+async fn a_call_with_a_voice_of_its_own_does_not_mind_that_the_configured_one_is_down() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let configured = ToneVoice::new(ms(20)).always(VoiceFault::Fail);
+    let own = HttpVoice::start(ms(5)).await;
+    let node = NodeBuilder::to(&callee).voice(&configured).start().await;
+    for _ in 0..wear_out(&node, || node.request()).await {
+        callee.line().await;
+    }
+    let call = node.calls().start(bringing(&node, own.url()), node.now()).await.expect("accepted").id;
+    let line = callee.line().await;
+    node.wait_for(call, "the greeting", said("Hello there.")).await;
+    line.hang_up();
+    assert_eq!(node.ended(call).await, HangupCause::CalleeHungUp);
 }
