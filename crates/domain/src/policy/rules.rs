@@ -215,6 +215,7 @@ impl Quota {
 
 layered!(
     /// The rules that a call is judged by.
+    #[derive(Default)]
     Rules, RulesPatch {
         /// Where national numbers belong, and what may be called without being listed. Null: the caller number's country.
         home: Option<Country>,
@@ -236,8 +237,9 @@ layered!(
         quota: Quota,
         /// Most calls at once of an agent; 0: no limit.
         agent_calls: u32,
-        /// A telephone rings at least so long before the call is given up, in seconds; a shorter ring limit of an agent is
-        /// raised to it. 0: no rule. (16 CFR 310.4(b)(4)(ii): 15 seconds or four rings.)
+        /// A telephone rings at least so long before the call is given up, in seconds; a shorter ring limit of an agent or a
+        /// request is raised to it. 0: no rule; what is asked for counts, and who asks for nothing has 45 seconds. (Where
+        /// 16 CFR 310.4(b)(4)(ii) counts: 15 seconds or four rings.)
         min_ring_s: u64,
         /// What is taken out of the words of a call before they are written. Bound at acceptance.
         redaction: Redaction,
@@ -250,29 +252,6 @@ layered!(
         desks: BTreeMap<DeskName, TransferTarget>,
     }
 );
-
-// The macro cannot derive what one of the members overrides.
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            home: None,
-            destinations: Destinations::default(),
-            regions: Regions::default(),
-            hours: Hours::default(),
-            callee: CalleeLimits::default(),
-            caller: Frequency::default(),
-            account: Frequency::default(),
-            consent: ConsentRule::default(),
-            quota: Quota::default(),
-            agent_calls: 0,
-            min_ring_s: 15,
-            redaction: Redaction::default(),
-            retention: Retention::default(),
-            disclosure: None,
-            desks: BTreeMap::new(),
-        }
-    }
-}
 
 /// What is wrong with a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
