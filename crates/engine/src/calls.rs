@@ -148,6 +148,26 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
+impl From<AdmitError> for StartError {
+    fn from(why: AdmitError) -> Self {
+        match why {
+            AdmitError::Refused(refusal) => refusal.into(),
+            AdmitError::IdempotencyMismatch => Self::OtherRequest,
+            AdmitError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Why none of several calls was made.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct NoneStarted {
+    /// The first that could not be made, by its place among them; none: it was no single one's fault.
+    pub place: Option<usize>,
+    /// Why.
+    pub error: StartError,
+}
+
 /// What is wrong with an agent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}")]
@@ -251,6 +271,22 @@ pub enum Accepting {
     Draining,
 }
 
+/// What has to be known of a call when the store has answered.
+struct Asked {
+    id: CallId,
+    due: Moment,
+    plan: Option<Box<CallPlan>>,
+}
+
+impl Asked {
+    fn of(admission: &Admission) -> Self {
+        let plan = &admission.plan;
+        // Of several caller numbers the store takes one that has a place.
+        let certain = plan.callers().nth(1).is_none();
+        Self { id: plan.id, due: plan.due, plan: certain.then(|| Box::new(plan.clone())) }
+    }
+}
+
 /// The door into the engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Calls {
@@ -310,6 +346,34 @@ impl Calls {
         patience: Patience,
         now: Moment,
     ) -> Result<Started, StartError> {
+        let admission = self.admission(request, endpoint, patience, now).await?;
+        self.admit(admission, now).await
+    }
+
+    /// Makes several calls in one transaction: all of them or none, also when the server dies meanwhile.
+    ///
+    /// # Errors
+    /// [`NoneStarted`]; no call exists then.
+    pub async fn start_all(&self, requests: Vec<StartCall>, now: Moment) -> Result<Vec<Started>, NoneStarted> {
+        let mut admissions = Vec::with_capacity(requests.len());
+        for (place, request) in requests.into_iter().enumerate() {
+            let admission = self.admission(request, None, Patience::AnyPlace, now).await;
+            admissions.push(admission.map_err(|error| NoneStarted { place: Some(place), error })?);
+        }
+        let asked: Vec<Asked> = admissions.iter().map(Asked::of).collect();
+        let admitted = self.node.store.admit_all(admissions, now).await;
+        self.node.tasks.reach(Failpoint::Accepted).await;
+        let admitted = admitted.map_err(|none| NoneStarted { place: none.place, error: none.error.into() })?;
+        Ok(asked.into_iter().zip(admitted).map(|(asked, admitted)| self.started(asked, admitted, now)).collect())
+    }
+
+    async fn admission(
+        &self,
+        request: StartCall,
+        endpoint: Option<Webhook>,
+        patience: Patience,
+        now: Moment,
+    ) -> Result<Admission, StartError> {
         if self.node.is_draining() {
             return Err(Refusal::Draining.into());
         }
@@ -324,36 +388,33 @@ impl Calls {
             inner: id.to_string(),
         });
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
-        let response = String::new();
-        self.admit(Admission { plan, idempotency, response, endpoint, alias, patience }, now).await
+        Ok(Admission { plan, idempotency, response: String::new(), endpoint, alias, patience })
     }
 
     pub(crate) async fn admit(&self, admission: Admission, now: Moment) -> Result<Started, StartError> {
-        let plan = &admission.plan;
-        // Of several caller numbers the store takes one that has a place.
-        let certain = plan.callers().nth(1).is_none();
-        let (id, due, made) = (plan.id, plan.due, certain.then(|| Box::new(plan.clone())));
+        let asked = Asked::of(&admission);
         let admitted = self.node.store.admit(admission, now).await;
         self.node.tasks.reach(Failpoint::Accepted).await;
+        Ok(self.started(asked, admitted?, now))
+    }
+
+    /// Wakes whoever has to know of a call that was accepted.
+    fn started(&self, asked: Asked, admitted: Admitted, now: Moment) -> Started {
+        let Asked { id, due, plan } = asked;
         match admitted {
-            Ok(Admitted::New) => {
+            Admitted::New => {
                 // One that is due later is found when it is.
                 if due <= now {
                     self.node.bell.notify_one();
                 }
-                Ok(Started { id, repeat: Repeat::First, waits: None, plan: made })
+                Started { id, repeat: Repeat::First, waits: None, plan }
             }
-            Ok(Admitted::Waiting(rule)) => {
+            Admitted::Waiting(rule) => {
                 self.node.waiting.want_places(true);
                 self.node.bell.notify_one();
-                Ok(Started { id, repeat: Repeat::First, waits: Some(rule), plan: made })
+                Started { id, repeat: Repeat::First, waits: Some(rule), plan }
             }
-            Ok(Admitted::Replayed { call, .. }) => {
-                Ok(Started { id: call, repeat: Repeat::Replayed, waits: None, plan: None })
-            }
-            Err(AdmitError::Refused(refusal)) => Err(refusal.into()),
-            Err(AdmitError::IdempotencyMismatch) => Err(StartError::OtherRequest),
-            Err(AdmitError::Store(error)) => Err(error.into()),
+            Admitted::Replayed { call, .. } => Started { id: call, repeat: Repeat::Replayed, waits: None, plan: None },
         }
     }
 

@@ -35,8 +35,8 @@ mod waiting;
 
 pub use browsers::{Join, JoinError, Joined, MeetCall, MeetError};
 pub use calls::{
-    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, OrderError, Readiness, Repeat, Speech, StartCall,
-    StartError, Started,
+    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, NoneStarted, OrderError, Readiness, Repeat, Speech,
+    StartCall, StartError, Started,
 };
 pub use callwright_conversation::{Bearing, Place, Press, Question, Saying, Sound, Words};
 pub use campaigns::{CampaignFault, Campaigns, Upload};

@@ -1,6 +1,7 @@
 //! What goes into and comes out of the verbs about calls. Plain values; the verbs are in [`crate::Store`] and
 //! [`crate::Reader`].
 
+use crate::sql::Query;
 use crate::{Alias, StoreError};
 use callwright_domain::agent::Switch;
 use callwright_domain::call::Timeline;
@@ -83,7 +84,21 @@ pub enum Admitted {
 /// What came of a request, within the store.
 pub(crate) enum Answer {
     Admitted(Admitted),
-    Refused(Refusal),
+    /// With the row that says why, which is to stay if the transaction is undone.
+    Refused(Refusal, Box<Query>),
+}
+
+/// Why a transaction of several requests was undone.
+pub(crate) struct Undone {
+    pub(crate) why: NoneAdmitted,
+    /// The row that says why one was refused.
+    pub(crate) verdict: Option<Box<Query>>,
+}
+
+impl From<StoreError> for Undone {
+    fn from(error: StoreError) -> Self {
+        Self { why: NoneAdmitted { place: None, error: error.into() }, verdict: None }
+    }
 }
 
 /// Whether a call that is due may be dialled.
@@ -173,6 +188,16 @@ pub enum AdmitError {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why none of several requests was accepted.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct NoneAdmitted {
+    /// The first that was not, by its place among them; none: the store could not.
+    pub place: Option<usize>,
+    /// Why.
+    pub error: AdmitError,
 }
 
 /// An event on its way into a call's journal, with a number by which it is known again.

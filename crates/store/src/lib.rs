@@ -36,7 +36,8 @@ pub use blobs::{BlobError, BlobName, Recordings, Sent};
 pub use browsers::ChannelApp;
 pub use calls::{
     Admission, AdmitError, Admitted, Amendment, CallFilter, CallOwner, CallView, Ending, Finished, Idempotency,
-    Interrupted, Marked, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine, Waits,
+    Interrupted, Marked, NoneAdmitted, Page, Patience, Permit, Purged, Record, Seat, Stage, Waiting, WaitingLine,
+    Waits,
 };
 pub use campaigns::{
     Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,

@@ -9,7 +9,8 @@ mod chats;
 use crate::aliases::Alias;
 use crate::blobs::Recordings;
 use crate::calls::{
-    Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Marked, Permit, Purged,
+    Admission, AdmitError, Admitted, Amendment, Answer, Ending, Finished, Interrupted, Marked, NoneAdmitted, Permit,
+    Purged, Undone,
 };
 use crate::configuration::{Account, Number, Trunk};
 use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
@@ -279,8 +280,31 @@ impl Store {
             .await?;
         match self.rung(admitted) {
             Answer::Admitted(admitted) => Ok(admitted),
-            Answer::Refused(refusal) => Err(AdmitError::Refused(refusal)),
+            Answer::Refused(refusal, _) => Err(AdmitError::Refused(refusal)),
         }
+    }
+
+    /// As [`Store::admit`], all of them in one transaction. When one is not accepted, none exists; why is kept for it.
+    ///
+    /// # Errors
+    /// [`NoneAdmitted`], with the place of the first that was not.
+    pub async fn admit_all(&self, requests: Vec<Admission>, now: Moment) -> Result<Vec<Admitted>, NoneAdmitted> {
+        let admitted = self
+            .writer
+            .write(move |conn| Box::pin(async move { admission::admit_all(conn, &requests, now).await }))
+            .await;
+        let Undone { why, verdict } = match admitted {
+            Ok(told) => return Ok(self.rung(told)),
+            Err(undone) => undone,
+        };
+        if let Some(verdict) = verdict {
+            let kept: Result<u64, StoreError> =
+                self.writer.write(move |conn| Box::pin(async move { verdict.execute(conn).await })).await;
+            if let Err(error) = kept {
+                tracing::warn!(%error, "why a call was refused could not be kept");
+            }
+        }
+        Err(why)
     }
 
     /// What [`Store::admit`] would say to a request now, and everything that the verdict is made of; the plan shows the

@@ -249,6 +249,40 @@ async fn the_calls_of_a_list_have_a_time_together_and_each_its_own() {
     }
 }
 
+/// As long as a list may be, with one that is refused at its end.
+#[tokio::test]
+async fn none_of_a_long_list_is_made_when_its_last_is_refused() {
+    let server = server().await;
+    let good = request(&server).await;
+    let denied = server.native_as("admin", "PUT", "/v1/denied/+14155550123", br#"{"reason": "asked"}"#).await;
+    assert!((200..300).contains(&denied.status), "{}", denied.json());
+    let list = |many: usize, scheduled: Value| {
+        let element = |at: usize| {
+            let mut body = good.clone();
+            body["phone_number"] = json!(format!("+1555{:07}", 1_000_000 + at));
+            body["scheduled_for"] = scheduled.clone();
+            body
+        };
+        (0..many).map(element).collect::<Vec<_>>()
+    };
+    let later = || json!("2099-01-01T00:00:00Z");
+    for (many, scheduled) in [(3, Value::Null), (499, later())] {
+        let mut batch = list(many, scheduled);
+        let mut last = good.clone();
+        last["phone_number"] = json!("+14155550123");
+        batch.push(last);
+        let refused = ask(&server, "POST", "dial/outbound-batched", "", &json!(batch)).await;
+        assert!(message(&refused).starts_with(&format!("[{many}]: ")), "{}", refused.json());
+        assert_eq!(get(&server, "calls").await["count"], 0, "no call was made");
+    }
+    let batch = json!(list(500, later()));
+    let made = ask(&server, "POST", "dial/outbound-batched", "Idempotency-Key: k\r\n", &batch).await.json();
+    assert_eq!(made.as_array().map(Vec::len), Some(500));
+    let again = ask(&server, "POST", "dial/outbound-batched", "Idempotency-Key: k\r\n", &batch).await.json();
+    assert_eq!(made, again, "the same calls");
+    assert_eq!(get(&server, "calls").await["count"], 500);
+}
+
 #[tokio::test]
 async fn many_calls_are_made_together_and_found_by_every_filter() {
     let server = server().await;

@@ -2,12 +2,12 @@
 //! [`policy::judge`] does.
 
 use super::choosing::{self, Places};
-use super::facts::{Audience, Ready, ready};
+use super::facts::{self, Audience, Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
 use super::{Ask, Conn, Query, once, outbox, query, rules, threads, together, waiting, webhooks};
-use crate::calls::{Answer, Permit};
-use crate::{Admission, AdmitError, Admitted, Idempotency, Patience, Stage, StoreError};
+use crate::calls::{Answer, Permit, Undone};
+use crate::{Admission, AdmitError, Admitted, Idempotency, NoneAdmitted, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
 use callwright_domain::policy::alarm::{self, Near};
 use callwright_domain::policy::{self, Case, Evidence, Facts, Numbers, Placement};
@@ -50,11 +50,11 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         Ok(placement) => plan.due = plan.due.max(placement.at),
         Err(_) if waits.is_some() => {}
         Err(refusal) => {
-            put(conn, vec![verdict], None).await?;
+            put(conn, vec![verdict.clone()], None).await?;
             if let Some(idempotency) = &request.idempotency {
                 give_key_back(conn, &plan, idempotency).await?;
             }
-            return told(Answer::Refused(refusal), 0);
+            return told(Answer::Refused(refusal, Box::new(verdict)), 0);
         }
     }
     if let Some(endpoint) = &request.endpoint {
@@ -72,6 +72,30 @@ pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> 
         messages += rules::alarm(conn, &plan.account, calls_near(&evidence.facts), now).await?;
     }
     told(Answer::Admitted(waits.map_or(Admitted::New, Admitted::Waiting)), messages)
+}
+
+/// [`crate::Store::admit_all`].
+pub(crate) async fn admit_all(
+    conn: &mut Conn,
+    requests: &[Admission],
+    now: Moment,
+) -> Result<Told<Vec<Admitted>>, Undone> {
+    let plans: Vec<_> = requests.iter().map(|request| (&request.plan, request.plan.due.max(now))).collect();
+    facts::lock_for_all(conn, &plans).await?;
+    let (mut done, mut messages) = (Vec::with_capacity(requests.len()), 0);
+    for (place, request) in requests.iter().enumerate() {
+        let undone = |error, verdict| Undone { why: NoneAdmitted { place: Some(place), error }, verdict };
+        let told = match admit(conn, request, now).await {
+            Err(AdmitError::Store(error)) => return Err(error.into()),
+            outcome => outcome.map_err(|error| undone(error, None))?,
+        };
+        messages += told.messages;
+        match told.done {
+            Answer::Admitted(admitted) => done.push(admitted),
+            Answer::Refused(refusal, verdict) => return Err(undone(refusal.into(), Some(verdict))),
+        }
+    }
+    Ok(Told { done, messages })
 }
 
 /// What would become of a request.

@@ -366,7 +366,7 @@ pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, n
     if taken != 1 {
         return Err(StoreError::NotOwner.into());
     }
-    if let Answer::Refused(refusal) = admission::admit(conn, &order.admission, now).await?.done {
+    if let Answer::Refused(refusal, _) = admission::admit(conn, &order.admission, now).await?.done {
         // The row keeps the reason; everything of this try is undone.
         return Err(refusal.into());
     }

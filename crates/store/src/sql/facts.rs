@@ -3,6 +3,7 @@
 //!
 //! [`policy::judge`]: callwright_domain::policy::judge
 
+use super::admission::case_of;
 use super::rows::{of_json, unsigned};
 use super::rules::{day, rules_of};
 use super::{Conn, Gates, Held, Query, Row, dialect, erasure, query};
@@ -14,6 +15,7 @@ use callwright_domain::policy::{
 };
 use callwright_domain::webhook::Whose;
 use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
+use std::collections::BTreeSet;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -339,7 +341,11 @@ pub(super) async fn facts(
 /// What is counted over without a row of its own is locked by one: all that a verdict needs in one statement, and over the
 /// verbs of a transaction in an order that is the same for everybody. SQLite has one writer and needs nothing.
 async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Result<(), StoreError> {
-    let Some(held) = conn.held().map(|held| &held.gates) else { return Ok(()) };
+    lock(conn, gates_of(plan, ready, counted), plan.created).await
+}
+
+/// The gates that a verdict on a call needs.
+fn gates_of(plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Gates {
     let mut gates = Vec::new();
     if ready.common.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
         gates.push(String::from("account"));
@@ -350,7 +356,33 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
     if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
         gates.push(format!("callee {}", plan.callee_dialled()));
     }
-    let wanted: Gates = gates.into_iter().map(|gate| (plan.account.as_str().to_owned(), gate)).collect();
+    gates.into_iter().map(|gate| (plan.account.as_str().to_owned(), gate)).collect()
+}
+
+/// Locks everything that verdicts on these calls, at these moments, need, before the first of them: whoever locks more than
+/// one thing does it in an order that is the same for everybody.
+pub(super) async fn lock_for_all(conn: &mut Conn, plans: &[(&CallPlan, Moment)]) -> Result<(), StoreError> {
+    if !dialect::is_shared(conn.backend()) {
+        return Ok(());
+    }
+    let of = |plan: &CallPlan| plan.callers().map(|number| number.dial().to_owned()).collect::<Vec<_>>();
+    let numbers: BTreeSet<(&str, String)> =
+        plans.iter().flat_map(|(plan, _)| of(plan).into_iter().map(|number| (plan.account.as_str(), number))).collect();
+    for (account, number) in &numbers {
+        let row = "SELECT number FROM numbers WHERE account = $1 AND number = $2";
+        dialect::lock_row(conn, row, &[account, number]).await?;
+    }
+    let mut gates = Gates::new();
+    for (plan, at) in plans {
+        let ready = ready(conn, plan).await?;
+        gates.extend(gates_of(plan, &ready, &counts_needed(&case_of(&ready, plan, *at))));
+    }
+    let touched = plans.first().map_or(Moment(0), |(plan, _)| plan.created);
+    lock(conn, gates, touched).await
+}
+
+async fn lock(conn: &mut Conn, wanted: Gates, now: Moment) -> Result<(), StoreError> {
+    let Some(held) = conn.held().map(|held| &held.gates) else { return Ok(()) };
     let wanted: Gates = wanted.difference(held).cloned().collect();
     if wanted.is_empty() {
         return Ok(());
@@ -362,7 +394,7 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
     let mut lock = query("INSERT INTO gates (account, gate, touched) VALUES ");
     for (place, (account, gate)) in wanted.iter().enumerate() {
         lock.push(if place == 0 { "(" } else { ", (" }).push_bind(account).push(", ").push_bind(gate);
-        lock.push(", ").push_bind(plan.created.millis()).push(")");
+        lock.push(", ").push_bind(now.millis()).push(")");
     }
     lock.push(" ON CONFLICT (account, gate) DO UPDATE SET touched = excluded.touched");
     lock.execute(&mut *conn).await?;

@@ -254,6 +254,7 @@ values! {
 }
 
 /// A statement and its values. The text is made of literals only, so no value can ever become part of it.
+#[derive(Clone)]
 pub(crate) struct Query {
     sql: Cow<'static, str>,
     values: Vec<Value>,

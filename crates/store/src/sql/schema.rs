@@ -46,6 +46,9 @@ pub(crate) async fn upgrade(conn: &mut Conn) -> Result<(), StoreError> {
         query("INSERT INTO schema_steps (version) VALUES ($1)").bind(*version).execute(&mut *conn).await?;
         tracing::info!(version, "schema brought up to date");
     }
+    if done.is_empty() {
+        dialect::finish_new(conn).await?;
+    }
     Ok(())
 }
 

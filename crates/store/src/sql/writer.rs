@@ -13,6 +13,7 @@
 
 use super::gathered::Gathered;
 use super::{Ask, Backend, Conn, Held, Opener, dialect};
+use crate::calls::Undone;
 use crate::sqlite::{DirectoryLock, Disk};
 use crate::{AdmitError, CampaignError, StoreError};
 use futures_util::FutureExt;
@@ -43,8 +44,37 @@ pub(crate) type Running<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
 /// Hands jobs to the writer's task.
 #[derive(Clone)]
 pub(crate) struct Writer {
-    queues: Arc<[mpsc::Sender<Order>]>,
+    queues: Arc<[Queue]>,
     turn: Arc<AtomicUsize>,
+}
+
+/// A writer's.
+struct Queue {
+    orders: mpsc::Sender<Order>,
+    /// Verbs that have not been answered.
+    pending: AtomicUsize,
+}
+
+impl Queue {
+    const fn new(orders: mpsc::Sender<Order>) -> Self {
+        Self { orders, pending: AtomicUsize::new(0) }
+    }
+}
+
+/// One of the verbs that a queue has not answered; until it goes.
+struct Pending<'a>(&'a AtomicUsize);
+
+impl<'a> Pending<'a> {
+    fn of(queue: &'a Queue) -> Self {
+        queue.pending.fetch_add(1, Ordering::Relaxed);
+        Self(&queue.pending)
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The error type of a job.
@@ -77,6 +107,12 @@ impl Failure for AdmitError {
     }
 }
 
+impl Failure for Undone {
+    fn store(&self) -> Option<&StoreError> {
+        self.why.error.store()
+    }
+}
+
 impl Writer {
     /// Starts a task for each connection to a shared database. They end after [`Writer::close`] or when every clone is
     /// dropped.
@@ -85,7 +121,7 @@ impl Writer {
         let queues = connections.into_iter().map(|conn| {
             let (queue, task) = WriterTask::new(conn, Arc::clone(&opener), (None, None));
             tokio::spawn(task.run());
-            queue
+            Queue::new(queue)
         });
         Self { queues: queues.collect(), turn: Arc::default() }
     }
@@ -96,14 +132,14 @@ impl Writer {
         let (queue, task) = WriterTask::new(conn, Arc::new(opener), (Some(lock), None));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         thread::Builder::new().name("store".into()).spawn(move || runtime.block_on(task.run()))?;
-        Ok(Self { queues: Arc::new([queue]), turn: Arc::default() })
+        Ok(Self { queues: Arc::new([Queue::new(queue)]), turn: Arc::default() })
     }
 
     /// The same as a task, over a disk that is simulated: nothing else of a simulated node goes on during a statement.
     pub(crate) fn simulated(conn: Conn, opener: Opener, (lock, disk): (DirectoryLock, Arc<dyn Disk>)) -> Self {
         let (queue, task) = WriterTask::new(conn, Arc::new(opener), (Some(lock), Some(disk)));
         tokio::spawn(task.run());
-        Self { queues: Arc::new([queue]), turn: Arc::default() }
+        Self { queues: Arc::new([Queue::new(queue)]), turn: Arc::default() }
     }
 
     /// Queues `task` and waits until the transaction it was part of is committed or undone.
@@ -138,24 +174,30 @@ impl Writer {
         job: Box<dyn Job>,
         answered: oneshot::Receiver<Result<T, E>>,
     ) -> Result<T, E> {
-        let row = lane.as_ref().map(|lane| lane.row);
-        let turn = row.map_or_else(
-            || self.turn.fetch_add(1, Ordering::Relaxed),
-            // The low bits choose a queue; a number cut short on a small machine chooses as well.
-            |row| usize::try_from(row & u64::from(u32::MAX)).unwrap_or_default(),
-        );
-        let Some(queue) = self.queues.get(turn % self.queues.len().max(1)) else {
-            return Err(E::from(StoreError::Closed));
-        };
-        queue.send(Order::Work(Waiting { lane, job })).await.map_err(|_| E::from(StoreError::Closed))?;
+        let queue = self.queue_of(lane.as_ref()).ok_or_else(|| E::from(StoreError::Closed))?;
+        let _pending = Pending::of(queue);
+        queue.orders.send(Order::Work(Waiting { lane, job })).await.map_err(|_| E::from(StoreError::Closed))?;
         answered.await.unwrap_or_else(|_| Err(E::from(StoreError::Closed)))
+    }
+
+    /// Verbs of a lane meet in one queue. One without a lane goes where the fewest wait, in turn where that is the same:
+    /// behind a lane that is never empty it would wait long, and keep everybody of that lane waiting while it is carried out.
+    fn queue_of(&self, lane: Option<&Lane>) -> Option<&Queue> {
+        let places = self.queues.len().max(1);
+        if let Some(lane) = lane {
+            // The low bits choose a queue; a number cut short on a small machine chooses as well.
+            return self.queues.get(usize::try_from(lane.row & u64::from(u32::MAX)).unwrap_or_default() % places);
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % places;
+        let (before, after) = self.queues.split_at_checked(turn)?;
+        after.iter().chain(before).min_by_key(|queue| queue.pending.load(Ordering::Relaxed))
     }
 
     /// Ends the tasks after what is queued; returns when the directory is free.
     pub(crate) async fn close(&self) {
         for queue in self.queues.iter() {
             let (done, ended) = oneshot::channel();
-            if queue.send(Order::Close(done)).await.is_ok() {
+            if queue.orders.send(Order::Close(done)).await.is_ok() {
                 // An error means the task is gone already, which is what was asked for.
                 ended.await.unwrap_or_default();
             }

@@ -8,7 +8,7 @@
 use callwright_domain::Pii;
 use callwright_store::{SharedDatabase, StoreSettings};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -101,6 +101,16 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// How PostgreSQL would carry out a statement, whatever its values: a session's plan that is kept.
+    pub(crate) async fn plan_of(&self, (kinds, statement, values): (&str, &str, &str)) -> String {
+        let mut conn = PgConnectOptions::from_str(&self.url).expect("a URL").connect().await.expect("reachable");
+        let prepare = format!("SET plan_cache_mode = force_generic_plan; PREPARE asked ({kinds}) AS {statement};");
+        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut conn).await.expect("prepared");
+        let explain = AssertSqlSafe(format!("EXPLAIN EXECUTE asked ({values})"));
+        let rows = sqlx::raw_sql(explain).fetch_all(&mut conn).await.expect("a plan");
+        rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+    }
+
     /// Settings of a node of this name on it.
     pub(crate) fn node(&self, name: &str) -> StoreSettings {
         let shared =

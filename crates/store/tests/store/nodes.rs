@@ -52,6 +52,15 @@ async fn the_database_looks_at_tables_that_have_grown() {
     assert!(b.store.keep_statistics().await.unwrap().iter().all(|table| table != "calls"), "once is enough");
 }
 
+/// How PostgreSQL sees to it that an event belongs to a call: once a session has a plan it keeps it while the table grows.
+#[tokio::test]
+async fn a_call_of_an_empty_database_is_found_by_its_key() {
+    let Some((database, _a, _b)) = pair().await else { return };
+    let belongs = "SELECT 1 FROM ONLY calls x WHERE account = $1 AND id = $2 FOR KEY SHARE OF x";
+    let plan = database.plan_of(("text, text", belongs, "'acme', 'x'")).await;
+    assert!(plan.contains("calls_id_key") || plan.contains("calls_pkey"), "{plan}");
+}
+
 /// 64 clients on each of two nodes, round after round: never a sixteenth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cap_of_a_number_holds_over_both() {

@@ -9,8 +9,8 @@ use crate::dialects::every_agent;
 use crate::dialects::native::{invalid, moment};
 use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, BrainPatch, OpeningPatch, VoicePatch};
-use callwright_domain::{AgentId, AgentPatch, Origin, PhoneNumber, Pii};
-use callwright_engine::{HangUp, StartCall};
+use callwright_domain::{AgentId, AgentPatch, CallId, Origin, PhoneNumber, Pii};
+use callwright_engine::StartCall;
 use callwright_store::{CallView, Idempotency, StoredAgent};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -27,8 +27,6 @@ const MAX_PARAMS: (usize, usize) = (200, 8192);
 const MAX_MINUTES: u64 = 24 * 60;
 /// Most calls of one request; the vendor names no limit.
 const MAX_BATCH: usize = 500;
-/// Calls of one request wait so long before the first rings: should a later one be refused, none does.
-const HOLD: Duration = Duration::from_millis(1500);
 /// What the deprecated `model` may be.
 const MODELS: [&str; 3] = ["Fast", "Balanced", "Robust"];
 
@@ -96,37 +94,30 @@ pub(super) fn within(elements: &[Value]) -> Result<&[Value], Complaint> {
 }
 
 /// Makes all calls or none.
-pub(super) async fn together(asked: &Asked<'_>, wanted: Vec<StartCall>) -> Result<Vec<Value>, Complaint> {
+pub(super) async fn together(asked: &Asked<'_>, mut wanted: Vec<StartCall>) -> Result<Vec<Value>, Complaint> {
     let key = idempotency(asked)?.map(|key| hex::encode(Sha256::digest(key)));
-    let hold = asked.request.received.after(HOLD);
-    let mut views = Vec::new();
-    for (at, mut call) in wanted.into_iter().enumerate() {
-        call.due = Some(call.due.unwrap_or(hold).max(hold));
+    for (at, call) in wanted.iter_mut().enumerate() {
         call.once = key.as_ref().map(|key| once(asked, &format!("{key}#{at}")));
-        match start(asked, call).await {
-            Ok(view) => views.push(view),
-            Err(complaint) => {
-                give_up(asked, &views).await;
-                return Err(complaint.at(at));
-            }
-        }
     }
-    Ok(views.iter().map(|view| call(view, &asked.book, asked.request.received)).collect())
-}
-
-/// Ends calls that have not rung yet.
-async fn give_up(asked: &Asked<'_>, views: &[CallView]) {
-    for view in views {
-        let ended = asked.context.calls.hang_up(&asked.key.account, view.plan.id, HangUp::Now).await;
-        if let Err(error) = ended {
-            tracing::warn!(call = %view.plan.id, %error, "a call of a refused batch could not be cancelled");
-        }
+    let started = asked.context.calls.start_all(wanted, asked.request.received).await;
+    let started = started.map_err(|none| {
+        let complaint = Complaint::from(none.error);
+        none.place.into_iter().fold(complaint, Complaint::at)
+    })?;
+    let mut answer = Vec::with_capacity(started.len());
+    for made in started {
+        answer.push(call(&view_of(asked, made.id).await?, &asked.book, asked.request.received));
     }
+    Ok(answer)
 }
 
 async fn start(asked: &Asked<'_>, wanted: StartCall) -> Result<CallView, Complaint> {
     let started = asked.context.calls.start(wanted, asked.request.received).await?;
-    let view = asked.context.calls.reader().call(&asked.key.account, started.id).await;
+    view_of(asked, started.id).await
+}
+
+async fn view_of(asked: &Asked<'_>, call: CallId) -> Result<CallView, Complaint> {
+    let view = asked.context.calls.reader().call(&asked.key.account, call).await;
     Ok(view.map_err(|error| ids::storage(&error))?.ok_or(Fault::Internal)?)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::suite::{CALLER, NOW, account, admission, call, equip, later, number, plan, rings};
 use callwright_domain::agent::Switch;
+use callwright_domain::policy::RulesPatch;
 use callwright_domain::{AccountId, CallId, HangupCause, KeyId, Refusal, TrunkId, Way};
 use callwright_store::{
     Account, Admission, AdmitError, Admitted, Alias, AliasKind, CallFilter, Denial, Ending, Idempotency, Listed,
@@ -145,6 +146,80 @@ pub(crate) async fn a_crowd_is_answered_one_by_one(opened: Opened) {
             store.finish(call(*id), NOW, Ending::from(HangupCause::Cancelled)).await.unwrap();
         }
     }
+}
+
+fn called_from(owner: &AccountId, id: u128, (caller, callee): (&str, &str)) -> Admission {
+    let mut request = admission(owner, id);
+    if let Way::Telephone(telephone) = &mut request.plan.way {
+        telephone.caller = number(caller);
+        telephone.callee = number(callee);
+    }
+    request
+}
+
+pub(crate) async fn several_are_admitted_together_or_not_at_all(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let blocked = "+4915100000000";
+    store
+        .deny(Listed::Of(acme.clone()), vec![Denial { number: number(blocked), reason: String::new() }], NOW)
+        .await
+        .unwrap();
+    let many = |ids: std::ops::RangeInclusive<u128>| ids.map(|id| admission(&acme, id)).collect::<Vec<_>>();
+    let mut last_is_blocked = many(1..=14);
+    last_is_blocked.push(called_from(&acme, 15, (CALLER, blocked)));
+    for (requests, place, refusal) in
+        [(last_is_blocked, 14, Refusal::CalleeBlocked), (many(21..=36), 15, Refusal::CallerBusy)]
+    {
+        let ids: Vec<_> = requests.iter().map(|request| request.plan.id).collect();
+        let none = store.admit_all(requests, NOW).await.unwrap_err();
+        assert_eq!((none.place, none.error.to_string()), (Some(place), AdmitError::Refused(refusal).to_string()));
+        assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 0);
+        for (at, id) in ids.into_iter().enumerate() {
+            assert!(reader.call(&acme, id).await.unwrap().is_none(), "{at}");
+            // Why the one was refused is kept.
+            assert_eq!(reader.verdicts(&acme, id).await.unwrap().len(), usize::from(at == place), "{at}");
+        }
+    }
+    let keyed = || (41..=55).map(|id| keyed(id, &format!("k{id}"), 1)).collect::<Vec<_>>();
+    assert_eq!(store.admit_all(keyed(), NOW).await.unwrap(), vec![Admitted::New; 15]);
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 15);
+    let again = store.admit_all(keyed(), NOW).await.unwrap();
+    assert!(again.iter().all(|admitted| matches!(admitted, Admitted::Replayed { .. })), "{again:?}");
+    assert_eq!(reader.active_calls(&acme, &number(CALLER)).await.unwrap(), 15);
+}
+
+/// Lists of the same numbers and callees in all orders, beside calls that come alone.
+pub(crate) async fn crowds_that_are_admitted_together_wait_for_no_circle(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    let rules: RulesPatch =
+        serde_json::from_str(r#"{"agent_calls": 40, "callee": {"status": "on", "per_day": 500}}"#).expect("rules");
+    store.put_rules(acme.clone(), None, rules, NOW).await.unwrap();
+    let callers: Vec<_> = (0..4).map(|n| format!("+493012345{n}")).collect();
+    let callees: Vec<_> = (0..4).map(|n| format!("+491511234567{n}")).collect();
+    for own in &callers {
+        store.put_number(Number::new(acme.clone(), number(own), TrunkId::new("main").unwrap())).await.unwrap();
+    }
+    let tasks = (0..24_u128).map(|task| {
+        let turn = usize::try_from(task).unwrap();
+        let of = |n: usize| (callers[(turn * 3 + n) % 4].as_str(), callees[(turn + n * 3) % 4].as_str());
+        let several = if task % 3 == 0 { 1 } else { 4 };
+        let requests: Vec<_> = (0..several).map(|n| called_from(&acme, task * 10 + n as u128 + 1, of(n))).collect();
+        let store = store.clone();
+        tokio::spawn(async move { (several, store.admit_all(requests, NOW).await) })
+    });
+    let mut admitted = 0;
+    for (several, outcome) in join_all(tasks).await.into_iter().map(Result::unwrap) {
+        match outcome {
+            Ok(made) => {
+                assert_eq!(made, vec![Admitted::New; several]);
+                admitted += several;
+            }
+            Err(none) => assert!(matches!(none.error, AdmitError::Refused(Refusal::AgentBusy)), "{none}"),
+        }
+    }
+    assert!((37..=40).contains(&admitted), "{admitted} of 40 places");
 }
 
 /// Calls end while others are being accepted: the count never passes the cap at any moment that a reader can see.

@@ -28,6 +28,8 @@ macro_rules! conformance {
             admission::the_rules_are_asked,
             admission::the_cap_holds_under_contention,
             admission::a_crowd_is_answered_one_by_one,
+            admission::several_are_admitted_together_or_not_at_all,
+            admission::crowds_that_are_admitted_together_wait_for_no_circle,
             admission::the_cap_holds_while_calls_end,
             admission::a_limit_of_the_account_holds_over_its_numbers,
             admission::a_call_that_has_ended_is_not_permitted,
