@@ -85,14 +85,8 @@ mod tests {
     use callwright_domain::PhoneNumber;
 
     fn own(number: &str) -> Number {
-        Number {
-            account: AccountId::new("a").expect("an id"),
-            number: PhoneNumber::parse(number).expect("a number"),
-            trunk: TrunkId::new("t").expect("an id"),
-            spare_trunks: Vec::new(),
-            status: NumberStatus::Active,
-            max_calls: 1,
-        }
+        let account = AccountId::new("a").expect("an id");
+        Number::new(account, PhoneNumber::parse(number).expect("a number"), TrunkId::new("t").expect("an id"))
     }
 
     #[test]

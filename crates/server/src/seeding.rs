@@ -38,6 +38,7 @@ pub(crate) async fn seed(settings: &Settings, store: &Store, now: Moment) -> Res
             spare_trunks: spares.to_vec(),
             status,
             max_calls: settings.max_calls,
+            agent: settings.agent.clone(),
         };
         store.put_number(number).await.context("`numbers`")?;
     }

@@ -43,6 +43,8 @@ pub struct Number {
     pub status: NumberStatus,
     /// Most calls it may have at once.
     pub max_calls: u32,
+    /// The agent of its calls that name none, where a dialect lets them.
+    pub agent: Option<AgentId>,
 }
 
 impl Number {
@@ -55,6 +57,7 @@ impl Number {
             spare_trunks: Vec::new(),
             status: NumberStatus::Active,
             max_calls: policy::CALLS_PER_CALLER_NUMBER,
+            agent: None,
         }
     }
 }

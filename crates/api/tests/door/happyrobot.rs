@@ -375,6 +375,54 @@ async fn ids_are_found_and_given() {
     assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.json()["use_case"]["id"], mine);
 }
 
+#[tokio::test]
+async fn a_call_that_names_no_use_case_has_that_of_its_number() {
+    let server = server().await;
+    assert!(server.native("PUT", "/v1/agents/other", &json!({"name": "Other"})).await.status < 300);
+    let (number, first) = (id_as(&server, "admin", CALLER).await, id_as(&server, "admin", AGENT).await);
+    let (other, path) = (id_as(&server, "admin", "other").await, format!("numbers/{number}"));
+    let body = json!({"number_id": number, "phone_number": CALLEE});
+    let nameless = ask(&server, "POST", "dial/outbound", "", &body).await;
+    assert_eq!((nameless.status, message(&nameless).contains("use_case_id")), (400, true), "which of two?");
+    assert_eq!(get(&server, &path).await["use_case_config"], Value::Null);
+    for (change, case) in [
+        (json!({"use_case_config": {"id": other, "prompt_routes": [], "agent_routes": []}}), &other),
+        (json!({"use_case_id": first}), &first),
+    ] {
+        let changed = ask(&server, "PATCH", &path, "", &change).await;
+        assert_eq!((changed.status, &changed.json()["use_case_config"]["id"]), (200, &json!(case)), "{change}");
+        assert_eq!(get(&server, "numbers").await[0]["use_case_config"]["id"], json!(case));
+        let made = ask(&server, "POST", "dial/outbound", "", &body).await;
+        assert_eq!((made.status, &made.json()["use_case"]["id"]), (200, &json!(case)), "{change}");
+    }
+    for (change, status, words) in [
+        (json!({}), 400, "use_case_config.id"),
+        (json!({"use_case_id": "65f000000000000000000000"}), 404, "no use case"),
+        (
+            json!({"use_case_config": {"id": other, "agent_routes": [{"probability": 100, "id": other}]}}),
+            501,
+            "agent_routes",
+        ),
+        (json!({"title": "Sales"}), 501, "title"),
+    ] {
+        let refused = ask(&server, "PATCH", &path, "", &change).await;
+        assert!(refused.status == status && message(&refused).contains(words), "{change}: {}", refused.json());
+    }
+    // As the native API shows it; what it knows nobody by is refused there.
+    let native = format!("/v1/numbers/{CALLER}");
+    let shown = server.native("GET", &native, &Value::Null).await.json();
+    assert_eq!(shown["agent"], AGENT);
+    let mut wrong = shown.clone();
+    wrong["agent"] = json!("nobody");
+    assert_eq!(server.native("PUT", &native, &wrong).await.status, 400);
+    assert_eq!(server.native("PUT", &native, &shown).await.json(), shown);
+    // An agent that is gone is none.
+    wrong["agent"] = json!("other");
+    assert_eq!(server.native("PUT", &native, &wrong).await.status, 200);
+    assert!(server.native("DELETE", "/v1/agents/other", &Value::Null).await.status < 300);
+    assert_eq!(ask(&server, "POST", "dial/outbound", "", &body).await.json()["use_case"]["id"], json!(first));
+}
+
 /// What an id of an agent, a prompt, a model or a voice takes from the agent that it names, and leaves of the use case.
 #[tokio::test]
 async fn each_id_takes_its_part_of_an_agent() {

@@ -332,6 +332,9 @@ pub(crate) struct Number {
     /// Calls at once.
     #[serde(default = "default_calls")]
     pub(crate) max_calls: u32,
+    /// The agent of its calls that name none, where a dialect lets them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) agent: Option<AgentId>,
     /// Whether calls may be made from it.
     #[serde(default = "switched_on")]
     pub(crate) enabled: Switch,

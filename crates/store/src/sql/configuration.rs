@@ -63,9 +63,10 @@ pub(crate) async fn put_agent(
 /// [`crate::Store::put_number`].
 pub(crate) async fn put_number(conn: &mut Conn, number: &Number) -> Result<(), StoreError> {
     query(
-        "INSERT INTO numbers (account, number, trunk, status, max_calls, spare_trunks) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO numbers (account, number, trunk, status, max_calls, spare_trunks, agent)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (account, number) DO UPDATE SET trunk = excluded.trunk, status = excluded.status,
-             max_calls = excluded.max_calls, spare_trunks = excluded.spare_trunks",
+             max_calls = excluded.max_calls, spare_trunks = excluded.spare_trunks, agent = excluded.agent",
     )
     .bind(number.account.as_str())
     .bind(number.number.dial())
@@ -73,6 +74,7 @@ pub(crate) async fn put_number(conn: &mut Conn, number: &Number) -> Result<(), S
     .bind(number.status.word())
     .bind(i64::from(number.max_calls))
     .bind(json(&number.spare_trunks)?)
+    .bind(number.agent.as_ref().map_or("", AgentId::as_str))
     .execute(conn)
     .await?;
     Ok(())

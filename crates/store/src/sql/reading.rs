@@ -79,7 +79,7 @@ pub(crate) async fn number(
     number: &PhoneNumber,
 ) -> Result<Option<Number>, StoreError> {
     query(
-        "SELECT account, number, trunk, spare_trunks, status, max_calls FROM numbers
+        "SELECT account, number, trunk, spare_trunks, status, max_calls, agent FROM numbers
          WHERE account = $1 AND number = $2",
     )
     .bind(account.as_str())
@@ -94,7 +94,7 @@ pub(crate) async fn number(
 /// See [`crate::Reader::numbers`].
 pub(crate) async fn numbers(pool: &Pool, account: &AccountId) -> Result<Vec<Number>, StoreError> {
     query(
-        "SELECT account, number, trunk, spare_trunks, status, max_calls FROM numbers
+        "SELECT account, number, trunk, spare_trunks, status, max_calls, agent FROM numbers
          WHERE account = $1 ORDER BY number",
     )
     .bind(account.as_str())
@@ -114,6 +114,10 @@ fn number_of(row: &Row) -> Result<Number, StoreError> {
         spare_trunks: of_json("spare trunks", row.read("spare_trunks")?)?,
         status: status.ok_or_else(|| StoreError::unreadable("number", "unknown status"))?,
         max_calls: unsigned("limit", row.read("max_calls")?)?,
+        agent: match row.read("agent")? {
+            "" => None,
+            id => Some(parsed("agent id", id)?),
+        },
     })
 }
 
@@ -125,10 +129,10 @@ pub(crate) async fn basis(
 ) -> Result<Basis, StoreError> {
     let mut select = query(
         "SELECT 'agent' AS kind, account, id AS number, profile AS trunk, '' AS spare_trunks, '' AS status,
-                updated AS max_calls, created FROM agents WHERE account = $1 AND id = $2
-         UNION ALL SELECT 'rules', account, agent, rules, '', '', updated, 0 FROM rules
+                updated AS max_calls, created, '' AS agent FROM agents WHERE account = $1 AND id = $2
+         UNION ALL SELECT 'rules', account, agent, rules, '', '', updated, 0, '' FROM rules
                 WHERE account = $1 AND agent IN ('', $2)
-         UNION ALL SELECT 'number', account, number, trunk, spare_trunks, status, max_calls, 0 FROM numbers
+         UNION ALL SELECT 'number', account, number, trunk, spare_trunks, status, max_calls, 0, agent FROM numbers
                 WHERE account = $1",
     )
     .bind(account.as_str())

@@ -11,7 +11,7 @@ use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, BrainPatch, OpeningPatch, VoicePatch};
 use callwright_domain::{AgentId, AgentPatch, CallId, Origin, PhoneNumber, Pii};
 use callwright_engine::StartCall;
-use callwright_store::{CallView, Idempotency, StoredAgent};
+use callwright_store::{CallView, Idempotency, Number, StoredAgent};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<Sta
     let callee = fields.needed("phone_number")?;
     let callee = PhoneNumber::parse(callee).map_err(|why| invalid("phone_number", &why.to_string()))?;
     let number = asked.book.find_number(asked.context, number).await?.ok_or(Fault::NotFound { what: "number" })?;
-    let case = use_case(asked, fields).await?;
+    let case = use_case(asked, fields, &number).await?;
     let parts = Parts::of(asked, fields).await?;
     let (mut patch, mut agent) = (AgentPatch::default(), (&case.id, &case.profile));
     parts.lay(&mut patch, &mut agent);
@@ -203,12 +203,18 @@ fn refuse_a_language_that_nobody_knows(
     }
 }
 
-/// The use case of a call: the one that is named, or the account's only one.
-async fn use_case(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<StoredAgent, Complaint> {
+/// The use case of a call: the one that is named, or the number's own, or the account's only one.
+async fn use_case(asked: &Asked<'_>, fields: &Fields<'_>, number: &Number) -> Result<StoredAgent, Complaint> {
     let (newer, older) = (fields.text("use_case_id")?, fields.text("assistant_id")?);
     if let Some(id) = newer.or(older) {
         let found = asked.book.find_agent(asked.context, id).await?;
         return Ok(found.ok_or(Fault::NotFound { what: "use case" })?);
+    }
+    if let Some(id) = &number.agent {
+        let found = asked.context.calls.reader().agent(&asked.key.account, id).await;
+        if let Some(found) = found.map_err(|error| ids::storage(&error))? {
+            return Ok(found);
+        }
     }
     let mut all = every_agent(asked.context, &asked.key.account).await?;
     match all.len() {

@@ -114,6 +114,7 @@ enum Operation {
     Agents,
     UseCases,
     ShowUseCase,
+    ChangeNumber,
     ChangeUseCase,
     /// The vendor has it and this server does not.
     NotBuilt,
@@ -140,7 +141,7 @@ const ROUTES: &[(Method, &str, Operation, Scope)] = &[
     (Method::GET, "numbers", Operation::Numbers, Scope::ConfigRead),
     (Method::POST, "numbers", Operation::NotBuilt, Scope::ConfigWrite),
     (Method::GET, "numbers/*", Operation::ShowNumber, Scope::ConfigRead),
-    (Method::PATCH, "numbers/*", Operation::NotBuilt, Scope::ConfigWrite),
+    (Method::PATCH, "numbers/*", Operation::ChangeNumber, Scope::ConfigWrite),
     (Method::GET, "agents", Operation::Agents, Scope::ConfigRead),
     (Method::GET, "use-cases", Operation::UseCases, Scope::ConfigRead),
     (Method::POST, "use-cases", Operation::NotBuilt, Scope::ConfigWrite),
@@ -212,6 +213,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, Complaint
         Operation::Agents => things::agents(&asked).await,
         Operation::UseCases => things::use_cases(&asked).await,
         Operation::ShowUseCase => things::show_use_case(&asked, id).await,
+        Operation::ChangeNumber => things::change_number(&asked, id).await,
         Operation::ChangeUseCase => things::change_use_case(&mut asked, id).await,
         Operation::NotBuilt => Err(Fault::Internal.into()),
     }

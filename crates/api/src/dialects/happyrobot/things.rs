@@ -36,25 +36,55 @@ const SPOKEN: [(&str, &str); 10] = [
 /// GET /numbers.
 pub(super) async fn numbers(asked: &Asked<'_>) -> Result<Value, Complaint> {
     let all = asked.context.calls.reader().numbers(&asked.key.account).await.map_err(|error| storage(&error))?;
-    let only = only_use_case(asked).await?;
-    Ok(all.iter().map(|found| number(asked, found, only.as_deref())).collect())
+    let agents = every_agent(asked.context, &asked.key.account).await?;
+    Ok(all.iter().map(|found| number(asked, found, &agents)).collect())
 }
 
 /// GET /numbers/{id}.
 pub(super) async fn show_number(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
-    let found = asked.book.find_number(asked.context, id).await?.ok_or(Fault::NotFound { what: "number" })?;
-    Ok(number(asked, &found, only_use_case(asked).await?.as_deref()))
+    let found = find_number(asked, id).await?;
+    Ok(number(asked, &found, &every_agent(asked.context, &asked.key.account).await?))
 }
 
-/// The use case of calls that name none.
-async fn only_use_case(asked: &Asked<'_>) -> Result<Option<String>, Fault> {
-    let all = every_agent(asked.context, &asked.key.account).await?;
-    Ok(if let [only] = all.as_slice() { Some(asked.book.agent(&only.id)) } else { None })
+/// PATCH /numbers/{id}: the use case of the number's calls that name none.
+pub(super) async fn change_number(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
+    let found = find_number(asked, id).await?;
+    let body = asked.body()?;
+    let fields = Fields::of(&body, "the body")?;
+    let known = ["use_case_id", "use_case_config", "agent_routes", "model_routes"];
+    if let Some(other) = body.as_object().and_then(|all| all.keys().find(|name| !known.contains(&name.as_str()))) {
+        let other: String = other.chars().filter(|c| !c.is_control()).take(40).collect();
+        return Err(Complaint::unsupported(&format!(
+            "changing {other} here: PUT /v1/numbers/{{number}} changes a number"
+        )));
+    }
+    let nested = fields.raw("use_case_config").map(|config| Fields::of(config, "use_case_config")).transpose()?;
+    for fields in nested.iter().chain([&fields]) {
+        for routes in ["prompt_routes", "agent_routes", "model_routes"] {
+            if fields.raw(routes).is_some_and(|value| value.as_array().is_none_or(|routes| !routes.is_empty())) {
+                return Err(Complaint::unsupported(&format!("{routes}: all calls of a use case have the same agent")));
+            }
+        }
+    }
+    let (newer, older) = (nested.as_ref().map(|nested| nested.text("id")).transpose()?, fields.text("use_case_id")?);
+    let wanted =
+        newer.flatten().or(older).ok_or_else(|| Fault::Missing { field: String::from("use_case_config.id") })?;
+    let agent = find(asked, wanted).await?.id;
+    let changed = Number { agent: Some(agent), ..found };
+    asked.context.calls.configure().put_number(&changed).await.map_err(|error| storage(&error))?;
+    Ok(number(asked, &changed, &every_agent(asked.context, &asked.key.account).await?))
 }
 
-fn number(asked: &Asked<'_>, found: &Number, case: Option<&str>) -> Value {
+async fn find_number(asked: &Asked<'_>, id: &str) -> Result<Number, Fault> {
+    asked.book.find_number(asked.context, id).await?.ok_or(Fault::NotFound { what: "number" })
+}
+
+/// With the use case of calls that name none: the number's own, or the account's only one.
+fn number(asked: &Asked<'_>, found: &Number, agents: &[StoredAgent]) -> Value {
     let dialled = found.number.dial();
-    let case = case.map(|id| json!({"id": id, "prompt_routes": [], "agent_routes": []}));
+    let own = agents.iter().find(|agent| found.agent.as_ref() == Some(&agent.id));
+    let case = own.or(if let [only] = agents { Some(only) } else { None });
+    let case = case.map(|agent| json!({"id": asked.book.agent(&agent.id), "prompt_routes": [], "agent_routes": []}));
     json!({
         "id": asked.book.id(AliasKind::Number, dialled),
         "organization_id": asked.book.organization(),

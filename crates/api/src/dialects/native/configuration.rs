@@ -127,6 +127,8 @@ pub(super) async fn put_number(asked: &Asked<'_>) -> Result<Response, Fault> {
     let (trunk, spare_trunks) = route(&mut body)?;
     let status = body.typed("status")?.unwrap_or(NumberStatus::Active);
     let max_calls = body.typed("max_calls")?.unwrap_or(policy::CALLS_PER_CALLER_NUMBER);
+    let agent = body.text("agent", 64)?.map(AgentId::new).transpose();
+    let agent = agent.map_err(|why| invalid("agent", &why.to_string()))?;
     body.end()?;
     if !(1..=MAX_CALLS).contains(&max_calls) {
         return Err(invalid("max_calls", &format!("must be a number from 1 to {MAX_CALLS}")));
@@ -138,7 +140,12 @@ pub(super) async fn put_number(asked: &Asked<'_>) -> Result<Response, Fault> {
             return Err(invalid(field, "no trunk with this id exists; create it first"));
         }
     }
-    let number = Number { account: asked.account.clone(), number: wanted, trunk, spare_trunks, status, max_calls };
+    if let Some(id) = &agent {
+        let known = asked.context.calls.reader().agent(&asked.account, id).await.map_err(|error| storage(&error))?;
+        known.ok_or_else(|| invalid("agent", "no agent with this id exists; create it first"))?;
+    }
+    let account = asked.account.clone();
+    let number = Number { account, number: wanted, trunk, spare_trunks, status, max_calls, agent };
     asked.context.calls.configure().put_number(&number).await.map_err(|error| match error {
         // Numbers are nobody's secret, but who holds one is: the same words as for any value that cannot be had.
         StoreError::Taken { .. } => invalid("number", "this number cannot be added to the account"),
@@ -313,6 +320,7 @@ fn number_json(number: &Number) -> Value {
         "trunks": trunks,
         "status": number.status,
         "max_calls": number.max_calls,
+        "agent": number.agent,
     })
 }
 

@@ -66,8 +66,11 @@ pub(crate) async fn is_written_replaced_read_and_removed(opened: Opened) {
             NumberStatus::Active => vec![TrunkId::new("b").unwrap(), TrunkId::new("a").unwrap()],
             NumberStatus::Disabled => Vec::new(),
         };
-        let row = Number { status, spare_trunks, ..Number::new(acme.clone(), number(CALLER), trunk.id.clone()) };
+        let own = (status == NumberStatus::Active).then(|| agent("desk"));
+        let new = Number::new(acme.clone(), number(CALLER), trunk.id.clone());
+        let row = Number { status, spare_trunks, agent: own, ..new };
         store.put_number(row.clone()).await.unwrap();
+        assert_eq!(reader.number(&acme, &row.number).await.unwrap().as_ref(), Some(&row));
         assert_eq!(reader.numbers(&acme).await.unwrap(), [row]);
     }
     for secret in ["one", "two"] {
