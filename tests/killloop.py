@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Kills the server at random instants while clients place calls; afterwards every accepted call must be there, ended,
-and no callee may have been rung by two different dialogs. Prints its seed."""
+and no callee may have been rung by two different dialogs. Prints its seed. With `--nodes 3` it is one of three servers on
+one PostgreSQL, chosen by chance each time (BARS R1, R2, X1)."""
 
 import argparse
 import collections
+import contextlib
 import pathlib
 import random
 import re
@@ -19,10 +21,10 @@ CLIENTS = 6
 
 
 class Clients:
-    """Places calls as fast as the server answers, through its deaths; remembers what was acknowledged."""
+    """Places calls with the servers in turn, as fast as they answer, through their deaths; remembers what was acknowledged."""
 
-    def __init__(self, server):
-        self.server, self.accepted, self.stop, self.count = server, {}, threading.Event(), 0
+    def __init__(self, servers):
+        self.servers, self.accepted, self.stop, self.count = servers, {}, threading.Event(), 0
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(CLIENTS)]
         for thread in self.threads:
@@ -32,9 +34,9 @@ class Clients:
         while not self.stop.is_set():
             with self.lock:
                 self.count += 1
-                callee = f"+1666{self.count:07}"
+                callee, server = f"+1666{self.count:07}", self.servers[self.count % len(self.servers)]
             try:
-                status, body = self.server.api("POST", "/v1/calls", {"agent": "desk", "to": callee, "from": "+15550100"}, timeout=3)
+                status, body = server.api("POST", "/v1/calls", {"agent": "desk", "to": callee, "from": "+15550100"}, timeout=3)
             except OSError:
                 time.sleep(0.01)
                 continue
@@ -61,30 +63,51 @@ def dialogs(messages):
     return rung
 
 
+@contextlib.contextmanager
+def stopped(nodes):
+    """Servers that are not started."""
+    if nodes == 1:
+        with tempfile.TemporaryDirectory(prefix="callwright-kill-") as folder:
+            yield [harness.Server(folder)]
+        return
+    with harness.Postgres(durable=True) as database:
+        with harness.nodes(database, [f"node{place}" for place in range(nodes)]) as servers:
+            yield servers
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--kills", type=int, default=50)
+    arguments.add_argument("--accepted", type=int, default=1, help="go on killing until so many calls were acknowledged")
+    arguments.add_argument("--nodes", type=int, default=1, help="servers; more than one share a PostgreSQL")
+    arguments.add_argument("--limit", type=int, default=3600, help="seconds after which no more is killed")
     arguments.add_argument("--seed", type=int, default=int(time.time()))
     chosen = arguments.parse_args()
-    print(f"seed {chosen.seed}, {chosen.kills} kills", flush=True)
-    dice = random.Random(chosen.seed)
-    with tempfile.TemporaryDirectory(prefix="callwright-kill-") as folder:
-        server = harness.Server(folder)
-        with harness.Sipp("answer-briefly.xml", calls=10_000_000) as trunk:
+    print(f"seed {chosen.seed}, {chosen.kills} kills of {chosen.nodes} servers, {chosen.accepted} calls", flush=True)
+    dice, until = random.Random(chosen.seed), time.monotonic() + chosen.limit
+    with stopped(chosen.nodes) as servers, harness.Sipp("answer-briefly.xml", calls=10_000_000) as trunk:
+        for server in servers:
             server.start()
-            server.agent(limits={"max_duration_s": 1, "ring_timeout_s": 5})
-            server.trunk("t1", trunk.port)
-            server.number("+15550100", "t1", 200)
-            clients = Clients(server)
-            try:
-                for _ in range(chosen.kills):
-                    time.sleep(dice.uniform(0.05, 0.8))
-                    server.kill()
-                    server.start()
-            finally:
-                clients.finish()
-            verdict = judge(server, clients.accepted, trunk)
+        servers[0].agent(limits={"max_duration_s": 1, "ring_timeout_s": 5})
+        servers[0].trunk("t1", trunk.port)
+        servers[0].number("+15550100", "t1", 200)
+        clients, kills = Clients(servers), 0
+        try:
+            while (kills < chosen.kills or len(clients.accepted) < chosen.accepted) and time.monotonic() < until:
+                time.sleep(dice.uniform(0.05, 0.8))
+                server = dice.choice(servers)
+                server.kill()
+                server.start()
+                kills += 1
+        finally:
+            clients.finish()
+        print(f"{kills} kills")
+        verdict = judge(servers[0], clients.accepted, trunk)
+        for server in servers:
             server.stop()
+    if kills < chosen.kills or len(clients.accepted) < chosen.accepted:
+        print(f"the time was over after {kills} kills")
+        return 1
     return verdict
 
 

@@ -77,7 +77,7 @@ class Server:
     """One server process over one data directory; may be killed and started again."""
 
     def __init__(self, folder, extra="", node="node1", listen="127.0.0.1:0", http=""):
-        self.folder = pathlib.Path(folder)
+        self.folder, self.name = pathlib.Path(folder), node
         self.config = self.folder / "callwright.toml"
         self.config.write_text(
             f"""

@@ -38,14 +38,12 @@ enum Chore {
     },
     /// Only the tests over captured vendor requests: what the dialects must go on accepting, byte for byte.
     Golden,
-    /// Kill the server at random instants and count what was lost or dialled twice.
+    /// Kill the server at random instants, 200 times and until 10,000 calls were accepted, and count what was lost or dialled
+    /// twice.
     Killloop {
-        /// How many kills.
-        #[arg(long, default_value_t = 200)]
-        kills: u32,
-        /// Where the random instants begin.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
+        /// Arguments handed to tests/killloop.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
     },
     /// Try mutated input at every parser for a while, each round with other choices. What breaks something is kept beside
     /// the fixtures and tried first from then on.
@@ -99,6 +97,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// What becomes of calls whose server is not the one that is asked, or dies, or sleeps: orders, deaths or sleep.
+    Owners {
+        /// Arguments handed to tests/heavy/owners.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Fill the disk under a running server and empty it again. Needs root.
     DiskFull,
     /// Whether scheduled calls ring in time among a hundred thousand that are pending, also after a kill.
@@ -142,8 +146,10 @@ fn main() -> Result<()> {
         Chore::Golden => {
             run(&root, "cargo", &["test", "--locked", "--package", "callwright-api", "dialects::alibaba::tests"])
         }
-        Chore::Killloop { kills, seed } => {
-            run(&root, "python3", &["tests/killloop.py", "--kills", &kills.to_string(), "--seed", &seed.to_string()])
+        Chore::Killloop { rest } => {
+            // What is handed on comes later, and so counts.
+            let all = ["--kills", "200", "--accepted", "10000"].map(String::from).into_iter().chain(rest);
+            script(&root, "tests/killloop.py", &all.collect::<Vec<_>>())
         }
         Chore::Simulate { seeds, from, deaths } => simulate(&root, (seeds, from), deaths),
         Chore::Fuzz { seconds, seed } => fuzz::run(&root, Duration::from_secs(seconds), seed),
@@ -152,6 +158,7 @@ fn main() -> Result<()> {
         Chore::Accept { rest } => script(&root, "tests/heavy/accept.py", &rest),
         Chore::Told { rest } => script(&root, "tests/heavy/told.py", &rest),
         Chore::Cluster { rest } => script(&root, "tests/heavy/cluster.py", &rest),
+        Chore::Owners { rest } => script(&root, "tests/heavy/owners.py", &rest),
         Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::DenyList { rest } => script(&root, "tests/heavy/deny_list.py", &rest),

@@ -239,8 +239,7 @@ fn schemas() -> Value {
         "Number": object(&[], json!({
             "number": text, "trunk": text, "trunks": {"type": "array", "items": text, "description":
                 "Several trunks instead of one: the next is tried when one fails before anybody can have been rung"},
-            "status": {"enum": ["active", "disabled"]}, "max_calls": whole,
-            "agent": {"type": ["string", "null"], "description": "Of its calls that name none, where a dialect lets them"}})),
+            "status": {"enum": ["active", "disabled"]}, "max_calls": whole, "agent": {"type": ["string", "null"]}})),
         "Numbers": object(&["numbers"], json!({"numbers": of("Number")})),
         "Trunk": object(&["host"], json!({
             "id": text, "host": text, "port": whole, "transport": {"enum": ["udp", "tcp"]}, "username": text,
