@@ -144,7 +144,7 @@ fn main() -> Result<()> {
         Chore::Tidy { shrink } => tidy::run(&root, tidy::Ratchet::from_flag(shrink)),
         Chore::Fmt { check } => format::run(&root, check),
         Chore::Golden => {
-            run(&root, "cargo", &["test", "--locked", "--package", "callwright-api", "dialects::alibaba::tests"])
+            run(&root, "cargo", &["test", "--locked", "--workspace", "--lib", "--", "dialects::"])
         }
         Chore::Killloop { rest } => {
             // What is handed on comes later, and so counts.

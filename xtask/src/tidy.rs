@@ -144,7 +144,9 @@ fn check_text(name: &str, text: &str, complaints: &mut Vec<String>) {
             complaints.push(format!("{at}: `{text}` in a pure crate"));
         }
         let kept = code.contains(" = ") && !code.starts_with("let _ =");
-        let swallows = (code.starts_with("let _ =") || code.ends_with(".ok();")) && !kept && !code.contains("//");
+        let dropped = code.starts_with("drop(") && code.contains(".await");
+        let swallows =
+            (code.starts_with("let _ =") || code.ends_with(".ok();") || dropped) && !kept && !code.contains("//");
         if swallows && !previous.starts_with("//") {
             complaints.push(format!("{at}: a result is thrown away without a comment saying why"));
         }

@@ -434,7 +434,6 @@ async fn answer(
     Ok(response.map(|body| open.body(body)))
 }
 
-/// What is wrong with a head that the HTTP library took.
 /// What follows the scheme `Bearer`, whose case does not count (RFC 9110 section 11.1).
 pub(crate) fn bearer_of(request: &Request) -> Option<&str> {
     let (scheme, token) = request.header("authorization")?.trim().split_once(' ')?;
@@ -458,6 +457,7 @@ fn name_host(parts: &mut http::request::Parts) -> Result<(), Fault> {
     }
 }
 
+/// What is wrong with a head that the HTTP library took.
 fn refused_head(flaw: Option<Flaw>, target: usize, request: &Request, limits: &Limits) -> Option<Fault> {
     let long = Fault::LongTarget { limit: limits.target };
     let large = Fault::LargeHead { headers: limits.headers, bytes: limits.header_bytes };

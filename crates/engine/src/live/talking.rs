@@ -383,8 +383,14 @@ impl Talk<'_> {
             Order::Hear(question) => joined().and_then(|()| self.conversation.may_answer(question)),
             Order::Transfer(_) => joined().and_then(|()| self.conversation.may_transfer()),
             Order::Change(_) => self.conversation.may_change(),
-            // Not judged.
-            _ => Ok(()),
+            // Not judged: see `Order::is_judged`.
+            Order::HangUp(_)
+            | Order::Message { .. }
+            | Order::Leave { .. }
+            | Order::Await { .. }
+            | Order::TakeOver(_)
+            | Order::Return(_)
+            | Order::Shutdown => Ok(()),
         }
     }
 
