@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import unittest
 
 import harness
@@ -92,19 +93,49 @@ class Running(unittest.TestCase):
             call = server.call(to="+15550200", **{"from": "+15550100"})
             self.assertEqual(server.ended(call)["cause"], "trunk_failed")
 
-    def test_sigterm_lets_a_call_end_and_takes_no_new_ones(self):
-        with harness.server() as server, harness.Sipp("ok-answer-wait-bye.xml") as trunk:
-            server.agent(limits={"max_duration_s": 4, "ring_timeout_s": 10})
-            server.trunk("t1", trunk.port)
-            server.number("+15550100", "t1")
-            call = server.call(to="+15550200", **{"from": "+15550100"})
-            harness.wait_for("talk", lambda: server.must("GET", f"/v1/calls/{call}")["status"] == "talking")
+    def talking(self, server, trunk, calls):
+        server.trunk("t1", trunk.port)
+        server.number("+15550100", "t1", calls + 1)
+        ids = [server.call(to=f"+15550{200 + at}", **{"from": "+15550100"}) for at in range(calls)]
+        for call in ids:
+            harness.wait_for("talk", lambda: server.must("GET", f"/v1/calls/{call}")["status"] == "talking", 60)
+        return ids
+
+    def test_sigterm_lets_fifty_calls_end_and_takes_no_new_ones(self):
+        calls = 50
+        with harness.server("[http.rates]\nper_source = 0\nper_key = 0\n") as server, \
+                harness.Sipp("ok-answer-wait-bye.xml", calls=calls) as trunk:
+            # Nothing is said: what is tried here is the end, and not how fast a voice loads.
+            server.agent(opening={"greeting": "none"}, limits={"max_duration_s": 20, "ring_timeout_s": 60})
+            ids = self.talking(server, trunk, calls)
+            server.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            harness.wait_for("drain", lambda: server.raw("GET", "/readyz")[0] == 503)
+            print(f"not ready {(time.monotonic() - began) * 1e3:.0f} ms after SIGTERM")
+            self.assertLess(time.monotonic() - began, 1.0)
+            number = server.must("GET", "/api/v1/numbers")[0]["id"]
+            for path, body in [("/v1/calls", {"agent": "desk", "to": "+15550300", "from": "+15550100"}),
+                               ("/api/v1/dial/outbound", {"phone_number": "+15550300", "number_id": number})]:
+                status, headers, _ = server.raw("POST", path, body)
+                self.assertEqual((status, headers.get("Retry-After")), (503, "30"), path)
+            self.assertEqual(server.process.wait(60), 0)
+            self.assertEqual(trunk.finished(), 0, trunk.errors())
+            server.start()
+            causes = {server.must("GET", f"/v1/calls/{call}")["cause"] for call in ids}
+            self.assertEqual(causes, {"max_duration"}, "each call went on to its own end")
+
+    def test_a_second_sigterm_ends_calls_with_a_goodbye(self):
+        with harness.server() as server, harness.Sipp("ok-answer-wait-bye.xml", calls=3) as trunk:
+            server.agent(opening={"greeting": "none"}, limits={"max_duration_s": 600, "ring_timeout_s": 60})
+            ids = self.talking(server, trunk, 3)
             server.process.send_signal(signal.SIGTERM)
             harness.wait_for("drain", lambda: server.raw("GET", "/readyz")[0] == 503)
-            status, _ = server.api("POST", "/v1/calls", {"agent": "desk", "to": "+15550201", "from": "+15550100"})
-            self.assertEqual(status, 503)
+            server.process.send_signal(signal.SIGTERM)
             self.assertEqual(server.process.wait(30), 0)
             self.assertEqual(trunk.finished(), 0, trunk.errors())
+            server.start()
+            for call in ids:
+                self.assertEqual(server.must("GET", f"/v1/calls/{call}")["cause"], "server_shutdown")
 
     def test_the_demo_is_a_real_conversation(self):
         # Two people talk in real time here. A machine that stood still for a second in the middle of a sentence makes one

@@ -143,9 +143,7 @@ fn main() -> Result<()> {
         Chore::Ci => ci(&root),
         Chore::Tidy { shrink } => tidy::run(&root, tidy::Ratchet::from_flag(shrink)),
         Chore::Fmt { check } => format::run(&root, check),
-        Chore::Golden => {
-            run(&root, "cargo", &["test", "--locked", "--workspace", "--lib", "--", "dialects::"])
-        }
+        Chore::Golden => run(&root, "cargo", &["test", "--locked", "--workspace", "--lib", "--", "dialects::"]),
         Chore::Killloop { rest } => {
             // What is handed on comes later, and so counts.
             let all = ["--kills", "200", "--accepted", "10000"].map(String::from).into_iter().chain(rest);

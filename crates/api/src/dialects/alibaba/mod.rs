@@ -24,6 +24,7 @@ mod wire;
 
 use super::Dialect;
 use crate::callbacks::Callback;
+use crate::dialects::native::again_in;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response};
 use crate::join::ScreenSettings;
@@ -476,7 +477,7 @@ impl From<Refusal> for VendorError {
             Refusal::QuotaUsedUp | Refusal::PlanExpired => {
                 Self::new(StatusCode::FORBIDDEN, "Forbidden.SubscriptionRequired", said)
             }
-            Refusal::NodeBusy | Refusal::Draining => Self::unavailable(&said),
+            Refusal::NodeBusy | Refusal::Draining => Self { again_in_s: again_in(refusal), ..Self::unavailable(&said) },
         }
     }
 }

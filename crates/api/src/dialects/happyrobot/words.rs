@@ -1,7 +1,7 @@
 //! The vendor's envelope for what is refused: a status and `{"message"}`. The vendor publishes no error codes. Statuses
 //! of refusals are the native dialect's, where the vendor gives no reason for others.
 
-use crate::dialects::native::status_of;
+use crate::dialects::native::{again_in, status_of};
 use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::Refusal;
@@ -97,7 +97,7 @@ impl From<Refusal> for Complaint {
         } else {
             status_of(refusal)
         };
-        Self::new(status, refusal.to_string())
+        Self { again_in_s: again_in(refusal), ..Self::new(status, refusal.to_string()) }
     }
 }
 

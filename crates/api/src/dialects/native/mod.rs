@@ -21,7 +21,7 @@ pub(super) use browsers::base;
 pub(super) use decode::{invalid, json_body, moment, scope_word};
 pub(super) use ids::VendorId;
 pub(super) use recordings::recording_of;
-pub(super) use refusals::status_of;
+pub(super) use refusals::{again_in, status_of};
 
 use super::{Dialect, EndpointShape};
 use crate::callbacks::Callback;

@@ -94,18 +94,18 @@ pub(in crate::dialects) const fn status_of(refusal: Refusal) -> StatusCode {
 
 /// After how many seconds to try again. When other refusals pass depends on calls of the past: nobody is told to try at a
 /// moment that may be wrong.
-const fn again_in(refusal: Refusal) -> Option<&'static str> {
+pub(in crate::dialects) const fn again_in(refusal: Refusal) -> Option<u32> {
     if refusal.is_busy() {
-        return Some("5");
+        return Some(5);
     }
-    if matches!(refusal, Refusal::Draining) { Some("30") } else { None }
+    if matches!(refusal, Refusal::Draining) { Some(30) } else { None }
 }
 
 /// The answer that a refusal gets.
 pub(super) fn refused(request: &Request, refusal: Refusal) -> Response {
     let mut answer = worded(request, status_of(refusal), refusal.id(), &refusal.to_string(), None);
     if let Some(seconds) = again_in(refusal) {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }
