@@ -61,6 +61,9 @@ pub enum MeetError {
     /// A call of the account is met there and is not over.
     #[error("a call in this channel is not over")]
     ChannelTaken,
+    /// The server meets no browsers, so that nobody could ever join: it has no address for them.
+    #[error("this server meets no browsers")]
+    Off,
 }
 
 /// Somebody who wants to join a call.
@@ -134,6 +137,9 @@ impl Calls {
     /// # Errors
     /// [`MeetError`]; no call exists then.
     pub async fn meet(&self, request: MeetCall, now: Moment) -> Result<Started, MeetError> {
+        if !self.meets_browsers() {
+            return Err(MeetError::Off);
+        }
         if request.once.is_none() && self.is_met(&request.account, &request.channel).await.map_err(StartError::from)? {
             return Err(MeetError::ChannelTaken);
         }

@@ -203,9 +203,6 @@ async fn start_in(
     {
         return Err(invalid("ChatSyncConfig.IMAIAgentId", "must be an agent of the account").into());
     }
-    if !context.calls.meets_browsers() {
-        return Err(unsupported("this server meets no browsers, in which somebody could talk with the instance"));
-    }
     outbound::settle(context, &mut patch, &stored.profile);
     outbound::extend(&mut patch, &stored.profile, (user_data.as_deref(), Some(channel.as_str())));
     let variables = variables(user_data.as_deref());
@@ -267,6 +264,9 @@ impl From<MeetError> for VendorError {
                 let said =
                     "The specified parameter RuntimeConfig is not valid: an instance in this channel is not over.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidParameter.RuntimeConfig", said)
+            }
+            MeetError::Off => {
+                unsupported("this server meets no browsers, in which somebody could talk with the instance")
             }
         }
     }
