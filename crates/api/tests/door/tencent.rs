@@ -378,6 +378,9 @@ async fn places_for_large_bodies_are_for_known_keys_and_nobody_has_them_all() {
         assert!(said.contains("RequestLimitExceeded") && said.contains("large bodies"), "{another}: {said}");
         assert!(!said.contains("a second"), "{said}");
     }
+    let (_stream, said) = begin(&format!("{}X-TC-Language: zh-CN\r\n", signed_by("admin"))).await;
+    assert!(said.contains("RequestLimitExceeded") && said.contains("较大请求过多"), "{said}");
+    assert!(!said.contains("频率"), "it is not about how often: {said}");
     drop(held);
     let again = async {
         loop {
