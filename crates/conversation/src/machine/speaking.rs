@@ -314,9 +314,10 @@ impl Conversation {
                 self.out.note(CallEvent::TurnTaken { latency });
             }
             let heard = closed.text.len();
-            let Closed { text, interrupted, by_order, sound, .. } = closed;
+            let Closed { text, interrupted, by_order, sound, unsaid, .. } = closed;
             let span = sound.map(|sound| span_before(now, sound));
-            self.out.note(CallEvent::Said { text: Pii::new(text), interrupted, by_order, span });
+            let unsaid = words::any(&unsaid).then(|| Pii::new(unsaid));
+            self.out.note(CallEvent::Said { text: Pii::new(text), interrupted, by_order, span, unsaid });
             self.note_disclosure(closed.id, heard);
         }
     }

@@ -246,7 +246,7 @@ fn a_callee_who_leaves_before_the_end_was_not_told() {
       0  answered
       0      → says firmly: I am an automated assistant.
     700  callee hangs up
-    700      → notes said, cut off "I am an"
+    700      → notes said, cut off "I am an" before "automated assistant."
     700      → hangs up: CalleeHungUp
 "#,
     );
@@ -261,7 +261,7 @@ fn what_hold_cut_off_of_it_is_said_when_the_callee_is_back() {
       0      → says firmly: I am an automated assistant.
     700  hold
     700      → flushes
-    700      → notes said, cut off "I am an"
+    700      → notes said, cut off "I am an" before "automated assistant."
    5000  unhold
    5000      → says firmly: automated assistant.
    6100      → notes said "automated assistant."

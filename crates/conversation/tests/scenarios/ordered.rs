@@ -43,7 +43,7 @@ fn what_waits_is_forgotten_at_an_interruption_unless_it_is_to_be_said_in_any_cas
    1500      → flushes
    1500      → notes interrupted
    1500      → says: This comes first.
-   1500      → notes said, cut off "Good morning. We have pizza,"
+   1500      → notes said, cut off "Good morning. We have pizza," before "pasta and salad today."
    2450      → notes said by order "This comes first."
    2450      → says: In any case.
    3150      → notes said by order "In any case."
@@ -239,7 +239,7 @@ fn what_was_ordered_is_said_on_after_a_false_interruption() {
    1500  voice
    1600      → flushes
    1600      → notes interrupted
-   1600      → notes said by order, cut off "A secret"
+   1600      → notes said by order, cut off "A secret" before "of the house."
    2000  no voice
    3000      → says: of the house.
    3750      → notes said by order "of the house."

@@ -386,9 +386,10 @@ fn sounded(now: u64, event: &CallEvent) -> Option<String> {
 fn noted(event: &CallEvent) -> String {
     match event {
         CallEvent::Heard { text, .. } => format!("heard {:?}", text.expose()),
-        CallEvent::Said { text, interrupted, by_order, .. } => {
+        CallEvent::Said { text, interrupted, by_order, unsaid, .. } => {
             let (cut, order) = (if *interrupted { ", cut off" } else { "" }, if *by_order { " by order" } else { "" });
-            format!("said{order}{cut} {:?}", text.expose())
+            let rest = unsaid.as_ref().map_or_else(String::new, |rest| format!(" before {:?}", rest.expose()));
+            format!("said{order}{cut} {:?}{rest}", text.expose())
         }
         CallEvent::TurnTaken { latency } => format!(
             "turn {} = endpoint {} + ears {} + brain {} + voice {} + own {}",
