@@ -210,7 +210,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::ListNumbers => numbers::list(&call, &key.account, context).await,
         Action::ListDialogues => dialogues::list(&call, &key.account, context).await,
         Action::DeleteDialogue => dialogues::delete(&call, &key.account, context).await,
-        Action::Speak => speech::speak(&call, &key.account, context).await,
+        Action::Speak => speech::speak(&call, &key, request, context).await,
         Action::Put => speech::put(&call, &key.account, context).await,
         Action::ChatToken => chat::token(&call, &key, request, context).await,
         Action::ChatText => chat::send(&call, &key.account, request, context).await,

@@ -1,10 +1,12 @@
-//! Words given to an instance that talks: spoken past the model, or put to it as if the user had said them.
+//! Words and sounds given to an instance that talks: spoken or played past the model, or put to it as if the user had said them.
 
 use super::wire::Call;
 use super::{VendorError, instance, invalid};
-use crate::http::Context;
-use callwright_domain::AccountId;
-use callwright_engine::Speech;
+use crate::fault::Fault;
+use crate::http::{Context, Request};
+use callwright_domain::agent::Switch;
+use callwright_domain::{AccountId, ApiKey};
+use callwright_engine::{Saying, Sound, Words, read_sound};
 use serde_json::{Value, json};
 
 /// Longest text that is spoken, in characters (vendor).
@@ -20,22 +22,43 @@ enum Kind {
 }
 
 /// SendAIAgentSpeech.
-pub(super) async fn speak(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+pub(super) async fn speak(
+    call: &Call<'_>,
+    key: &ApiKey,
+    request: &Request,
+    context: &Context,
+) -> Result<Value, VendorError> {
     let id = instance(call)?;
     let text = words(call, MAX_SPEECH)?;
-    match call.word("Type", &[("Text", Kind::Text), ("AudioUrl", Kind::AudioUrl)])? {
-        None | Some(Kind::Text) => {}
-        Some(Kind::AudioUrl) => {
-            return Err(invalid("Type", "AudioUrl is not supported: the text itself is spoken").into());
-        }
-    }
+    let kind = call.word("Type", &[("Text", Kind::Text), ("AudioUrl", Kind::AudioUrl)])?.unwrap_or(Kind::Text);
     // It says whether what the agent is saying gives way to this.
-    let speech = match call.flag("EnableInterrupt")? {
-        None | Some(true) => Speech::Interruptible,
-        Some(false) => Speech::Patient,
+    let saying = match call.flag("EnableInterrupt")? {
+        None | Some(true) => Saying::now(String::new(), Switch::On),
+        Some(false) => Saying::next(String::new()),
     };
-    context.calls.say(account, id, text, speech).await?;
+    let words = match kind {
+        Kind::Text => Words::Text(text),
+        Kind::AudioUrl => {
+            // For nobody's call nothing is fetched.
+            context.calls.may_speak(&key.account, id).await?;
+            Words::Sound(sound(("Text", text.trim()), key, request, context).await?)
+        }
+    };
+    context.calls.speak(&key.account, id, Saying { words, ..saying }).await?;
     Ok(json!({}))
+}
+
+/// The sound behind the URL in a field.
+pub(super) async fn sound(
+    (field, url): (&str, &str),
+    key: &ApiKey,
+    request: &Request,
+    context: &Context,
+) -> Result<Sound, Fault> {
+    let file = context.fetcher.fetch((field, url), (key.id.clone(), request.peer.ip())).await?;
+    // Converting a minute takes longer than others may wait.
+    let read = tokio::task::spawn_blocking(move || read_sound(&file)).await.map_err(|_| Fault::Internal)?;
+    read.map_err(|why| invalid(field, &format!("must lead to a sound that can be played: {why}")))
 }
 
 /// SendAIAgentText.
