@@ -1,9 +1,10 @@
 //! Fetches files that requests name by their URL: behind the guard that callbacks go behind, following no redirect, within
-//! limits of time and size. Never looks into a file, and never tries twice.
+//! limits of time and size. Never keeps a file, and never tries twice.
 
 use crate::callbacks::{Guard, reason};
 use crate::fault::Fault;
 use crate::http::{Room, Whose};
+use callwright_engine::{Sound, SoundFlaw, read_sound};
 use reqwest::{Client, Response};
 use std::sync::{Arc, OnceLock};
 use tracing::warn;
@@ -32,7 +33,7 @@ impl Fetcher {
     ///
     /// # Errors
     /// [`Fault::Invalid`] names the field and what is wrong with the URL or what is behind it; [`Fault::NoPlace`].
-    pub(crate) async fn fetch(&self, (field, url): (&str, &str), whose: Whose) -> Result<Vec<u8>, Fault> {
+    async fn fetch(&self, (field, url): (&str, &str), whose: Whose) -> Result<Vec<u8>, Fault> {
         let invalid = |rule: String| Fault::Invalid { field: field.to_owned(), rule };
         let url = self.guard.judged(url).await.map_err(|why| invalid(why.of_a_url()))?;
         let client = self.client.get_or_init(|| self.made()).as_ref().ok_or(Fault::Internal)?;
@@ -48,6 +49,18 @@ impl Fetcher {
             Incomplete::Status(status) => invalid(format!("must lead to a file: it is answered with {status}")),
             Incomplete::Large => invalid(format!("must lead to a file of at most {MOST_MB} MB")),
         })
+    }
+
+    /// The sound behind the URL in this field.
+    ///
+    /// # Errors
+    /// As of [`Self::fetch`], and when it is none that can be played.
+    pub(crate) async fn sound(&self, (field, url): (&str, &str), whose: Whose) -> Result<Sound, Fault> {
+        let file = self.fetch((field, url), whose).await?;
+        // Converting a minute takes longer than others may wait.
+        let read = tokio::task::spawn_blocking(move || read_sound(&file)).await.map_err(|_| Fault::Internal)?;
+        let rule = |why: SoundFlaw| format!("must lead to a sound that can be played: {why}");
+        read.map_err(|why| Fault::Invalid { field: field.to_owned(), rule: rule(why) })
     }
 
     fn made(&self) -> Option<Client> {

@@ -5,6 +5,7 @@
 use crate::calls::{AgentRef, Bound, Calls, OrderError, StartError, Started};
 use crate::live::{Arrival, Homecoming, LiveCall, Met, Order, Parlance, Unwelcome, leg_settings};
 use crate::registry::Sent;
+use callwright_conversation::Sound;
 use callwright_domain::way::Mirror;
 use callwright_domain::{
     AccountId, AgentPatch, BrowserPlace, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Origin, Pii,
@@ -78,6 +79,8 @@ pub struct Join {
     pub offer: String,
     /// The words for its screen.
     pub parlance: Box<dyn Parlance>,
+    /// What the first who joins is to hear before the greeting, or why it cannot be had.
+    pub overture: Option<Result<Sound, String>>,
 }
 
 /// Somebody has joined.
@@ -322,7 +325,8 @@ impl Calls {
     async fn run_joined(&self, plan: CallPlan, leg: BrowserLeg, join: Join) -> Result<Joined, JoinError> {
         let BrowserLeg { answer, leg, reports } = leg;
         let (written, told) = oneshot::channel();
-        let met = Met { user: join.user, leg, reports, parlance: join.parlance, written };
+        let Join { user, parlance, overture, .. } = join;
+        let met = Met { user, leg, reports, parlance, overture, written };
         let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
         let (call, account) = (plan.id, plan.account.clone());
         let (orders, place) = LiveCall::enter(&node, &account, call);

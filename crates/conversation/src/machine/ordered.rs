@@ -28,6 +28,8 @@ pub(super) struct Orders {
     alone: Option<EntryId>,
     /// What the model is to be asked with when it is asked about the text that was put last.
     headers: BTreeMap<String, String>,
+    /// Played before the greeting.
+    overture: Option<Sound>,
 }
 
 impl Orders {
@@ -124,6 +126,19 @@ impl Conversation {
 }
 
 impl Conversation {
+    /// Plays this before the greeting, and after what tells that a machine speaks. To be said before the callee answers.
+    pub fn open_with(&mut self, sound: Sound) {
+        self.orders.overture = Some(sound);
+    }
+
+    /// Plays what is to be heard before the greeting.
+    pub(super) fn play_overture(&mut self) {
+        if let Some(sound) = self.orders.overture.take() {
+            let entry = self.history.begin(Memory::Keep);
+            self.play(entry, sound, self.agent.opening.interruptible);
+        }
+    }
+
     /// Somebody outside wants this to be said.
     pub(super) fn order_to_say(&mut self, now: Instant, saying: Saying) {
         if self.is_speaking_alone() || !self.takes_orders(now, &saying) {

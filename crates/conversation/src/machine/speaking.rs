@@ -118,6 +118,7 @@ impl Conversation {
         }
         self.out.timers.clear(Timer::Greeting);
         self.disclose(now);
+        self.play_overture();
         let greeting = self.agent.opening.greeting.clone();
         let wake_up = self.agent.opening.wake_up.clone().filter(|text| words::any(text));
         // The model makes its greeting knowing the wake-up words; after a text they are the next thing said.

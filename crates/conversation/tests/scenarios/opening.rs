@@ -270,3 +270,24 @@ fn what_hold_cut_off_of_it_is_said_when_the_callee_is_back() {
 "#,
     );
 }
+
+/// The law wants to know who speaks before anything else.
+#[test]
+fn a_sound_is_played_before_the_greeting_and_after_the_disclosure() {
+    let mut agent = greeter("Good morning.");
+    agent.opening.disclosure = Some("I am a machine.".to_owned());
+    check(
+        agent,
+        r#"
+      0  sound before the greeting: xx
+    100  answered
+    100      → says firmly: I am a machine.
+    100      → says: (2000 ms of sound)
+    100      → says: Good morning.
+    950      → notes said "I am a machine."
+    950      → notes disclosed
+   3600      → notes said "Good morning."
+   5000  until now
+"#,
+    );
+}

@@ -58,6 +58,7 @@ async fn join(node: &Node, channel: &str, user: &str) -> JoinError {
         user: name(user),
         offer: String::from("v=0\r\n"),
         parlance: Box::new(Mute),
+        overture: None,
     };
     node.calls().join(join, node.now()).await.expect_err("nobody is met here")
 }

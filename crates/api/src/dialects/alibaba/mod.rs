@@ -195,8 +195,8 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
     }
     match action {
         Action::Start => start(&call, &key.account, request, context).await,
-        Action::Generate => meet::generate(&call, &key.account, request, context).await,
-        Action::StartInstance => meet::start(&call, &key.account, request, context).await,
+        Action::Generate => meet::generate(&call, &key, request, context).await,
+        Action::StartInstance => meet::start(&call, &key, request, context).await,
         Action::Stop => stop(&call, &key.account, context).await,
         Action::Describe => describe(&call, &key, request, context).await,
         Action::SetNotify => notify::set(&call, &key.account, request, context).await,

@@ -2,11 +2,10 @@
 
 use super::wire::Call;
 use super::{VendorError, instance, invalid};
-use crate::fault::Fault;
 use crate::http::{Context, Request};
 use callwright_domain::agent::Switch;
 use callwright_domain::{AccountId, ApiKey};
-use callwright_engine::{Saying, Sound, Words, read_sound};
+use callwright_engine::{Saying, Words};
 use serde_json::{Value, json};
 
 /// Longest text that is spoken, in characters (vendor).
@@ -41,24 +40,12 @@ pub(super) async fn speak(
         Kind::AudioUrl => {
             // For nobody's call nothing is fetched.
             context.calls.may_speak(&key.account, id).await?;
-            Words::Sound(sound(("Text", text.trim()), key, request, context).await?)
+            let whose = (key.id.clone(), request.peer.ip());
+            Words::Sound(context.fetcher.sound(("Text", text.trim()), whose).await?)
         }
     };
     context.calls.speak(&key.account, id, Saying { words, ..saying }).await?;
     Ok(json!({}))
-}
-
-/// The sound behind the URL in a field.
-pub(super) async fn sound(
-    (field, url): (&str, &str),
-    key: &ApiKey,
-    request: &Request,
-    context: &Context,
-) -> Result<Sound, Fault> {
-    let file = context.fetcher.fetch((field, url), (key.id.clone(), request.peer.ip())).await?;
-    // Converting a minute takes longer than others may wait.
-    let read = tokio::task::spawn_blocking(move || read_sound(&file)).await.map_err(|_| Fault::Internal)?;
-    read.map_err(|why| invalid(field, &format!("must lead to a sound that can be played: {why}")))
 }
 
 /// SendAIAgentText.
