@@ -74,16 +74,21 @@ STRANGERS = itertools.count(700)
 SDKS = ["python-cn", "python-intl", "node-cn", "node-intl"]
 
 
+def equip(server):
+    """An agent, and the numbers by which the SDKs know it and the account."""
+    server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
+    account = next(i["names"] for i in server.must("GET", "/v1/ids")["ids"]
+                   if (i["dialect"], i["kind"]) == ("tencent", "application"))
+    for kind, number, names in [("application", str(APPLICATION), account), ("agent", "15", "desk")]:
+        server.must("PUT", "/v1/ids", {"dialect": "tencent", "kind": kind, "id": number, "names": names})
+
+
 class TencentSdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.context = harness.server('[webhooks]\nplain_http = "on"\nallow_private = "on"')
         cls.server = cls.context.__enter__()
-        cls.server.agent(limits={"max_duration_s": 30, "ring_timeout_s": 20})
-        account = next(i["names"] for i in cls.server.must("GET", "/v1/ids")["ids"]
-                       if (i["dialect"], i["kind"]) == ("tencent", "application"))
-        for kind, number, names in [("application", str(APPLICATION), account), ("agent", "15", "desk")]:
-            cls.server.must("PUT", "/v1/ids", {"dialect": "tencent", "kind": kind, "id": number, "names": names})
+        equip(cls.server)
 
     @classmethod
     def tearDownClass(cls):
@@ -279,6 +284,62 @@ class TencentSdk(unittest.TestCase):
                 self.server.must("PUT", trunk, self.trunk)
         self.assertEqual([outcome.get("code") for outcome in outcomes[:-1]], [None] * (times - 1), outcomes)
         return outcomes[-1].get("code")
+
+    def test_what_is_used_up_comes_as_the_vendors_errors(self):
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(silent.close)
+        silent.bind(("127.0.0.1", 0))
+        # A server of its own: what calls of other tests have used would count.
+        with harness.server() as server, harness.Sipp("ok-answer-wait-bye.xml") as trunk, Sdk("python-cn", server) as sdk:
+            equip(server)
+            ringing = itertools.count(20)
+
+            def ask(**more):
+                # Equal bytes within one second would be the same request again.
+                asked = {"AIAgentId": 15, "Callee": CALLEE, "MaxRingTimeoutSecond": next(ringing), **more}
+                return sdk.ask("CreateAIAgentCall", asked).get("code")
+
+            server.trunk("t", trunk.port)
+            server.number("+8618300000370", "t")
+            # Two of the account's currency a second: the first second of talking is more than the day's one.
+            rates = [{"prefix": "+86", "micros_per_minute": 120_000_000}]
+            quota = {"quota": {"status": "on", "cost_per_day": 1, "rates": rates}}
+            server.must("PUT", "/v1/rules", quota)
+            self.assertIsNone(ask(), "nothing is used yet")
+            call = server.must("GET", "/v1/calls")["calls"][0]["id"]
+            harness.wait_for("greeting", lambda: server.must("GET", f"/v1/calls/{call}")["transcript"])
+            sdk.must("HangUpCall", {"SessionId": call})
+            server.ended(call)
+            server.trunk("t", silent.getsockname()[1])
+            self.assertEqual(ask(), "LimitExceeded.BasePackageExpired")
+            server.must("PUT", "/v1/rules", {"account": {"status": "on", "at_most": [{"calls": 1, "seconds": 3600}]}})
+            self.assertEqual(ask(), "FailedOperation.AIConcurrentOverFrequency")
+            server.must("PUT", "/v1/rules", {})
+            server.must("PUT", "/v1/agents/desk/rules", {"agent_calls": 1})
+            self.assertIsNone(ask(), "the agent's only place")
+            self.assertEqual(ask(AcquireTimeoutSecond=0), "FailedOperation.AcquireQuota")
+
+    def test_a_database_that_does_not_answer_is_an_internal_error(self):
+        with harness.Postgres() as database, harness.nodes(database, ["a"]) as (server,):
+            server.start()
+            equip(server)
+            server.trunk("t", 9)
+            server.number("+8618300000380", "t")
+            start = {"AIAgentId": 15, "Callee": CALLEE}
+            for at, name in enumerate(SDKS):
+                with self.subTest(name), Sdk(name, server) as sdk:
+                    database.pause()
+                    try:
+                        for action, asked in [("CreateAIAgentCall", {**start, "MaxRingTimeoutSecond": 20 + at}),
+                                              ("DescribeNumbers", {"PageNumber": 0, "PageSize": 10 + at})]:
+                            outcome = sdk.ask(action, asked)
+                            self.assertEqual(outcome.get("code"), "InternalError", outcome)
+                            self.assertTrue(re.fullmatch("[0-9a-f-]{36}", outcome.get("request") or ""), outcome)
+                    finally:
+                        database.resume()
+                    ringing = itertools.count(100 * at + 100)
+                    again = lambda: "ok" in sdk.ask("CreateAIAgentCall", {**start, "MaxRingTimeoutSecond": next(ringing)})
+                    harness.wait_for("accepted calls", again)
 
     def test_a_task_is_made_read_and_stopped(self):
         self.server.trunk("tasks", 9)

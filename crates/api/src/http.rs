@@ -14,6 +14,7 @@ use crate::callbacks::{Egress, Guard, SystemLookup};
 use crate::dialects;
 use crate::doors::{Doors, Entrance, Guest};
 use crate::fault::Fault;
+use crate::fetch::Fetcher;
 use crate::join;
 use crate::known::KnownKeys;
 use crate::peers::{self, Cluster};
@@ -33,7 +34,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rand::RngCore;
-use room::{Place, Room};
+use room::Place;
+pub(crate) use room::{Room, Whose};
 use scan::Flaw;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -183,6 +185,8 @@ pub(crate) struct Context {
     pub(crate) cluster: Option<Cluster>,
     /// Judges URLs that are to be kept.
     pub(crate) guard: Guard,
+    /// Fetches files that requests name, behind the same guard.
+    pub(crate) fetcher: Fetcher,
     /// Origins of pages, other than the server's own, that browsers may join from; `*`: any.
     pub(crate) origins: Arc<[String]>,
     /// Which dialect is behind which door.
@@ -209,18 +213,21 @@ impl Api {
         let limits = Limits::default();
         let (uploads, large) = (Room::new(limits.uploads, FILES), Room::new(limits.large, LARGE));
         let guard = Guard::new(Egress::default(), SystemLookup);
+        let fetcher = Fetcher::new(guard.clone());
         let (now, metrics) = (Arc::new(now), Arc::new(metrics));
         let origins = Arc::default();
         let doors = Doors::default();
         let known = Arc::default();
         let cluster = None;
-        let context = Context { calls, now, metrics, rates, known, uploads, large, cluster, guard, origins, doors };
+        let context =
+            Context { calls, now, metrics, rates, known, uploads, large, cluster, guard, fetcher, origins, doors };
         Self { context, limits, places: Arc::new(Semaphore::new(limits.connections)) }
     }
 
     /// The same with another judge of URLs: the one that callbacks are sent behind.
     #[must_use]
     pub fn guarded_by(mut self, guard: Guard) -> Self {
+        self.context.fetcher = Fetcher::new(guard.clone());
         self.context.guard = guard;
         self
     }

@@ -8,6 +8,7 @@ mod dialects;
 mod doors;
 mod fault;
 mod feed;
+mod fetch;
 mod http;
 mod join;
 mod known;

@@ -61,6 +61,8 @@ struct Piece {
     phrase: PhraseId,
     text: String,
     heard: bool,
+    /// What of it was cut off.
+    unsaid: String,
 }
 
 /// A go that is over.
@@ -74,6 +76,8 @@ pub(crate) struct Closed {
     pub(crate) by_order: bool,
     /// From its first sound to its last.
     pub(crate) sound: Option<(Instant, Instant)>,
+    /// What was cut off, as far as it had been made.
+    pub(crate) unsaid: String,
 }
 
 /// The history of one call.
@@ -159,7 +163,7 @@ impl History {
     /// The agent is about to say this.
     pub(crate) fn piece(&mut self, id: EntryId, phrase: PhraseId, text: &str) {
         if let Some(go) = self.go(id) {
-            go.pieces.push(Piece { phrase, text: text.to_owned(), heard: false });
+            go.pieces.push(Piece { phrase, text: text.to_owned(), heard: false, unsaid: String::new() });
         }
     }
 
@@ -181,10 +185,12 @@ impl History {
 
     /// Only the first `bytes` of the phrase were heard. Returns the rest.
     pub(crate) fn cut(&mut self, phrase: PhraseId, bytes: usize) -> String {
-        if let Some((cut, _)) = self.find(phrase) {
+        let rest = self.lose(phrase, bytes);
+        if let Some((cut, piece)) = self.find(phrase) {
             *cut = true;
+            piece.unsaid.clone_from(&rest);
         }
-        self.lose(phrase, bytes)
+        rest
     }
 
     /// As [`Self::cut`], but through nobody's interruption.
@@ -238,9 +244,10 @@ impl History {
             }
             go.closed = true;
             changed = true;
-            let text = go.text();
+            let (text, unsaid) = (go.text(), go.take_unsaid());
             if !text.is_empty() {
-                closed.push(Closed { id: go.id, text, interrupted: go.cut, by_order: go.by_order, sound: go.sound });
+                let (id, interrupted, by_order, sound) = (go.id, go.cut, go.by_order, go.sound);
+                closed.push(Closed { id, text, interrupted, by_order, sound, unsaid });
             }
         }
         if !changed {
@@ -370,6 +377,18 @@ impl Go {
         text
     }
 
+    /// What was cut off of it; nobody asks again. Fillers and the like lead nowhere.
+    fn take_unsaid(&mut self) -> String {
+        let (mut text, meant) = (String::new(), self.memory == Memory::Keep || self.by_order);
+        for piece in &mut self.pieces {
+            let unsaid = std::mem::take(&mut piece.unsaid);
+            if meant {
+                words::join(&mut text, &unsaid);
+            }
+        }
+        text
+    }
+
     /// Adds this go to what the model is told: a tool's result always directly after its call.
     fn tell(&self, mark: &str, messages: &mut Vec<Message>) {
         let mut text = self.text();
@@ -428,10 +447,8 @@ mod tests {
         assert_eq!(history.close(None), []);
         assert_eq!(history.cut(PhraseId(2), 4), "can I help you today?");
         let closed = history.close(None);
-        assert_eq!(
-            closed,
-            [Closed { id, text: "Good morning. How".into(), interrupted: true, by_order: false, sound: None }]
-        );
+        let (text, unsaid) = ("Good morning. How".into(), "can I help you today?".into());
+        assert_eq!(closed, [Closed { id, text, interrupted: true, by_order: false, sound: None, unsaid }]);
         assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how");
         let history = history.marking("<cut>".into());
         assert_eq!(told(&history), "system be kind. | user hi | assistant good morning. how<cut>");

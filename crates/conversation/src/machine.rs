@@ -405,6 +405,8 @@ impl Conversation {
         }
         // What the agent said comes before what the callee says to it.
         self.note_what_was_said(now);
+        // What was overheard is no part of what is ordered to be answered.
+        self.consider_overheard(now);
         self.put_what_waits(now);
         self.consider_turn(now);
         self.say_what_waits(now);

@@ -475,6 +475,9 @@ pub enum CallEvent {
         /// When it sounded; none: not known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         span: Option<Span>,
+        /// What else it would have said when it was cut off, as far as that was made; none: nothing, or not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unsaid: Option<Pii<String>>,
     },
     /// The agent was heard for the first time.
     Spoke {
@@ -717,7 +720,7 @@ mod tests {
             CallEvent::Answered { dialog: String::new(), codec: "PCMU".into() },
             CallEvent::Heard { text: text(), span: None },
             CallEvent::TurnTaken { latency: TurnLatency::default() },
-            CallEvent::Said { text: text(), interrupted: false, by_order: false, span: None },
+            CallEvent::Said { text: text(), interrupted: false, by_order: false, span: None, unsaid: None },
             CallEvent::Spoke { silence_ms: 300 },
             CallEvent::Disclosed,
             CallEvent::MachineDetected { sign: MachineSign::Tone },
@@ -797,7 +800,13 @@ mod tests {
 
     #[test]
     fn nobody_talks_before_the_answer() {
-        let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false, span: None };
+        let said = CallEvent::Said {
+            text: Pii::new("hi".into()),
+            interrupted: false,
+            by_order: false,
+            span: None,
+            unsaid: None,
+        };
         for state in [CallState::Queued, CallState::Dialing, CallState::Ringing] {
             assert!(state.apply(&said).is_err(), "{state:?}");
         }
@@ -810,6 +819,22 @@ mod tests {
             let text = serde_json::to_string(&recorded).expect("serialises");
             assert_eq!(serde_json::from_str::<Recorded>(&text).expect("parses"), recorded);
         }
+    }
+
+    #[test]
+    fn what_was_said_before_the_rest_was_kept_still_reads() {
+        let old = r#"{"event":"said","text":"hi","interrupted":true}"#;
+        let said = |unsaid: Option<&str>| CallEvent::Said {
+            text: Pii::new("hi".into()),
+            interrupted: true,
+            by_order: false,
+            span: None,
+            unsaid: unsaid.map(|text| Pii::new(text.into())),
+        };
+        assert_eq!(serde_json::from_str::<CallEvent>(old).expect("parses"), said(None));
+        assert_eq!(serde_json::to_string(&said(None)).expect("serialises"), old);
+        let new = serde_json::to_string(&said(Some("there"))).expect("serialises");
+        assert_eq!(serde_json::from_str::<CallEvent>(&new).expect("parses"), said(Some("there")));
     }
 
     #[test]

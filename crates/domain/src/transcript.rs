@@ -54,7 +54,7 @@ pub fn of_journal(events: &[Recorded]) -> Vec<TranscriptLine> {
                 latency: None,
             }),
             CallEvent::TurnTaken { latency } => pending = Some(*latency),
-            CallEvent::Said { text, interrupted, by_order, span } => lines.push(TranscriptLine {
+            CallEvent::Said { text, interrupted, by_order, span, unsaid: _ } => lines.push(TranscriptLine {
                 seq: recorded.seq,
                 speaker: Speaker::Agent,
                 text: text.expose().clone(),

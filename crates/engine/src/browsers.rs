@@ -5,6 +5,7 @@
 use crate::calls::{AgentRef, Bound, Calls, OrderError, StartError, Started};
 use crate::live::{Arrival, Homecoming, LiveCall, Met, Order, Parlance, Unwelcome, leg_settings};
 use crate::registry::Sent;
+use callwright_conversation::Sound;
 use callwright_domain::way::Mirror;
 use callwright_domain::{
     AccountId, AgentPatch, BrowserPlace, CallId, CallPlan, CallState, ChannelName, HangupCause, Moment, Origin, Pii,
@@ -61,6 +62,9 @@ pub enum MeetError {
     /// A call of the account is met there and is not over.
     #[error("a call in this channel is not over")]
     ChannelTaken,
+    /// The server meets no browsers, so that nobody could ever join: it has no address for them.
+    #[error("this server meets no browsers")]
+    Off,
 }
 
 /// Somebody who wants to join a call.
@@ -75,6 +79,8 @@ pub struct Join {
     pub offer: String,
     /// The words for its screen.
     pub parlance: Box<dyn Parlance>,
+    /// What the first who joins is to hear before the greeting, or why it cannot be had.
+    pub overture: Option<Result<Sound, String>>,
 }
 
 /// Somebody has joined.
@@ -134,6 +140,9 @@ impl Calls {
     /// # Errors
     /// [`MeetError`]; no call exists then.
     pub async fn meet(&self, request: MeetCall, now: Moment) -> Result<Started, MeetError> {
+        if !self.meets_browsers() {
+            return Err(MeetError::Off);
+        }
         if request.once.is_none() && self.is_met(&request.account, &request.channel).await.map_err(StartError::from)? {
             return Err(MeetError::ChannelTaken);
         }
@@ -316,7 +325,8 @@ impl Calls {
     async fn run_joined(&self, plan: CallPlan, leg: BrowserLeg, join: Join) -> Result<Joined, JoinError> {
         let BrowserLeg { answer, leg, reports } = leg;
         let (written, told) = oneshot::channel();
-        let met = Met { user: join.user, leg, reports, parlance: join.parlance, written };
+        let Join { user, parlance, overture, .. } = join;
+        let met = Met { user, leg, reports, parlance, overture, written };
         let (node, after) = (Arc::clone(&self.node), Arc::clone(&self.node));
         let (call, account) = (plan.id, plan.account.clone());
         let (orders, place) = LiveCall::enter(&node, &account, call);

@@ -470,6 +470,14 @@ impl Calls {
         self.speak(account, call, saying).await
     }
 
+    /// Whether the call is one in which something could be said now: for whoever has to fetch first what that is.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub async fn may_speak(&self, account: &AccountId, call: CallId) -> Result<(), OrderError> {
+        self.check_order(account, call, &Order::Say(Saying::next(String::new()))).await
+    }
+
     /// Speaks or plays something into the call, past the model.
     ///
     /// # Errors

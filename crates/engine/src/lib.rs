@@ -50,5 +50,5 @@ pub use live::{CutBy, Parlance, Shown, Wish};
 pub use node::{Engine, Parts, Policy};
 pub use outbox::{CallNews, Failure, Notifier, Subject, Telling, Told};
 pub use peers::{NoPeers, PeerError, PeerMessage, PeerOrder, Peers};
-pub use sounds::Sounds;
+pub use sounds::{SoundFlaw, Sounds, read_sound};
 pub use trunks::{RegistrationStatus, TrunkHealth, TrunkStatus, trunk_flaw};

@@ -167,6 +167,8 @@ pub const EXTRACT_WAITS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120), Duration::from_secs(600)];
 /// How often it is looked whether the wall clock was set back.
 pub const CLOCK_EVERY: Duration = Duration::from_secs(5);
+/// Longest sound that is played by one order: what waits to be played is held in memory. *Refuse*.
+pub const ORDERED_SOUND: Duration = Duration::from_secs(60);
 /// How far the wall clock may fall behind between two looks: what a time service does to it little by little.
 pub const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// How often the outbox is looked at when nobody rings its bell: retries fall due, other nodes leave messages.

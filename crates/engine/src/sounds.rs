@@ -1,8 +1,11 @@
 //! Sounds that a call plays beside the agent's voice: the places that an agent may seem to sit in, and the apology for
-//! when no voice works any more. Made or read once, before a call needs them; a call shares them. Never opens a file.
+//! when no voice works any more. Made or read once, before a call needs them; a call shares them. And sounds that somebody
+//! sends to be played. Never opens a file.
 
+use crate::limits;
+use callwright_conversation::Sound;
 use callwright_media::Rate;
-use callwright_media::pcm::{Place, WavError, ambience, information_tone, read_wav};
+use callwright_media::pcm::{Place, Wav, WavError, ambience, information_tone, read_wav};
 use callwright_providers::ProviderError;
 use callwright_providers::tts::{Tts, TtsRequest};
 use std::collections::BTreeMap;
@@ -14,6 +17,42 @@ const RATE: Rate = Rate::Narrow;
 const APOLOGY: &str = "apology";
 /// Longest apology, in samples: what is left of the fifteen seconds in which a call ends when nothing works.
 const LONGEST_APOLOGY: usize = 6 * 8000;
+
+/// Why a file is not played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SoundFlaw {
+    /// It is no WAV file that can be read.
+    #[error(transparent)]
+    Wav(#[from] WavError),
+    /// It is compressed.
+    #[error("it is an MP3 file, and only WAV files are played")]
+    Mp3,
+    /// It is too long.
+    #[error("it is longer than {} seconds", limits::ORDERED_SOUND.as_secs())]
+    Long,
+}
+
+/// The sound of a WAV file that somebody sends to be played.
+///
+/// # Errors
+/// [`SoundFlaw`].
+pub fn read_sound(file: &[u8]) -> Result<Sound, SoundFlaw> {
+    let wav = match Wav::open(file) {
+        Err(WavError::NotWav) if is_mp3(file) => return Err(SoundFlaw::Mp3),
+        opened => opened?,
+    };
+    if wav.length() > limits::ORDERED_SOUND {
+        return Err(SoundFlaw::Long);
+    }
+    // What a telephone carries stays what it is; browsers hear more.
+    let rate = if wav.rate() <= RATE.hertz() { RATE } else { Rate::Wide };
+    Ok(Sound::new(wav.at(rate)?, rate.hertz()))
+}
+
+/// Whether a file begins as MP3 files do: with a tag, or with a frame (ISO 11172-3, section 2.4.1.3).
+fn is_mp3(file: &[u8]) -> bool {
+    file.starts_with(b"ID3") || matches!(file, [0xff, second, ..] if second & 0xe0 == 0xe0)
+}
 
 /// Sounds by name.
 #[derive(Clone)]
@@ -100,6 +139,31 @@ mod tests {
         bytes.extend(4_u32.to_le_bytes());
         bytes.extend([sample, sample].iter().flat_map(|sample| sample.to_le_bytes()));
         bytes
+    }
+
+    #[test]
+    fn what_is_sent_is_a_sound_or_it_is_said_why_not() {
+        let sound = read_sound(&wav(7)).expect("a file");
+        assert_eq!((sound.samples(), sound.hertz()), (&[7, 7][..], 8000));
+        let at = |rate: u32, samples: usize| {
+            let mut file = wav(7);
+            file[24..28].copy_from_slice(&rate.to_le_bytes());
+            file[40..44].copy_from_slice(&u32::MAX.to_le_bytes());
+            file.resize(44 + 2 * samples, 0);
+            read_sound(&file)
+        };
+        let wide = at(44_100, 44_100).expect("converted");
+        assert_eq!((wide.hertz(), wide.length().as_millis().abs_diff(1000) < 10), (16_000, true));
+        assert_eq!(at(8000, 60 * 8000).map(|sound| sound.length()), Ok(limits::ORDERED_SOUND));
+        assert_eq!(at(8000, 60 * 8000 + 8), Err(SoundFlaw::Long));
+        for (file, flaw) in [
+            (&b"ID3\x04 and so on"[..], SoundFlaw::Mp3),
+            (b"\xff\xfb\x90\x44", SoundFlaw::Mp3),
+            (b"<html>", SoundFlaw::Wav(WavError::NotWav)),
+            (b"", SoundFlaw::Wav(WavError::NotWav)),
+        ] {
+            assert_eq!(read_sound(file), Err(flaw));
+        }
     }
 
     #[test]

@@ -240,6 +240,7 @@ mod tests {
             interrupted: false,
             by_order: false,
             span: None,
+            unsaid: None,
         };
         let account = AccountId::new("acme").expect("a slug");
         Spooled { account, call: CallId::from_entropy(call), epoch: 3, mark, at: Moment(5), event }

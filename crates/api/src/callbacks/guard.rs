@@ -1,16 +1,24 @@
 //! Where callbacks may go: the check of a URL that somebody else wrote, before it is kept and again at each connection.
 //! Resolves names by itself, judges every address, and gives out only what it judged, so that the address that was
-//! checked is the one that is connected to. Never connects.
+//! checked is the one that is connected to. Makes the clients that go by this, and never connects by itself.
 
 use callwright_domain::agent::Switch;
 use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Proxy, redirect};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use url::{Host, Url};
 
+/// Time for a connection, name and TLS included (BARS S38).
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for the whole exchange (BARS S38).
+pub(super) const EXCHANGE: Duration = Duration::from_secs(15);
+/// Requests at once to one host (BARS S38).
+pub(super) const PER_HOST: usize = 50;
 /// Longest URL that is kept.
 const MAX_URL: usize = 2048;
 /// Ports below 1024 that callbacks may go to.
@@ -152,8 +160,39 @@ impl Guard {
         Ok(url)
     }
 
-    pub(super) fn egress(&self) -> &Egress {
-        &self.egress
+    /// A URL that is to be connected to now, if it may be.
+    ///
+    /// # Errors
+    /// [`Unreached`] names the rule.
+    pub(crate) async fn judged(&self, text: &str) -> Result<Url, Unreached> {
+        let url = self.judge(text)?;
+        if self.egress.proxy.is_some()
+            && let Some(Host::Domain(name)) = url.host()
+        {
+            // The proxy resolves by itself; a name that leads inside is at least not handed to it knowingly.
+            self.addresses(name).await?;
+        }
+        Ok(url)
+    }
+
+    /// An HTTP client that can only connect to what the guard has judged, follows no redirect, and has little patience.
+    ///
+    /// # Errors
+    /// When the proxy's URL is not one, or TLS cannot be set up.
+    pub(crate) fn client(&self) -> Result<Client, reqwest::Error> {
+        let builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(EXCHANGE)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(PER_HOST)
+            .user_agent(concat!("Callwright/", env!("CARGO_PKG_VERSION")));
+        match &self.egress.proxy {
+            // The proxy's own name must not be judged by the guard: it is the operator's, and most often private.
+            Some(proxy) => builder.proxy(Proxy::all(proxy)?),
+            None => builder.no_proxy().dns_resolver(self.clone()),
+        }
+        .build()
     }
 
     fn judge_host(&self, host: &Host<&str>) -> Result<(), Blocked> {
@@ -176,6 +215,16 @@ impl Guard {
             Reach::Public => Ok(()),
             Reach::Private if self.egress.private.is_on() => Ok(()),
             Reach::Private | Reach::Never => Err(Blocked::Private),
+        }
+    }
+}
+
+impl Unreached {
+    /// The rule that a URL breaks, as what it must be or do.
+    pub(crate) fn of_a_url(self) -> String {
+        match self {
+            Self::Unknown => String::from("must have a host name that can be resolved"),
+            Self::Blocked(why) => why.to_string(),
         }
     }
 }

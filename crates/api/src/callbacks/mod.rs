@@ -6,8 +6,8 @@ mod sender;
 pub(crate) mod signature;
 
 pub use guard::{Blocked, Egress, Guard, Lookup, SystemLookup, Unreached};
-pub(crate) use sender::may_set;
 pub use sender::{Callbacks, NoCallbacks};
+pub(crate) use sender::{may_set, reason};
 
 use crate::dialects::{self, Dialect};
 use callwright_domain::Pii;

@@ -1,30 +1,24 @@
 //! Sends the callbacks of one event, one after the other: within time and size limits, to an address that the guard has
 //! judged, following no redirect. Never tries twice, and never lets what a receiver says into a log whole.
 
-use super::guard::{Blocked, Guard, Unreached};
+use super::guard::{EXCHANGE, Guard, PER_HOST, Unreached};
 use super::{Callback, MOST_PER_EVENT, dialect_of};
 use callwright_domain::Pii;
 use callwright_engine::{Failure, Notifier, Telling, Told};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use reqwest::{Client, Proxy, Response, redirect};
+use reqwest::{Client, Response};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
-/// Time for a connection, name and TLS included (BARS S38).
-const CONNECT: Duration = Duration::from_secs(5);
-/// Time for the whole exchange (BARS S38).
-const EXCHANGE: Duration = Duration::from_secs(15);
 /// How long a callback may wait for its turn at a busy host before it counts as not delivered.
 const TURN: Duration = Duration::from_secs(15);
 /// Most of an answer that is read; the rest is left (BARS S38).
 const MAX_ANSWER: usize = 64 * 1024;
-/// Requests at once to one host (BARS S38).
-const PER_HOST: usize = 50;
 /// Hosts that are remembered before those without a request are forgotten.
 const HOSTS: usize = 1024;
 /// The longest that a receiver may ask to be left alone.
@@ -69,19 +63,7 @@ impl Callbacks {
     /// [`NoCallbacks`] when the proxy's URL is not one, or TLS cannot be set up.
     pub fn new(guard: Guard) -> Result<Self, NoCallbacks> {
         let no = |error: reqwest::Error| NoCallbacks(error.without_url().to_string());
-        let builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(EXCHANGE)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(PER_HOST)
-            .user_agent(concat!("Callwright/", env!("CARGO_PKG_VERSION")));
-        let builder = match &guard.egress().proxy {
-            // The proxy's own name must not be judged by the guard: it is the operator's, and most often private.
-            Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(no)?),
-            None => builder.no_proxy().dns_resolver(guard.clone()),
-        };
-        Ok(Self { client: builder.build().map_err(no)?, guard, hosts: Mutex::default() })
+        Ok(Self { client: guard.client().map_err(no)?, guard, hosts: Mutex::default() })
     }
 
     /// The guard, for URLs that are to be kept.
@@ -93,7 +75,7 @@ impl Callbacks {
     async fn send(&self, callbacks: &[Callback], fixed: &[(String, Pii<String>)]) -> Result<Told, Failure> {
         let (mut told, mut turn) = (Told::Nothing, None);
         for callback in callbacks.iter().take(MOST_PER_EVENT) {
-            let url = self.judged(callback).await?;
+            let url = self.guard.judged(callback.url.expose()).await.map_err(|why| failed(None, why.to_string()))?;
             if turn.is_none() {
                 turn = Some(self.turn(&url).await?);
             }
@@ -103,19 +85,6 @@ impl Callbacks {
             }
         }
         Ok(told)
-    }
-
-    /// Where a callback goes, if it may go there.
-    async fn judged(&self, callback: &Callback) -> Result<Url, Failure> {
-        let blocked = |why: Blocked| failed(None, format!("the URL {why}"));
-        let url = self.guard.judge(callback.url.expose()).map_err(blocked)?;
-        if self.guard.egress().proxy.is_some()
-            && let Some(Host::Domain(name)) = url.host()
-        {
-            // The proxy resolves by itself; a name that leads inside is at least not handed to it knowingly.
-            self.guard.addresses(name).await.map_err(|why| failed(None, why.to_string()))?;
-        }
-        Ok(url)
     }
 
     async fn exchange(&self, url: Url, callback: &Callback, fixed: &[(String, Pii<String>)]) -> Result<Told, Failure> {
@@ -212,7 +181,7 @@ fn failed(status: Option<u16>, detail: impl Into<String>) -> Failure {
 }
 
 /// What went wrong, in words that name no address.
-fn reason(error: &reqwest::Error) -> String {
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return String::from(if error.is_connect() { "no connection in 5 s" } else { "no answer in 15 s" });
     }

@@ -8,6 +8,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Whose key a body comes with, and from where.
+pub(crate) type Whose = (KeyId, IpAddr);
+
 /// Who holds a place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Holder {
@@ -42,7 +45,7 @@ impl Room {
     ///
     /// # Errors
     /// [`Fault::NoPlace`].
-    pub(crate) fn take(&self, (key, source): (KeyId, IpAddr)) -> Result<Place, Fault> {
+    pub(crate) fn take(&self, (key, source): Whose) -> Result<Place, Fault> {
         let holders = [Holder::Key(key), Holder::Source(network(source))];
         let mut taken = self.lock();
         // Each place has one source.

@@ -11,14 +11,16 @@ pub(crate) use token::Pass;
 use crate::dialects;
 use crate::http::{Context, Request, Response, bearer_of};
 use axum::body::Body;
-use callwright_domain::{AccountId, ChannelName, Moment};
-use callwright_engine::{Calls, Join, JoinError, OrderError};
+use callwright_domain::{AccountId, CallState, ChannelName, KeyId, Moment};
+use callwright_engine::{Calls, Join, JoinError, OrderError, Sound};
 use callwright_store::ChannelApp;
 use http::{HeaderValue, Method, StatusCode, header};
 use rand::RngCore;
 use screen::{Renewal, Screen};
 use serde_json::json;
+use std::time::Duration;
 use token::BadToken;
+use tokio::time::timeout;
 
 /// Where browsers join; the channel's name follows.
 const PREFIX: &str = "/v1/join/";
@@ -30,6 +32,8 @@ const CLIENT_TEXT: &str = include_str!("client.js");
 const SDP: &str = "application/sdp";
 /// How long a token lives that a client asked for over its channel, in seconds: it must have joined with one before.
 const RENEWED_S: i64 = 3600;
+/// How long whoever joins waits for the sound that is played before the greeting.
+const OVERTURE: Duration = Duration::from_secs(5);
 /// Methods that the door takes from pages of other origins.
 const METHODS: &str = "POST, DELETE, OPTIONS";
 
@@ -90,11 +94,18 @@ async fn join(request: &Request, context: &Context) -> Result<Response, Refused>
     // A telephone call has no agent in a channel; the human who takes it over is shown nothing.
     let agent = view.plan.browser().map_or_else(|| Calls::channel_of(&view.plan), |place| place.agent_user.clone());
     let settings = dialects::named(&view.plan.origin.dialect).map(|dialect| dialect.screen(&view.plan));
+    let settings = settings.unwrap_or_default();
+    // Who comes back, or takes over, was or is greeted already.
+    let wanted = settings.overture.as_deref().filter(|_| view.state == CallState::Queued);
+    let overture = match wanted {
+        Some(url) => Some(overture(url, &app, (request, context)).await),
+        None => None,
+    };
     let renew = renewal(app.clone(), &pass, context);
-    let screen = Screen::new(settings.unwrap_or_default(), (agent, pass.user.clone()), renew);
+    let screen = Screen::new(settings, (agent, pass.user.clone()), renew);
     let (account, channel, user) = (app.account, pass.channel, pass.user);
     let location = format!("{PREFIX}{channel}");
-    let join = Join { account, channel, user, offer, parlance: Box::new(screen) };
+    let join = Join { account, channel, user, offer, parlance: Box::new(screen), overture };
     let joined = calls.join(join, request.received).await?;
     let mut response = Response::new(Body::from(joined.answer));
     *response.status_mut() = StatusCode::CREATED;
@@ -105,6 +116,17 @@ async fn join(request: &Request, context: &Context) -> Result<Response, Refused>
         headers.insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// The sound that is played before the greeting, which was fetched once when the call was asked for; or why there is none.
+async fn overture(url: &str, app: &ChannelApp, (request, context): (&Request, &Context)) -> Result<Sound, String> {
+    // No key asks here: the account's application stands for one.
+    let key = KeyId::new(app.id.as_str()).map_err(|why| why.to_string())?;
+    let fetching = context.fetcher.sound(("the sound before the greeting", url), (key, request.peer.ip()));
+    match timeout(OVERTURE, fetching).await {
+        Ok(fetched) => fetched.map_err(|why| why.to_string()),
+        Err(_) => Err(format!("the sound before the greeting did not come in {} s", OVERTURE.as_secs())),
+    }
 }
 
 /// A token whose time is over still leaves: it let its user in.

@@ -43,6 +43,8 @@ pub(crate) struct ScreenSettings {
     pub(crate) voices: Vec<String>,
     /// Whether the user says by the client when a turn begins and ends.
     pub(crate) push_to_talk: Switch,
+    /// The URL of a sound that is played before the greeting.
+    pub(crate) overture: Option<String>,
 }
 
 /// Makes a new token for the user of the call.
@@ -275,6 +277,7 @@ mod tests {
             whole_replies: true,
             voices: vec![String::from("Ava")],
             push_to_talk: Switch::Off,
+            overture: None,
         });
         screen.wishes(READY);
         screen

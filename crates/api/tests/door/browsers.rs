@@ -1,7 +1,7 @@
 //! Calls that are met in a browser, as far as no audio is needed: asked for in both dialects, tokens, the door for browsers.
-//! The nodes of most tests here meet no browsers: a join that everything speaks for is answered with 501, and nothing else is.
+//! The offer of most tests here is none: a join that everything else speaks for is answered with `bad_offer`, and nothing else is.
 
-use crate::support::{Answer, DATE, NOW, OTHER_KEY, Server, Signed, server_over};
+use crate::support::{Answer, DATE, NOW, OTHER_KEY, Server, Signed, server, server_over, server_that_meets};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use callwright_api::{Limits, Rates};
@@ -15,20 +15,6 @@ use std::fmt::Write as _;
 const SDP: &str = "application/sdp";
 /// Any offer: nothing looks at it here.
 const OFFER: &[u8] = b"v=0\r\n";
-
-/// A server whose node's clock stands where the signatures' does.
-async fn server() -> Server {
-    let mut builder = NodeBuilder::to_address(([127, 0, 0, 1], 9).into());
-    builder.clock = Clock::new(|| NOW);
-    server_over(builder, Limits::default(), Rates::default()).await
-}
-
-/// The same where browsers are met.
-async fn meeting() -> Server {
-    let mut builder = NodeBuilder::to_address(([127, 0, 0, 1], 9).into()).browsers();
-    builder.clock = Clock::new(|| NOW);
-    server_over(builder, Limits::default(), Rates::default()).await
-}
 
 async fn met(server: &Server, body: &Value) -> Value {
     let mut body = body.clone();
@@ -77,7 +63,7 @@ async fn state(server: &Server, id: &str) -> CallState {
 
 #[tokio::test]
 async fn a_call_that_is_met_is_asked_for_and_shown() {
-    let server = server().await;
+    let server = server_that_meets().await;
     let body = json!({"user": "ann", "variables": {"name": "Ann"}, "user_data": "u", "thread": "t", "token_s": 60,
         "join_within_s": 30});
     let call = met(&server, &body).await;
@@ -110,7 +96,7 @@ async fn a_call_that_is_met_is_asked_for_and_shown() {
 
 #[tokio::test]
 async fn a_repeated_request_is_the_same_call_with_a_token_of_its_own() {
-    let server = server().await;
+    let server = server_that_meets().await;
     let headers = format!(
         "Authorization: Bearer admin.{}\r\nContent-Type: application/json\r\nIdempotency-Key: k1\r\n",
         crate::support::SECRET
@@ -122,13 +108,13 @@ async fn a_repeated_request_is_the_same_call_with_a_token_of_its_own() {
     assert_eq!(second.header("idempotency-replayed"), Some("true"));
     let (first, second) = (first.json(), second.json());
     assert_eq!((&first["id"], &first["channel"], &first["user"]), (&second["id"], &second["channel"], &second["user"]));
-    assert_eq!(join(&server, text(&second, "channel"), text(&second, "token")).await.status, 501);
+    assert_eq!(join(&server, text(&second, "channel"), text(&second, "token")).await.code(), "bad_offer");
 }
 
 /// BARS S41: what lets nobody in, and why it says so.
 #[tokio::test]
 async fn tokens_let_their_user_into_their_channel_until_their_time() {
-    let server = server().await;
+    let server = server_that_meets().await;
     let call = met(&server, &json!({"user": "ann"})).await;
     let other = met(&server, &json!({"user": "ann"})).await;
     let channel = text(&call, "channel");
@@ -137,8 +123,8 @@ async fn tokens_let_their_user_into_their_channel_until_their_time() {
     let now = seconds(NOW);
     let unsigned = format!("{}..", STANDARD.encode(r#"{"alg":"none"}"#));
     let cases = [
-        ("accepted", text(&call, "token").to_owned(), 501, "browsers_off"),
-        ("made by a user of the vendor", token(&own, channel, "ann", now + 60), 501, "browsers_off"),
+        ("accepted", text(&call, "token").to_owned(), 400, "bad_offer"),
+        ("made by a user of the vendor", token(&own, channel, "ann", now + 60), 400, "bad_offer"),
         ("expired", token(&own, channel, "ann", now - 1), 401, "expired_token"),
         ("expired within leeway", token(&own, channel, "ann", now - 4), 401, "expired_token"),
         ("ends now", token(&own, channel, "ann", now), 401, "expired_token"),
@@ -178,7 +164,7 @@ async fn tokens_let_their_user_into_their_channel_until_their_time() {
 
 #[tokio::test]
 async fn the_door_names_what_is_wrong_with_a_request() {
-    let server = server().await;
+    let server = server_that_meets().await;
     let call = met(&server, &json!({})).await;
     let (path, token) = (format!("/v1/join/{}", text(&call, "channel")), text(&call, "token"));
     let bearer = format!("Authorization: Bearer {token}\r\n");
@@ -221,7 +207,7 @@ async fn alibaba(server: &Server, action: &'static str, parameters: &[(&str, &st
 
 #[tokio::test]
 async fn alibabas_generate_makes_a_channel_and_a_token() {
-    let server = meeting().await;
+    let server = server_that_meets().await;
     let config = json!({"WakeUpQuery": "hello?", "UserOnlineTimeout": 45, "UserOfflineTimeout": 8, "GracefulShutdown": true,
         "LlmConfig": {"LlmCompleteReply": true, "LlmSystemPrompt": "Short."}, "TtsConfig": {"VoiceIdList": ["v1"]}});
     let template =
@@ -275,8 +261,13 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
 
 /// The token would be good for nothing.
 #[tokio::test]
-async fn alibabas_instances_are_refused_where_no_browser_could_come() {
+async fn calls_are_refused_where_no_browser_could_come() {
     let server = server().await;
+    let own = server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await;
+    assert_eq!((own.status, own.code().as_str()), (501, "browsers_off"));
+    assert!(text(&own.json()["error"], "message").contains("[webrtc]"), "{}", own.json());
+    let listed = server.native("GET", "/v1/calls", &Value::Null).await.json();
+    assert_eq!(listed["calls"], json!([]), "none was made");
     let runtime = json!({"ChannelId": "room", "AgentUserId": "bot",
         "AuthToken": token(&app(&server, "admin").await, "room", "bot", seconds(NOW) + 600)});
     let runtime = runtime.to_string();
@@ -293,7 +284,7 @@ async fn alibabas_instances_are_refused_where_no_browser_could_come() {
 
 #[tokio::test]
 async fn alibabas_generate_refuses_by_name() {
-    let server = meeting().await;
+    let server = server_that_meets().await;
     let sync = json!({"IMAIAgentId": AGENT, "ReceiverId": "ann"}).to_string();
     for (at, (name, value, code)) in [
         ("Expire", "604801", "InvalidParameter.Expire"),
@@ -324,7 +315,7 @@ async fn alibabas_generate_refuses_by_name() {
 
 #[tokio::test]
 async fn alibabas_instance_joins_a_channel_that_the_caller_made() {
-    let server = meeting().await;
+    let server = server_that_meets().await;
     let own = app(&server, "admin").await;
     let later = seconds(NOW) + 600;
     let runtime = |token: &str| json!({"ChannelId": "room", "AgentUserId": "bot", "AuthToken": token});

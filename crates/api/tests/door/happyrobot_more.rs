@@ -3,9 +3,10 @@
 use crate::happyrobot::{CALLEE, ask, get, message, request};
 use crate::support::{NOW, Server, key_with, server, server_over, server_with};
 use callwright_api::{Limits, Rates};
+use callwright_domain::agent::Greeting;
 use callwright_domain::{CallEvent, HangupCause, Scope};
 use callwright_store::Ending;
-use callwright_testkit::{AGENT, NodeBuilder, ToneVoice};
+use callwright_testkit::{AGENT, Callee, NodeBuilder, Plan, ToneVoice};
 use serde_json::{Value, json};
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -16,6 +17,24 @@ async fn waiting(server: &Server) -> String {
     body["scheduled_for"] = json!("2099-01-01T00:00:00Z");
     let call = ask(server, "POST", "dial/outbound", "", &body).await.json();
     call["id"].as_str().unwrap_or_else(|| panic!("{call}")).to_owned()
+}
+
+#[tokio::test]
+async fn what_the_callee_cut_off_is_told_beside_what_was_heard() {
+    let long = "This is a rather long greeting that goes on and on so that somebody can hang up before it ends.";
+    let mut callee = Callee::start(Plan::answer()).await;
+    let builder = NodeBuilder::to(&callee).agent(|agent| agent.opening.greeting = Greeting::Text(long.into()));
+    let server = server_over(builder, Limits::default(), Rates::default()).await;
+    let call = server.node.call().await;
+    let mut line = callee.line().await;
+    line.hears_altogether(Duration::from_millis(600)).await;
+    line.hang_up();
+    server.node.ended(call).await;
+    let id = get(&server, "calls").await["calls"][0]["id"].as_str().expect("an id").to_owned();
+    let transcript = get(&server, &format!("calls/{id}/transcript")).await;
+    let [greeting] = transcript["messages"].as_array().expect("a list").as_slice() else { panic!("{transcript}") };
+    let (heard, cut) = (greeting["content"].as_str(), greeting["interrupted_thoughts"].as_str());
+    assert_eq!((heard.zip(cut)).map(|(heard, cut)| format!("{heard} {cut}")).as_deref(), Some(long), "{greeting}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod alibaba;
 mod alibaba_chat;
 mod alibaba_logs;
 mod alibaba_notify;
+mod alibaba_sound;
 mod away;
 mod browsers;
 mod doors;

@@ -3,6 +3,7 @@
 use callwright_api::{Api, Callbacks, Egress, Guard, Limits, Rates, SystemLookup};
 use callwright_domain::access::KeyStatus;
 use callwright_domain::{AccountId, AgentId, AgentProfile, ApiKey, KeyId, Moment, PhoneNumber, Pii, Scope, TrunkId};
+use callwright_engine::Clock;
 use callwright_store::{Number, Trunk, TrunkSettings};
 use callwright_testkit::{Node, NodeBuilder, PATIENCE};
 use hmac::{Hmac, KeyInit, Mac};
@@ -79,6 +80,13 @@ pub(crate) async fn server_with(limits: Limits, rates: Rates) -> Server {
     let mut server = server_over(builder, limits, rates).await;
     server._callee = Some(callee);
     server
+}
+
+/// A server where browsers are met, whose node's clock stands where the signatures' does.
+pub(crate) async fn server_that_meets() -> Server {
+    let mut builder = NodeBuilder::to_address(([127, 0, 0, 1], 9).into()).browsers();
+    builder.clock = Clock::new(|| NOW);
+    server_over(builder, Limits::default(), Rates::default()).await
 }
 
 pub(crate) async fn server_over(builder: NodeBuilder, limits: Limits, rates: Rates) -> Server {

@@ -1,7 +1,7 @@
 //! Tencent's dialect over a real socket: the listed attacks on it, its rate, its envelope, and what its users read back.
 
 use crate::support::{
-    Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server, server_over, server_with,
+    Answer, NOW, OTHER_KEY, OTHER_NUMBER, SECRET, Server, key_with, server, server_over, server_that_meets, server_with,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -378,6 +378,9 @@ async fn places_for_large_bodies_are_for_known_keys_and_nobody_has_them_all() {
         assert!(said.contains("RequestLimitExceeded") && said.contains("large bodies"), "{another}: {said}");
         assert!(!said.contains("a second"), "{said}");
     }
+    let (_stream, said) = begin(&format!("{}X-TC-Language: zh-CN\r\n", signed_by("admin"))).await;
+    assert!(said.contains("RequestLimitExceeded") && said.contains("较大请求过多"), "{said}");
+    assert!(!said.contains("频率"), "it is not about how often: {said}");
     drop(held);
     let again = async {
         loop {
@@ -424,7 +427,7 @@ async fn what_a_request_lacks_is_named_as_its_kind_of_signature_has_it() {
 /// An instance in a browser has no numbers.
 #[tokio::test]
 async fn what_is_met_in_a_browser_is_no_telephone_call() {
-    let server = server().await;
+    let server = server_that_meets().await;
     numbered(&server).await;
     let met = server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await.json();
     let id = met["id"].as_str().unwrap_or_else(|| panic!("{met}"));

@@ -3,11 +3,13 @@
 use crate::alibaba_notify::receiver;
 use crate::support::{NOW, Server, server, server_that_tells};
 use crate::tencent::numbered;
-use callwright_domain::CallEvent;
 use callwright_domain::agent::Recording;
-use callwright_testkit::{Callee, NodeBuilder, Plan};
+use callwright_domain::{CallEvent, WebhookId};
+use callwright_store::outbox::Standing;
+use callwright_testkit::{AGENT, Callee, NodeBuilder, PATIENCE, Plan};
 use serde_json::{Value, json};
 use std::time::Instant;
+use tokio::time::timeout;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
@@ -73,6 +75,39 @@ async fn a_call_is_pushed_and_its_recording_is_fetched_by_the_link() {
     let id = hook["id"].as_str().expect("an id");
     assert_eq!(server.native("DELETE", &format!("/v1/webhooks/{id}"), &Value::Null).await.status, 204);
     assert_eq!(server.send("GET", target, "", b"").await.status, 401);
+}
+
+/// An instance in a browser has no numbers, and the vendor's records leave it out, too.
+#[tokio::test]
+async fn what_is_met_in_a_browser_is_not_pushed() {
+    let server = server_that_tells(NodeBuilder::to_address(([127, 0, 0, 1], 9).into()).browsers()).await;
+    let mut receiver = receiver().await;
+    let (status, hook) = made(&server, json!({"url": receiver.url, "events": ["call.ended"]})).await;
+    assert_eq!(status, 201, "{hook}");
+    let ended = async |path: &str, body: Value| {
+        let made = server.native("POST", path, &body).await.json();
+        let id = made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+        assert_eq!(server.native("POST", &format!("/v1/calls/{id}/hangup"), &json!({})).await.status, 202);
+        server.node.ended(id.parse().expect("ours")).await;
+        id
+    };
+    ended("/v1/browser-calls", json!({"agent": AGENT})).await;
+    let (reader, account) = (server.node.calls().reader().clone(), server.node.account());
+    let hook = WebhookId::new(hook["id"].as_str().expect("an id")).expect("ours");
+    let settled = async {
+        loop {
+            let page = reader.deliveries(&account, &hook, None, None, 1).await.expect("readable");
+            match page.items.first().map(|delivery| delivery.standing) {
+                None | Some(Standing::Pending) => tokio::task::yield_now().await,
+                Some(standing) => return standing,
+            }
+        }
+    };
+    assert_eq!(timeout(PATIENCE, settled).await.expect("looked at in time"), Standing::Skipped);
+    let later = json!({"agent": AGENT, "to": "+15550123", "scheduled_for": "2099-01-01T00:00:00Z"});
+    let telephone = ended("/v1/calls", later).await;
+    let told = receiver.until(|_| true).await;
+    assert_eq!(told[0].1["SessionId"], json!(telephone), "the first that is pushed");
 }
 
 #[tokio::test]

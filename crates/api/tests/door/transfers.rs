@@ -2,7 +2,7 @@
 //! cannot be handed over is named.
 
 use crate::alibaba_notify::ask;
-use crate::support::{NOW, Server, server, server_over};
+use crate::support::{NOW, Server, server, server_over, server_that_meets};
 use crate::tencent::{numbered, request};
 use callwright_api::{Limits, Rates};
 use callwright_domain::{CallEvent, CallId};
@@ -139,10 +139,10 @@ async fn what_cannot_be_handed_over_is_named() {
     standing.rules(&json!({"destinations": {"addresses": ["desk@pbx.example"]}})).await;
     assert_eq!(standing.server.native("POST", &path, &json!({"to": "sip:desk@pbx.example"})).await.status, 202);
     standing.waits("the answer there", |event| matches!(event, CallEvent::TransferAnswered { .. })).await;
-    let other = standing.server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await;
+    let server = server_that_meets().await;
+    let other = server.native("POST", "/v1/browser-calls", &json!({"agent": AGENT})).await;
     let met = other.json()["id"].as_str().unwrap_or_else(|| panic!("{}", other.json())).to_owned();
-    let refused =
-        standing.server.native("POST", &format!("/v1/calls/{met}/transfer"), &json!({"to": "+15550124"})).await;
+    let refused = server.native("POST", &format!("/v1/calls/{met}/transfer"), &json!({"to": "+15550124"})).await;
     assert_eq!((refused.status, refused.json()["error"]["code"].clone()), (409, json!("no_telephone")));
 }
 

@@ -105,10 +105,15 @@ impl Conversation {
         self.turn.entry.is_some() && self.turn.watch.is_none()
     }
 
-    /// Ends the callee's turn when it is over and the floor is free.
-    pub(super) fn consider_turn(&mut self, now: Instant) {
+    /// Whether the callee's turn may end: the agent does nothing.
+    fn may_take_turn(&self) -> bool {
         let free = self.stage == Stage::Talking && !self.far_end.held.is_on() && !self.mouth.is_cutting();
-        if !free || self.stance() != Stance::Quiet || self.closing.is_some() {
+        free && self.stance() == Stance::Quiet && self.closing.is_none()
+    }
+
+    /// Once the agent has spoken: what becomes of the words that were heard meanwhile.
+    pub(super) fn consider_overheard(&mut self, now: Instant) {
+        if !self.may_take_turn() {
             return;
         }
         match self.overheard.take() {
@@ -118,7 +123,11 @@ impl Conversation {
             }
             Some(Aside::Barred | Aside::TooFew) | None => {}
         }
-        if self.ears.verdict(now) == Verdict::Over {
+    }
+
+    /// Ends the callee's turn when it is over and the floor is free.
+    pub(super) fn consider_turn(&mut self, now: Instant) {
+        if self.may_take_turn() && self.ears.verdict(now) == Verdict::Over {
             let mut utterance = self.ears.take(now);
             self.far_end.marks = self.far_end.marks.over();
             if words::any(&utterance.text) {

@@ -28,12 +28,19 @@ pub(super) struct Orders {
     alone: Option<EntryId>,
     /// What the model is to be asked with when it is asked about the text that was put last.
     headers: BTreeMap<String, String>,
+    /// Played before the greeting.
+    overture: Option<Sound>,
 }
 
 impl Orders {
     /// Whether something waits for the floor.
     pub(super) fn wait(&self) -> bool {
         !self.sayings.is_empty() || !self.questions.is_empty()
+    }
+
+    /// How many questions wait for nothing but the end of what must be heard; they come before the others.
+    fn pressing(&self) -> usize {
+        self.questions.iter().take_while(|question| question.interrupts.is_on()).count()
     }
 
     /// What the model is to be asked with about the words that are to be answered.
@@ -84,10 +91,11 @@ impl Conversation {
         if self.is_transferring() {
             return Err(Unheard::HandedOver);
         }
-        let waits = !question.interrupts.is_on();
-        if self.is_with_machine() || (self.stage == Stage::Greeting && !waits) {
+        let patient = !question.interrupts.is_on();
+        if self.is_with_machine() || (self.stage == Stage::Greeting && !patient) {
             return Err(Unheard::Nobody);
         }
+        let waits = patient || self.must_be_heard_out();
         if waits && self.orders.questions.len() >= QUESTIONS_CAP { Err(Unheard::Full) } else { Ok(()) }
     }
 
@@ -118,6 +126,19 @@ impl Conversation {
 }
 
 impl Conversation {
+    /// Plays this before the greeting, and after what tells that a machine speaks. To be said before the callee answers.
+    pub fn open_with(&mut self, sound: Sound) {
+        self.orders.overture = Some(sound);
+    }
+
+    /// Plays what is to be heard before the greeting.
+    pub(super) fn play_overture(&mut self) {
+        if let Some(sound) = self.orders.overture.take() {
+            let entry = self.history.begin(Memory::Keep);
+            self.play(entry, sound, self.agent.opening.interruptible);
+        }
+    }
+
     /// Somebody outside wants this to be said.
     pub(super) fn order_to_say(&mut self, now: Instant, saying: Saying) {
         if self.is_speaking_alone() || !self.takes_orders(now, &saying) {
@@ -142,15 +163,25 @@ impl Conversation {
 
     /// Somebody outside wants this to be answered.
     pub(super) fn order_to_answer(&mut self, now: Instant, question: Question) {
-        if question.interrupts.is_on() {
+        let interrupts = question.interrupts.is_on();
+        if interrupts && !self.must_be_heard_out() {
             self.put_question_of(now, question);
         } else if self.may_answer(&question).is_ok() {
-            self.orders.questions.push_back(question);
+            let pressing = self.orders.pressing();
+            let at = if interrupts { pressing } else { self.orders.questions.len() };
+            self.orders.questions.insert(at, question);
         }
     }
 
-    /// Puts one of the questions that wait for silence, when it is there.
+    /// Puts the questions that wait only for what must be heard, once it was; else one of those that wait for silence, when it
+    /// is there.
     pub(super) fn put_what_waits(&mut self, now: Instant) {
+        let pressing = if self.must_be_heard_out() { 0 } else { self.orders.pressing() };
+        for _ in 0..pressing {
+            if let Some(question) = self.orders.questions.pop_front() {
+                self.put_question_of(now, question);
+            }
+        }
         if !self.orders.questions.is_empty()
             && self.is_floor_free(now)
             && let Some(question) = self.orders.questions.pop_front()
@@ -209,6 +240,11 @@ impl Conversation {
     /// Whether what is being said makes way for what is to be said at once.
     fn makes_way(&self) -> bool {
         self.stance() == Stance::Speaking && self.mouth.is_interruptible()
+    }
+
+    /// Whether something is being said, or about to be, that nothing may cut off.
+    fn must_be_heard_out(&self) -> bool {
+        self.stance() != Stance::Quiet && !self.mouth.is_interruptible()
     }
 
     /// Whether something is being said, or waits, beside which nothing else may be ordered.

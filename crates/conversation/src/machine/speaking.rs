@@ -118,6 +118,7 @@ impl Conversation {
         }
         self.out.timers.clear(Timer::Greeting);
         self.disclose(now);
+        self.play_overture();
         let greeting = self.agent.opening.greeting.clone();
         let wake_up = self.agent.opening.wake_up.clone().filter(|text| words::any(text));
         // The model makes its greeting knowing the wake-up words; after a text they are the next thing said.
@@ -314,9 +315,10 @@ impl Conversation {
                 self.out.note(CallEvent::TurnTaken { latency });
             }
             let heard = closed.text.len();
-            let Closed { text, interrupted, by_order, sound, .. } = closed;
+            let Closed { text, interrupted, by_order, sound, unsaid, .. } = closed;
             let span = sound.map(|sound| span_before(now, sound));
-            self.out.note(CallEvent::Said { text: Pii::new(text), interrupted, by_order, span });
+            let unsaid = words::any(&unsaid).then(|| Pii::new(unsaid));
+            self.out.note(CallEvent::Said { text: Pii::new(text), interrupted, by_order, span, unsaid });
             self.note_disclosure(closed.id, heard);
         }
     }

@@ -21,7 +21,7 @@ fn a_voice_silences_the_agent_and_the_history_keeps_what_was_heard() {
    2000  voice
    2100      → flushes
    2100      → notes interrupted
-   2100      → notes said, cut off "Good morning. We have pizza, pasta and"
+   2100      → notes said, cut off "Good morning. We have pizza, pasta and" before "salad today."
    2900  no voice
    2950  final: Just a salad.
    2950      → asks 1: agent "Good morning. We have pizza, pasta and", callee "Just a salad."
@@ -77,7 +77,7 @@ fn an_interruption_without_words_is_taken_back() {
    2000  voice
    2100      → flushes
    2100      → notes interrupted
-   2100      → notes said, cut off "Good morning. We have pizza, pasta and"
+   2100      → notes said, cut off "Good morning. We have pizza, pasta and" before "salad today."
    2600  no voice
    3600      → says: salad today.
    4300      → notes said "salad today."
@@ -122,13 +122,13 @@ fn on_a_noisy_line_words_are_needed() {
     500  voice
     600      → flushes
     600      → notes interrupted
-    600      → notes said, cut off "One two"
+    600      → notes said, cut off "One two" before "three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen."
     700  no voice
    1700      → says: three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen.
    2500  voice
    2600      → flushes
    2600      → notes interrupted
-   2600      → notes said, cut off "three four five"
+   2600      → notes said, cut off "three four five" before "six seven eight nine ten eleven twelve thirteen fourteen fifteen."
    2700  no voice
    3700      → says: six seven eight nine ten eleven twelve thirteen fourteen fifteen.
    4500  voice
@@ -137,7 +137,7 @@ fn on_a_noisy_line_words_are_needed() {
    5300  guess: please
    5300      → flushes
    5300      → notes interrupted
-   5300      → notes said, cut off "six seven eight nine ten"
+   5300      → notes said, cut off "six seven eight nine ten" before "eleven twelve thirteen fourteen fifteen."
    6000  until now
 "#,
     );
@@ -198,7 +198,7 @@ fn a_hello_that_meets_the_greeting_on_the_way_is_greeted_again() {
     400  voice
     500      → flushes
     500      → notes interrupted
-    500      → notes said, cut off "Good"
+    500      → notes said, cut off "Good" before "morning. We have pizza, pasta and salad today."
     900  no voice
     950  final: Hello?
    1100      → notes heard "Hello?"
@@ -250,7 +250,7 @@ fn a_pressed_key_interrupts() {
    1100      → notes key #
    1100      → flushes
    1100      → notes interrupted
-   1100      → notes said, cut off "Good morning. We"
+   1100      → notes said, cut off "Good morning. We" before "have pizza, pasta and salad today."
    1100      → notes heard "(pressed the keys 0 #)"
    1100      → asks 1: agent "Good morning. We", callee "(pressed the keys 0 #)"
    2000  until now
@@ -271,7 +271,7 @@ fn but_two_words_do() {
     900  guess: Wait please
     900      → flushes
     900      → notes interrupted
-    900      → notes said, cut off "Good morning. We"
+    900      → notes said, cut off "Good morning. We" before "have pizza, pasta and salad today."
    1000  until now
 "#,
     );
@@ -293,7 +293,7 @@ fn an_interrupting_word_works_where_the_voice_does_not() {
    1200  guess: Well stop
    1200      → flushes
    1200      → notes interrupted
-   1200      → notes said, cut off "Good morning. We have"
+   1200      → notes said, cut off "Good morning. We have" before "pizza, pasta and salad today."
    1500  no voice
    1550  final: Stop.
    1700      → notes heard "Stop."
@@ -313,7 +313,7 @@ fn an_interrupting_word_is_no_question_even_where_the_voice_was_faster() {
    2000  voice
    2100      → flushes
    2100      → notes interrupted
-   2100      → notes said, cut off "Good morning. We have pizza, pasta and"
+   2100      → notes said, cut off "Good morning. We have pizza, pasta and" before "salad today."
    2500  guess: Stop
    2800  no voice
    2850  final: Stop.
@@ -344,7 +344,7 @@ fn an_interrupting_word_may_be_kept_for_the_model() {
    1200  guess: Stop
    1200      → flushes
    1200      → notes interrupted
-   1200      → notes said, cut off "Good morning. We have"
+   1200      → notes said, cut off "Good morning. We have" before "pizza, pasta and salad today."
    1500  no voice
    1550  final: Stop.
    1700      → notes heard "Stop."
@@ -429,7 +429,7 @@ fn an_order_to_speak_cuts_what_is_being_said() {
    1500      → flushes
    1500      → notes interrupted
    1500      → says: Please hold the line.
-   1500      → notes said, cut off "Good morning. We have pizza,"
+   1500      → notes said, cut off "Good morning. We have pizza," before "pasta and salad today."
    2650      → notes said by order "Please hold the line."
    4000  until now
 "#,
@@ -504,7 +504,7 @@ fn an_order_to_be_silent_is_not_taken_back() {
    1500  silence
    1500      → flushes
    1500      → notes interrupted
-   1500      → notes said, cut off "Good morning. We have pizza,"
+   1500      → notes said, cut off "Good morning. We have pizza," before "pasta and salad today."
    9000  until now
 "#,
     );
@@ -541,7 +541,7 @@ fn on_hold_the_agent_is_silent_and_then_goes_on() {
       0      → says: We have pizza, pasta and salad today.
    1500  hold
    1500      → flushes
-   1500      → notes said, cut off "Good morning. We have pizza,"
+   1500      → notes said, cut off "Good morning. We have pizza," before "pasta and salad today."
    2000  voice
    3000  final: Music, music.
    5000  unhold

@@ -47,7 +47,7 @@ fn when_the_callee_hangs_up_what_was_said_so_far_is_noted() {
     850  guess: Not now
     850      → flushes
     850      → notes interrupted
-    850      → notes said, cut off "Hello, this is"
+    850      → notes said, cut off "Hello, this is" before "Ann."
     900  callee hangs up
     900      → notes heard "Not now"
     900      → hangs up: CalleeHungUp

@@ -342,7 +342,7 @@ fn the_callee_may_write_instead_of_speak() {
    1700      → flushes
    1700      → notes interrupted
    1700      → notes turn 600 = endpoint 0 + ears 0 + brain 500 + voice 100 + own 0
-   1700      → notes said, cut off "It"
+   1700      → notes said, cut off "It" before "is noon."
    1700      → notes heard "Where?"
    1700      → asks 2: callee "What time is it?", agent "It", callee "Where?"
    2000  until now

@@ -246,7 +246,7 @@ fn a_callee_who_leaves_before_the_end_was_not_told() {
       0  answered
       0      → says firmly: I am an automated assistant.
     700  callee hangs up
-    700      → notes said, cut off "I am an"
+    700      → notes said, cut off "I am an" before "automated assistant."
     700      → hangs up: CalleeHungUp
 "#,
     );
@@ -261,12 +261,33 @@ fn what_hold_cut_off_of_it_is_said_when_the_callee_is_back() {
       0      → says firmly: I am an automated assistant.
     700  hold
     700      → flushes
-    700      → notes said, cut off "I am an"
+    700      → notes said, cut off "I am an" before "automated assistant."
    5000  unhold
    5000      → says firmly: automated assistant.
    6100      → notes said "automated assistant."
    6100      → notes disclosed
    9000  until now
+"#,
+    );
+}
+
+/// The law wants to know who speaks before anything else.
+#[test]
+fn a_sound_is_played_before_the_greeting_and_after_the_disclosure() {
+    let mut agent = greeter("Good morning.");
+    agent.opening.disclosure = Some("I am a machine.".to_owned());
+    check(
+        agent,
+        r#"
+      0  sound before the greeting: xx
+    100  answered
+    100      → says firmly: I am a machine.
+    100      → says: (2000 ms of sound)
+    100      → says: Good morning.
+    950      → notes said "I am a machine."
+    950      → notes disclosed
+   3600      → notes said "Good morning."
+   5000  until now
 "#,
     );
 }

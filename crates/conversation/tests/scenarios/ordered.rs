@@ -2,7 +2,7 @@
 
 use crate::script::{agent, agent_with, check, greeter, setup, zero};
 use callwright_conversation::{Conversation, Grace, Input, Question, Saying, Unheard};
-use callwright_domain::agent::Switch;
+use callwright_domain::agent::{Overheard, Switch};
 use callwright_domain::{HangupCause, Transfer, TransferTarget};
 
 fn long() -> callwright_domain::AgentProfile {
@@ -43,7 +43,7 @@ fn what_waits_is_forgotten_at_an_interruption_unless_it_is_to_be_said_in_any_cas
    1500      → flushes
    1500      → notes interrupted
    1500      → says: This comes first.
-   1500      → notes said, cut off "Good morning. We have pizza,"
+   1500      → notes said, cut off "Good morning. We have pizza," before "pasta and salad today."
    2450      → notes said by order "This comes first."
    2450      → says: In any case.
    3150      → notes said by order "In any case."
@@ -239,7 +239,7 @@ fn what_was_ordered_is_said_on_after_a_false_interruption() {
    1500  voice
    1600      → flushes
    1600      → notes interrupted
-   1600      → notes said by order, cut off "A secret"
+   1600      → notes said by order, cut off "A secret" before "of the house."
    2000  no voice
    3000      → says: of the house.
    3750      → notes said by order "of the house."
@@ -279,6 +279,63 @@ fn a_question_that_waits_for_the_floor_is_not_said_to_have_been_heard_slowly() {
    2600      → says: Sunny.
    3000      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
    3000      → notes said "Sunny."
+   4000  until now
+"#,
+    );
+}
+
+/// An order is nothing that was overheard, whatever becomes of that.
+#[test]
+fn a_question_waits_for_what_must_be_heard_and_what_is_overheard_meanwhile_is_not() {
+    for more in ["text", "patient text"] {
+        let asked = if more == "text" { "" } else { " with x-asked" };
+        let script = r#"
+      0  answered
+   1000  order alone: This call is recorded.
+   1000      → says firmly: This call is recorded.
+   1100  voice
+   1200  {more}: What is the weather?
+   1500  no voice
+   1550  final: Never mind.
+   2200      → notes said by order "This call is recorded."
+   2200      → notes heard "What is the weather?"
+   2200      → asks 1{asked}: agent "This call is recorded.", callee "What is the weather?"
+   2600  model, all: Sunny.
+   2600      → says: Sunny.
+   3000      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   3000      → notes said "Sunny."
+   4000  until now
+"#;
+        let discarding = agent_with(|agent| agent.interrupt.overheard = Overheard::Discard);
+        check(discarding, &script.replace("{more}", more).replace("{asked}", asked));
+    }
+}
+
+/// Questions that wait for the end of what must be heard are one, as they would be otherwise; what follows it makes way.
+#[test]
+fn questions_that_waited_for_what_must_be_heard_come_before_patient_ones() {
+    check(
+        agent(),
+        r#"
+      0  answered
+   1000  order alone: This call is recorded.
+   1000      → says firmly: This call is recorded.
+   1100  patient text: Later.
+   1200  text: One.
+   1300  text: Two.
+   2200      → notes said by order "This call is recorded."
+   2200      → notes heard "One. Two."
+   2200      → asks 1: agent "This call is recorded.", callee "One. Two."
+   2600  model, all: Three.
+   2600      → says: Three.
+   3000      → notes turn 500 = endpoint 0 + ears 0 + brain 400 + voice 100 + own 0
+   3000      → notes said "Three."
+   3000      → notes heard "Later."
+   3000      → asks 2 with x-asked: agent "This call is recorded.", callee "One. Two.", agent "Three.", callee "Later."
+   3100  model, all: Now.
+   3100      → says: Now.
+   3400      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
+   3400      → notes said "Now."
    4000  until now
 "#,
     );

@@ -67,7 +67,7 @@ fn a_message_is_left_after_the_tone() {
     300  voice
     400      → flushes
     400      → notes interrupted
-    400      → notes said, cut off "Hello,"
+    400      → notes said, cut off "Hello," before "this is Ann."
    2500  guess: leave a message
    2500      → notes heard "leave a message"
    2500      → notes machine_detected
@@ -93,7 +93,7 @@ fn a_machine_without_a_tone_is_left_the_message_when_it_is_silent() {
     300  voice
     400      → flushes
     400      → notes interrupted
-    400      → notes said, cut off "Hello,"
+    400      → notes said, cut off "Hello," before "this is Ann."
    2500  guess: please leave a message
    2500      → notes heard "please leave a message"
    2500      → notes machine_detected
@@ -117,7 +117,7 @@ fn a_machine_is_the_humans_who_takes_the_call_over() {
     300  voice
     400      → flushes
     400      → notes interrupted
-    400      → notes said, cut off "Hello,"
+    400      → notes said, cut off "Hello," before "this is Ann."
    2500  guess: please leave a message
    2500      → notes heard "please leave a message"
    2500      → notes machine_detected

@@ -322,6 +322,10 @@ impl Player {
                 self.mute = true;
                 Input::Clock
             }
+            "sound before the greeting" => {
+                self.conversation.open_with(silence_of(&text));
+                Input::Clock
+            }
             "until now" => Input::Clock,
             other => ordered(other, &text).unwrap_or_else(|| panic!("nobody knows how to {other:?}")),
         };
@@ -340,11 +344,7 @@ fn ordered(verb: &str, text: &str) -> Option<Input> {
         "last order" => Input::Say(Saying { last: Switch::On, ..Saying::next(text) }),
         "order if silent" => Input::Say(Saying { place: Place::IfSilent, ..Saying::next(text) }),
         "order unless interrupted" => Input::Say(Saying { place: Place::NextUnlessInterrupted, ..Saying::next(text) }),
-        "sound order" => {
-            // A second for each character.
-            let sound = Sound::new(vec![0; text.len() * 100], 100);
-            Input::Say(Saying { words: Words::Sound(sound), ..Saying::next(text) })
-        }
+        "sound order" => Input::Say(Saying { words: Words::Sound(silence_of(&text)), ..Saying::next(text) }),
         "patient order" => Input::Say(Saying::next(text)),
         "text" => Input::UserText(text.into()),
         "patient text" => {
@@ -353,6 +353,11 @@ fn ordered(verb: &str, text: &str) -> Option<Input> {
         }
         _ => return None,
     })
+}
+
+/// A sound of a second for each character.
+fn silence_of(text: &str) -> Sound {
+    Sound::new(vec![0; text.len() * 100], 100)
 }
 
 fn final_text(text: String, end_of_turn: EndOfTurn) -> Input {
@@ -386,9 +391,10 @@ fn sounded(now: u64, event: &CallEvent) -> Option<String> {
 fn noted(event: &CallEvent) -> String {
     match event {
         CallEvent::Heard { text, .. } => format!("heard {:?}", text.expose()),
-        CallEvent::Said { text, interrupted, by_order, .. } => {
+        CallEvent::Said { text, interrupted, by_order, unsaid, .. } => {
             let (cut, order) = (if *interrupted { ", cut off" } else { "" }, if *by_order { " by order" } else { "" });
-            format!("said{order}{cut} {:?}", text.expose())
+            let rest = unsaid.as_ref().map_or_else(String::new, |rest| format!(" before {:?}", rest.expose()));
+            format!("said{order}{cut} {:?}{rest}", text.expose())
         }
         CallEvent::TurnTaken { latency } => format!(
             "turn {} = endpoint {} + ears {} + brain {} + voice {} + own {}",

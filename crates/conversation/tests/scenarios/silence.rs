@@ -63,7 +63,7 @@ fn who_speaks_again_is_reminded_anew() {
   11000  voice
   11100      → flushes
   11100      → notes interrupted
-  11100      → notes said, cut off "Are you"
+  11100      → notes said, cut off "Are you" before "there?"
   12000  no voice
   12050  final: Yes?
   12050      → asks 1: agent "Hello?", agent "Are you", callee "Yes?"

@@ -138,7 +138,7 @@ fn who_is_taken_over_from_falls_silent_for_good() {
    1000  taken over
    1000      → flushes
    1000      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
-   1000      → notes said, cut off "We"
+   1000      → notes said, cut off "We" before "are open from nine to five."
    2000  final, and over: And tomorrow?
    3000  text: And tomorrow?
   60000  until now
@@ -166,7 +166,7 @@ fn a_goodbye_is_no_more_the_agents_once_somebody_takes_over() {
     900  taken over
     900      → flushes
     900      → notes turn 200 = endpoint 0 + ears 0 + brain 100 + voice 100 + own 0
-    900      → notes said, cut off "Have"
+    900      → notes said, cut off "Have" before "a very good day, and goodbye."
   30000  until now
   30000  callee hangs up
   30000      → hangs up: CalleeHungUp

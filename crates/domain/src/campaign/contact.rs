@@ -63,7 +63,13 @@ mod tests {
             |total_ms| (9_000, CallEvent::TurnTaken { latency: TurnLatency { total_ms, ..TurnLatency::default() } });
         let said = (
             9_000,
-            CallEvent::Said { text: Pii::new(String::from("hi")), interrupted: false, by_order: false, span: None },
+            CallEvent::Said {
+                text: Pii::new(String::from("hi")),
+                interrupted: false,
+                by_order: false,
+                span: None,
+                unsaid: None,
+            },
         );
         assert_eq!(contact(&[], 5_000), Contact::None);
         assert_eq!(contact(&[answered(), taken(1_999)], 60_000), Contact::Connected);

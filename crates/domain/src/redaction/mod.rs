@@ -63,8 +63,9 @@ impl Redaction {
         }
         match event {
             CallEvent::Heard { text, span } => CallEvent::Heard { text: self.words(&text), span },
-            CallEvent::Said { text, interrupted, by_order, span } => {
-                CallEvent::Said { text: self.words(&text), interrupted, by_order, span }
+            CallEvent::Said { text, interrupted, by_order, span, unsaid } => {
+                let unsaid = unsaid.and_then(|rest| self.rest(&text, &rest));
+                CallEvent::Said { text: self.words(&text), interrupted, by_order, span, unsaid }
             }
             CallEvent::ToolRun { name, arguments, result } => {
                 CallEvent::ToolRun { name, arguments: self.document(&arguments), result: self.document(&result) }
@@ -93,6 +94,13 @@ impl Redaction {
         found.extend(digits::find(text));
         found.retain(|one| !self.except.contains(&one.kind));
         replaced(text, found)
+    }
+
+    /// What came after a text. What is personal only when both are read together stands in neither then.
+    fn rest(&self, text: &Pii<String>, rest: &Pii<String>) -> Option<Pii<String>> {
+        let (text, rest) = (text.expose(), rest.expose());
+        let (whole, parts) = (self.text(&format!("{text} {rest}")), format!("{} {}", self.text(text), self.text(rest)));
+        (whole == parts).then(|| Pii::new(self.text(rest)))
     }
 
     fn words(&self, text: &Pii<String>) -> Pii<String> {

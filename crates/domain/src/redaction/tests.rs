@@ -83,12 +83,28 @@ fn other_numbers_stay() {
     }
 }
 
+/// What was said and what was not are kept apart, and could be put together.
+#[test]
+fn a_number_that_was_cut_in_two_is_not_kept_whole() {
+    let kept = |text: &str, rest: &str| {
+        let pii = |text: &str| Pii::new(String::from(text));
+        let (text, unsaid) = (pii(text), Some(pii(rest)));
+        match on().event(CallEvent::Said { text, interrupted: true, by_order: false, span: None, unsaid }) {
+            CallEvent::Said { unsaid, .. } => unsaid.map(Pii::into_exposed),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(kept("Your card 4111 1111", "1111 1111 is charged."), None);
+    assert_eq!(kept("Your card is", "4111 1111 1111 1111, is it?").as_deref(), Some("[card], is it?"));
+    assert_eq!(kept("We have pizza,", "pasta and salad.").as_deref(), Some("pasta and salad."));
+}
+
 #[test]
 fn events_are_written_without_personal_data() {
     let card = || Pii::new(String::from("it is 4111 1111 1111 1111"));
     let events = [
         CallEvent::Heard { text: card(), span: None },
-        CallEvent::Said { text: card(), interrupted: true, by_order: false, span: None },
+        CallEvent::Said { text: card(), interrupted: true, by_order: false, span: None, unsaid: Some(card()) },
         CallEvent::ToolRun {
             name: String::from("pay"),
             arguments: Pii::new(String::from(

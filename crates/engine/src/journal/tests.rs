@@ -133,7 +133,7 @@ fn answered() -> CallEvent {
 }
 
 fn said(words: impl ToString) -> CallEvent {
-    CallEvent::Said { text: Pii::new(words.to_string()), interrupted: false, by_order: false, span: None }
+    CallEvent::Said { text: Pii::new(words.to_string()), interrupted: false, by_order: false, span: None, unsaid: None }
 }
 
 fn ended(cause: HangupCause) -> CallEvent {

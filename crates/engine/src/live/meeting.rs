@@ -8,6 +8,7 @@ use super::parley::{Parlance, Parley};
 use crate::limits::JOIN_WAIT;
 use crate::node::Node;
 use crate::registry::Ordered;
+use callwright_conversation::Sound;
 use callwright_domain::{CallEvent, CallPlan, ChannelName, HangupCause, Pii};
 use callwright_media::Rate;
 use callwright_net::{LegHandle, LegReport};
@@ -27,6 +28,8 @@ pub(crate) struct Met {
     pub(crate) reports: mpsc::Receiver<LegReport>,
     /// The words for its screen.
     pub(crate) parlance: Box<dyn Parlance>,
+    /// What it is to hear before the greeting, or why it cannot.
+    pub(crate) overture: Option<Result<Sound, String>>,
     /// Told once it is written down that it joined, or why it did not come to that.
     pub(crate) written: oneshot::Sender<Result<(), HangupCause>>,
 }
@@ -57,7 +60,7 @@ impl LiveCall {
 
     /// Makes ready what is needed, writes down that somebody joined, and waits for the audio path.
     async fn meet(&mut self, met: Met) -> Result<Result<Box<Line>, Ending>, Trouble> {
-        let Met { user, leg, reports, parlance, written } = met;
+        let Met { user, leg, reports, parlance, overture, written } = met;
         let ready = self.ready((leg, reports), Parley::new(user.clone(), parlance)).await;
         let mut line = match ready {
             Ok(line) => line,
@@ -81,6 +84,12 @@ impl LiveCall {
         line.ears = Some(self.ears(&line.leg)?);
         let codec = if line.leg.rate() == Rate::Wide { "opus" } else { "G.711" };
         self.note(CallEvent::Answered { dialog: String::new(), codec: codec.to_owned() }).await;
+        match (overture, &mut line.conversation) {
+            (Some(Ok(sound)), Some(conversation)) => conversation.open_with(sound),
+            // A call without it is better than none.
+            (Some(Err(detail)), _) => self.note(CallEvent::Trouble { part: String::from("sound"), detail }).await,
+            (Some(Ok(_)), None) | (None, _) => {}
+        }
         Ok(Ok(Box::new(line)))
     }
 

@@ -58,6 +58,7 @@ async fn join(node: &Node, channel: &str, user: &str) -> JoinError {
         user: name(user),
         offer: String::from("v=0\r\n"),
         parlance: Box::new(Mute),
+        overture: None,
     };
     node.calls().join(join, node.now()).await.expect_err("nobody is met here")
 }
@@ -69,7 +70,7 @@ async fn state(node: &Node, call: CallId) -> CallState {
 #[tokio::test]
 async fn a_call_that_nobody_joins_ends_with_a_name_of_its_own() {
     let callee = Callee::start(Plan::answer()).await;
-    let node = NodeBuilder::to(&callee).start().await;
+    let node = NodeBuilder::to(&callee).browsers().start().await;
     let call = meet(&node, "room", ms(20)).await;
     assert_eq!(node.ended(call).await, HangupCause::NotJoined);
     assert_eq!(node.event_names(call).await, ["created", "ended"]);
@@ -80,12 +81,12 @@ async fn a_call_that_nobody_joins_ends_with_a_name_of_its_own() {
 #[tokio::test]
 async fn who_may_not_join_is_told_why_and_the_call_waits_on() {
     let callee = Callee::start(Plan::answer()).await;
-    let node = NodeBuilder::to(&callee).start().await;
+    let node = NodeBuilder::to(&callee).browsers().start().await;
     let call = meet(&node, "room", LONG).await;
     assert!(matches!(join(&node, "other", "ann").await, JoinError::NoCall));
     assert!(matches!(join(&node, "room", "eve").await, JoinError::OtherUser));
     assert!(matches!(join(&node, "room", "agent").await, JoinError::OtherUser));
-    assert!(matches!(join(&node, "room", "ann").await, JoinError::Off));
+    assert!(matches!(join(&node, "room", "ann").await, JoinError::Offer(_)));
     assert_eq!(state(&node, call).await, CallState::Queued, "a join that failed costs the call nothing");
     let (calls, account) = (node.calls(), node.account());
     assert!(matches!(calls.leave(&account, call, name("ann")).await, Err(OrderError::NotAnswered)));
@@ -102,7 +103,7 @@ async fn who_may_not_join_is_told_why_and_the_call_waits_on() {
 async fn a_call_that_waits_survives_and_waits_on() {
     let directory = tempfile::tempdir().expect("a directory");
     let callee = Callee::start(Plan::answer()).await;
-    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let doomed = NodeBuilder::to(&callee).browsers().data(directory.path()).start_doomed().await;
     let waiting = meet(doomed.node(), "room", LONG).await;
     let late = meet(doomed.node(), "hall", ms(1)).await;
     doomed.kill();
@@ -110,7 +111,12 @@ async fn a_call_that_waits_survives_and_waits_on() {
     let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
     assert_eq!(node.ended(late).await, HangupCause::NotJoined);
     assert_eq!(state(&node, waiting).await, CallState::Queued);
+    // This life meets no browsers.
     assert!(matches!(join(&node, "room", "ann").await, JoinError::Off));
+    let another = node.calls().meet(meeting(&node, "hall", LONG), node.now()).await;
+    assert!(matches!(another, Err(MeetError::Off)), "nobody could ever join it: {another:?}");
+    let newest = node.calls().reader().call_in_channel(&node.account(), &name("hall")).await.expect("readable");
+    assert_eq!(newest.map(|view| view.plan.id), Some(late), "none was made");
 }
 
 #[tokio::test]

@@ -77,8 +77,8 @@ async fn joined_at(node: &Node, home: &Handle, returns_within: Duration) -> (Cal
     };
     let call = node.calls().meet(meeting, node.now()).await.expect("accepted").id;
     let (browser, offer) = OnlineBrowser::start(OPUS).await.expect("a browser");
-    let join =
-        Join { account: node.account(), channel: name("room"), user: name("ann"), offer, parlance: Box::new(Plain) };
+    let (account, channel, user) = (node.account(), name("room"), name("ann"));
+    let join = Join { account, channel, user, offer, parlance: Box::new(Plain), overture: None };
     let (calls, now) = (node.calls(), node.now());
     let joined = home.spawn(async move { calls.join(join, now).await }).await.expect("no panic").expect("joined");
     assert_eq!(joined.call, call);
@@ -99,7 +99,7 @@ pub(crate) async fn comes_speaking(
 ) -> Result<OnlineBrowser, JoinError> {
     let (browser, offer) = OnlineBrowser::start(speaks).await.expect("a browser");
     let (account, channel, user) = (node.account(), channel.clone(), name(user));
-    let join = Join { account, channel, user, offer, parlance: Box::new(Plain) };
+    let join = Join { account, channel, user, offer, parlance: Box::new(Plain), overture: None };
     let joined = node.calls().join(join, node.now()).await?;
     browser.answered(&joined.answer).await.expect("a good answer");
     Ok(browser)

@@ -181,9 +181,10 @@ async fn talked_over() -> Result<(), String> {
     node.wait_for(call, "the answer", said("Yes?")).await;
     let cut =
         node.wait_for(call, "what was cut", |event| matches!(event, CallEvent::Said { interrupted: true, .. })).await;
-    let CallEvent::Said { text, .. } = cut.event else { panic!("something said") };
-    let text = text.into_exposed();
+    let CallEvent::Said { text, unsaid: Some(unsaid), .. } = cut.event else { panic!("something said, and not said") };
+    let (text, unsaid) = (text.into_exposed(), unsaid.into_exposed());
     assert!(LONG.starts_with(&text) && text.len() < LONG.len() / 2, "{text:?}");
+    assert_eq!(format!("{text} {unsaid}"), LONG, "the rest is known, too");
     let names = node.event_names(call).await;
     assert_eq!(names[4..], ["spoke", "interrupted", "said", "heard", "turn_taken", "said"]);
     Ok(())

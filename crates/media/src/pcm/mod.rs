@@ -13,7 +13,7 @@ pub use beep::{Beep, BeepDetector};
 pub use lead::Lead;
 pub use resample::{Resampler, UnsupportedRates};
 pub use tone::DualTone;
-pub use wav::{WavError, read_wav};
+pub use wav::{Wav, WavError, read_wav};
 
 /// A linear factor on samples.
 #[derive(Debug, Clone, Copy, PartialEq)]

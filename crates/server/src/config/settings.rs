@@ -270,7 +270,7 @@ pub(crate) struct Models {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sounds {
-    /// Folder with WAV files (PCM, 16 bits): each is an ambient sound by its name without `.wav`; `apology.wav` and
+    /// Folder with WAV files (PCM of 8 or 16 bits, mu-law, A-law): each is an ambient sound by its name without `.wav`; `apology.wav` and
     /// `apology-LANGUAGE.wav` are played when no voice works. None: only the built-in sounds.
     pub(crate) dir: Option<PathBuf>,
     /// Said before hanging up on an English-speaking call when no voice works, where there is no such file and the local

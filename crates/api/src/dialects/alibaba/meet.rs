@@ -11,7 +11,7 @@ use crate::http::{Context, Request};
 use crate::join::{self, Pass, ScreenSettings};
 use callwright_domain::chat::UserId;
 use callwright_domain::way::Mirror;
-use callwright_domain::{AccountId, AgentId, AgentPatch, CallPlan, ChannelName, Origin, Pii, Refusal, ThreadId};
+use callwright_domain::{AgentId, AgentPatch, ApiKey, CallPlan, ChannelName, Origin, Pii, Refusal, ThreadId};
 use callwright_engine::{MeetCall, MeetError, StartError};
 use http::StatusCode;
 use rand::RngCore;
@@ -24,6 +24,8 @@ pub(super) const LIFE_S: (i64, i64) = (3600, 604_800);
 const ONLINE_S: (u64, u64) = (60, 86_400);
 /// The same for one who has vanished.
 const OFFLINE_S: (u64, u64) = (5, 86_400);
+/// The member with the URL of a sound that is played before the greeting.
+pub(super) const OVERTURE: &str = "PreConnectAudioUrl";
 /// The kinds of agents that a RuntimeConfig may name; there is a voice only for the first.
 const KINDS: [&str; 3] = ["VoiceChat", "AvatarChat3D", "VisionChat"];
 
@@ -36,6 +38,8 @@ struct Wanted {
     user_data: Option<String>,
     thread: Option<ThreadId>,
     mirror: Option<Mirror>,
+    /// The URL of a sound that is played before the greeting, and the place where it stands.
+    overture: Option<(String, String)>,
     /// The configuration as it is shown again.
     memo: String,
 }
@@ -43,18 +47,18 @@ struct Wanted {
 /// GenerateAIAgentCall.
 pub(super) async fn generate(
     call: &Call<'_>,
-    account: &AccountId,
+    key: &ApiKey,
     request: &Request,
     context: &Context,
 ) -> Result<Value, VendorError> {
-    let wanted = decode(call)?;
+    let (account, wanted) = (&key.account, decode(call)?);
     let life = call.whole("Expire", 0..=LIFE_S.1)?.unwrap_or(LIFE_S.0);
     let user = call.parameter("UserId").map(|text| name("UserId", text)).transpose()?.unwrap_or_else(fresh);
     let (channel, agent_user) = (fresh(), fresh());
     let app = join::app_of(context, account, request.received).await;
     let app = app.map_err(|error| Fault::Storage(error.public()))?;
     let place = (channel.clone(), Some(user.clone()), agent_user.clone());
-    let id = start_in(wanted, place, account, (request, context)).await?;
+    let id = start_in(wanted, place, key, (request, context)).await?;
     let token = join::issue(&app, (&channel, &user), (request.received, life)).spelled();
     Ok(json!({
         "InstanceId": id,
@@ -68,13 +72,13 @@ pub(super) async fn generate(
 /// StartAIAgentInstance.
 pub(super) async fn start(
     call: &Call<'_>,
-    account: &AccountId,
+    key: &ApiKey,
     request: &Request,
     context: &Context,
 ) -> Result<Value, VendorError> {
     let runtime = runtime(call)?;
     let wanted = decode(call)?;
-    let app = join::app_of(context, account, request.received).await;
+    let app = join::app_of(context, &key.account, request.received).await;
     let app = app.map_err(|error| Fault::Storage(error.public()))?;
     let bad = |rule: &str| invalid(&format!("{}.AuthToken", runtime.path), rule);
     let pass = Pass::read(&runtime.token).map_err(|why| bad(&why.to_string()))?;
@@ -83,7 +87,7 @@ pub(super) async fn start(
     }
     pass.check(&app, request.received).map_err(|why| bad(&why.to_string()))?;
     let place = (runtime.channel, None, runtime.agent_user);
-    let id = start_in(wanted, place, account, (request, context)).await?;
+    let id = start_in(wanted, place, key, (request, context)).await?;
     Ok(json!({"InstanceId": id}))
 }
 
@@ -120,13 +124,14 @@ fn decode(call: &Call<'_>) -> Result<Wanted, VendorError> {
     let given = object(call, "AgentConfig")?;
     let template = object(call, "TemplateConfig")?.map(of_template).transpose()?;
     let (mut patch, mut memo) = (AgentPatch::default(), json!({}));
-    let (mut online, mut offline) = (None, None);
+    let (mut online, mut offline, mut overture) = (None, None, None);
     for (name, config) in [("TemplateConfig", template), ("AgentConfig", given)] {
         let Some(config) = config else { continue };
         patch = configuration(name, &config)?.over(patch);
         let section = Section::of(name, &config)?;
         online = section.whole("UserOnlineTimeout", 1, ONLINE_S.1)?.or(online);
         offline = section.whole("UserOfflineTimeout", 0, OFFLINE_S.1)?.or(offline);
+        overture = overture_of(&section)?.map(|url| (format!("{name}.{OVERTURE}"), url)).or(overture);
         merge(&mut memo, config);
     }
     let user_data = user_data(call)?;
@@ -139,6 +144,7 @@ fn decode(call: &Call<'_>) -> Result<Wanted, VendorError> {
         user_data,
         thread: thread.map_err(|why| invalid("SessionId", &why.to_string()))?,
         mirror: mirror(call)?,
+        overture,
         memo: memo.to_string(),
     })
 }
@@ -161,15 +167,16 @@ pub(super) fn configuration(name: &str, config: &Value) -> Result<AgentPatch, Fa
     let voiceprint = section.child("VoiceprintConfig")?;
     voiceprint.word("RegistrationMode", &[("Explicit", ()), ("Implicit", ()), ("", ())])?;
     voiceprint.text("VoiceprintId", 127)?;
-    for (section, member, why) in [
-        (&avatar, "AvatarId", "agents here have a voice and no picture"),
-        (&section, "PreConnectAudioUrl", "sounds are not fetched; use Greeting"),
-    ] {
-        if section.text(member, 4096)?.is_some_and(|text| !text.is_empty()) {
-            return Err(section.fault(member, why));
-        }
+    if avatar.text("AvatarId", 4096)?.is_some_and(|text| !text.is_empty()) {
+        return Err(avatar.fault("AvatarId", "agents here have a voice and no picture"));
     }
+    overture_of(&section)?;
     Ok(patch)
+}
+
+/// The URL of a sound that is played before the greeting.
+fn overture_of(section: &Section<'_>) -> Result<Option<String>, Fault> {
+    Ok(section.text(OVERTURE, 2048)?.filter(|url| !url.is_empty()))
 }
 
 fn mirror(call: &Call<'_>) -> Result<Option<Mirror>, Fault> {
@@ -191,11 +198,11 @@ fn mirror(call: &Call<'_>) -> Result<Option<Mirror>, Fault> {
 async fn start_in(
     wanted: Wanted,
     (channel, user, agent_user): (ChannelName, Option<ChannelName>, ChannelName),
-    account: &AccountId,
+    key: &ApiKey,
     (request, context): (&Request, &Context),
 ) -> Result<callwright_domain::CallId, VendorError> {
-    let Wanted { agent, mut patch, online, offline, user_data, thread, mirror, memo } = wanted;
-    let reader = context.calls.reader();
+    let Wanted { agent, mut patch, online, offline, user_data, thread, mirror, overture, memo } = wanted;
+    let (account, reader) = (&key.account, context.calls.reader());
     let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
     let stored = reader.agent(account, &agent).await.map_err(storage)?.ok_or(Refusal::UnknownAgent)?;
     if let Some(mirror) = &mirror
@@ -203,8 +210,9 @@ async fn start_in(
     {
         return Err(invalid("ChatSyncConfig.IMAIAgentId", "must be an agent of the account").into());
     }
-    if !context.calls.meets_browsers() {
-        return Err(unsupported("this server meets no browsers, in which somebody could talk with the instance"));
+    if let Some((field, url)) = overture.filter(|_| context.calls.meets_browsers()) {
+        // It is fetched when somebody joins; here, whoever asks hears whether it can be played.
+        context.fetcher.sound((&field, &url), (key.id.clone(), request.peer.ip())).await?;
     }
     outbound::settle(context, &mut patch, &stored.profile);
     outbound::extend(&mut patch, &stored.profile, (user_data.as_deref(), Some(channel.as_str())));
@@ -244,6 +252,7 @@ pub(super) fn screen(plan: &CallPlan) -> ScreenSettings {
         whole_replies: truth(&config["LlmConfig"]["LlmCompleteReply"]) == Some(true),
         voices: voices.filter_map(|voice| voice.as_str().map(str::to_owned)).collect(),
         push_to_talk: (truth(&config["EnablePushToTalk"]) == Some(true)).into(),
+        overture: config[OVERTURE].as_str().filter(|url| !url.is_empty()).map(str::to_owned),
     }
 }
 
@@ -268,6 +277,9 @@ impl From<MeetError> for VendorError {
                     "The specified parameter RuntimeConfig is not valid: an instance in this channel is not over.";
                 Self::new(StatusCode::BAD_REQUEST, "InvalidParameter.RuntimeConfig", said)
             }
+            MeetError::Off => {
+                unsupported("this server meets no browsers, in which somebody could talk with the instance")
+            }
         }
     }
 }
@@ -282,7 +294,7 @@ mod tests {
             (json!({"EnablePushToTalk": "yes"}), "AgentConfig.EnablePushToTalk"),
             (json!({"VoiceprintConfig": {"UseVoiceprint": true}}), "AgentConfig.VoiceprintConfig.UseVoiceprint"),
             (json!({"AvatarConfig": {"AvatarId": "a"}}), "AgentConfig.AvatarConfig.AvatarId"),
-            (json!({"PreConnectAudioUrl": "https://x"}), "AgentConfig.PreConnectAudioUrl"),
+            (json!({"PreConnectAudioUrl": 7}), "AgentConfig.PreConnectAudioUrl"),
             (json!({"UserOfflineTimeout": -1}), "AgentConfig.UserOfflineTimeout"),
             (json!({"WorkflowOverrideParams": "{"}), "AgentConfig.WorkflowOverrideParams"),
             (json!({"VcrConfig": 7}), "AgentConfig.VcrConfig"),

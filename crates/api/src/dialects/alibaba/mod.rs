@@ -196,8 +196,8 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
     }
     match action {
         Action::Start => start(&call, &key.account, request, context).await,
-        Action::Generate => meet::generate(&call, &key.account, request, context).await,
-        Action::StartInstance => meet::start(&call, &key.account, request, context).await,
+        Action::Generate => meet::generate(&call, &key, request, context).await,
+        Action::StartInstance => meet::start(&call, &key, request, context).await,
         Action::Stop => stop(&call, &key.account, context).await,
         Action::Describe => describe(&call, &key, request, context).await,
         Action::SetNotify => notify::set(&call, &key.account, request, context).await,
@@ -211,7 +211,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
         Action::ListNumbers => numbers::list(&call, &key.account, context).await,
         Action::ListDialogues => dialogues::list(&call, &key.account, context).await,
         Action::DeleteDialogue => dialogues::delete(&call, &key.account, context).await,
-        Action::Speak => speech::speak(&call, &key.account, context).await,
+        Action::Speak => speech::speak(&call, &key, request, context).await,
         Action::Put => speech::put(&call, &key.account, context).await,
         Action::ChatToken => chat::token(&call, &key, request, context).await,
         Action::ChatText => chat::send(&call, &key.account, request, context).await,

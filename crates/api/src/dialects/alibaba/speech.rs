@@ -1,10 +1,11 @@
-//! Words given to an instance that talks: spoken past the model, or put to it as if the user had said them.
+//! Words and sounds given to an instance that talks: spoken or played past the model, or put to it as if the user had said them.
 
 use super::wire::Call;
 use super::{VendorError, instance, invalid};
-use crate::http::Context;
-use callwright_domain::AccountId;
-use callwright_engine::Speech;
+use crate::http::{Context, Request};
+use callwright_domain::agent::Switch;
+use callwright_domain::{AccountId, ApiKey};
+use callwright_engine::{Saying, Words};
 use serde_json::{Value, json};
 
 /// Longest text that is spoken, in characters (vendor).
@@ -20,21 +21,30 @@ enum Kind {
 }
 
 /// SendAIAgentSpeech.
-pub(super) async fn speak(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
+pub(super) async fn speak(
+    call: &Call<'_>,
+    key: &ApiKey,
+    request: &Request,
+    context: &Context,
+) -> Result<Value, VendorError> {
     let id = instance(call)?;
     let text = words(call, MAX_SPEECH)?;
-    match call.word("Type", &[("Text", Kind::Text), ("AudioUrl", Kind::AudioUrl)])? {
-        None | Some(Kind::Text) => {}
-        Some(Kind::AudioUrl) => {
-            return Err(invalid("Type", "AudioUrl is not supported: the text itself is spoken").into());
-        }
-    }
+    let kind = call.word("Type", &[("Text", Kind::Text), ("AudioUrl", Kind::AudioUrl)])?.unwrap_or(Kind::Text);
     // It says whether what the agent is saying gives way to this.
-    let speech = match call.flag("EnableInterrupt")? {
-        None | Some(true) => Speech::Interruptible,
-        Some(false) => Speech::Patient,
+    let saying = match call.flag("EnableInterrupt")? {
+        None | Some(true) => Saying::now(String::new(), Switch::On),
+        Some(false) => Saying::next(String::new()),
     };
-    context.calls.say(account, id, text, speech).await?;
+    let words = match kind {
+        Kind::Text => Words::Text(text),
+        Kind::AudioUrl => {
+            // For nobody's call nothing is fetched.
+            context.calls.may_speak(&key.account, id).await?;
+            let whose = (key.id.clone(), request.peer.ip());
+            Words::Sound(context.fetcher.sound(("Text", text.trim()), whose).await?)
+        }
+    };
+    context.calls.speak(&key.account, id, Saying { words, ..saying }).await?;
     Ok(json!({}))
 }
 

@@ -2,7 +2,7 @@
 
 use super::section::Section;
 use super::wire::Call;
-use super::{VendorError, instance, invalid, outbound, user_data, view};
+use super::{VendorError, instance, invalid, meet, outbound, user_data, view};
 use crate::dialects::Dialect;
 use crate::fault::Fault;
 use crate::http::Context;
@@ -145,6 +145,9 @@ pub(super) fn decode(name: &str, config: &Value) -> Result<AgentPatch, Fault> {
 /// What can be said only when an instance is made.
 fn settled(name: &str, config: &Value) -> Result<(), Fault> {
     let section = Section::of(name, config)?;
+    if section.raw(meet::OVERTURE).is_some_and(|url| url != "") {
+        return Err(section.fault(meet::OVERTURE, "must be said when the instance is made"));
+    }
     match section.flag("EnablePushToTalk")? {
         Some(true) => Err(section.fault("EnablePushToTalk", "a browser's page switches it by message 1105")),
         Some(false) | None => Ok(()),

@@ -237,7 +237,10 @@ pub(super) fn messages(view: &CallView, journal: &[Recorded]) -> Vec<Value> {
         };
         match &recorded.event {
             CallEvent::Heard { text, .. } => line("user", text.expose(), Value::Null),
-            CallEvent::Said { text, .. } => line("assistant", text.expose(), Value::Null),
+            CallEvent::Said { text, unsaid, .. } => {
+                let more = unsaid.as_ref().map(|rest| json!({"interrupted_thoughts": rest.expose()}));
+                line("assistant", text.expose(), more.unwrap_or_default());
+            }
             CallEvent::ToolRun { name, arguments, result } => {
                 let used = json!({"type": "function", "id": id("tool-call"),
                     "function": {"name": name, "arguments": arguments.expose()}});

@@ -3,7 +3,7 @@
 use super::calls::{Common, common, idempotency};
 use super::decode::{Object, invalid, query};
 use super::openapi::{Words, words};
-use super::refusals::not_started;
+use super::refusals::not_met;
 use super::{Asked, json_response};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
@@ -11,7 +11,7 @@ use crate::http::{Request, Response};
 use crate::join;
 use callwright_domain::agent::Switch;
 use callwright_domain::{CallId, CallPlan, ChannelName, Moment, Origin};
-use callwright_engine::{MeetCall, MeetError, Repeat};
+use callwright_engine::{MeetCall, Repeat};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -57,9 +57,7 @@ async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let app = join::app_of(asked.context, &asked.account, now).await.map_err(storage)?;
     let started = match calls.meet(request, now).await {
         Ok(started) => started,
-        Err(MeetError::Start(error)) => return not_started(asked.request, &error),
-        // A channel has a name that nobody has.
-        Err(MeetError::ChannelTaken) => return Err(Fault::Internal),
+        Err(error) => return not_met(asked.request, &error),
     };
     let view = calls.reader().call(&asked.account, started.id).await.map_err(storage)?.ok_or(Fault::Internal)?;
     let place = view.plan.browser().ok_or(Fault::Internal)?;

@@ -299,7 +299,7 @@ impl Dialect for Native {
     }
 
     fn screen(&self, plan: &CallPlan) -> ScreenSettings {
-        ScreenSettings { whole_replies: true, voices: Vec::new(), push_to_talk: browsers::push_to_talk(plan) }
+        ScreenSettings { whole_replies: true, push_to_talk: browsers::push_to_talk(plan), ..ScreenSettings::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use crate::http::{Request, Response};
 use callwright_domain::Refusal;
-use callwright_engine::{CampaignFault, OrderError, StartError};
+use callwright_engine::{CampaignFault, MeetError, OrderError, StartError};
 use callwright_store::CampaignError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
@@ -124,6 +124,20 @@ pub(super) fn not_started(request: &Request, error: &StartError) -> Result<Respo
             Ok(worded(request, StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", &error.to_string(), None))
         }
         StartError::Store(error) => Err(Fault::Storage(error.public())),
+    }
+}
+
+/// The answer to a call that was not made and would have been met in a browser.
+pub(super) fn not_met(request: &Request, error: &MeetError) -> Result<Response, Fault> {
+    match error {
+        MeetError::Start(error) => not_started(request, error),
+        MeetError::Off => {
+            // As whoever would join is answered where a call waits that another server took.
+            let said = "this server meets no browsers: set `listen` in [webrtc] of its configuration";
+            Ok(worded(request, StatusCode::NOT_IMPLEMENTED, "browsers_off", said, None))
+        }
+        // A channel has a name that nobody has.
+        MeetError::ChannelTaken => Err(Fault::Internal),
     }
 }
 

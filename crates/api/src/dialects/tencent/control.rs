@@ -6,7 +6,7 @@ use super::{Asked, agent, done};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use callwright_domain::Transfer;
-use callwright_engine::{HangUp, OrderError, Place, Question, Saying, Sound, Words};
+use callwright_engine::{HangUp, OrderError, Place, Question, Saying, Sound, Words, limits};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 const MAX_TEXT: usize = 4000;
 /// Samples a second of pushed sound: what the vendor's synthesisers make.
 const AUDIO_HERTZ: u32 = 16_000;
-/// Longest sound. The vendor names no limit; what waits to be played is in memory.
-const MAX_SECONDS: usize = 60;
+/// Longest sound. The vendor names no limit.
+const MAX_SECONDS: usize = limits::ORDERED_SOUND.as_secs() as usize;
 /// Longest sound in Base64, in characters: of twice that length, so that one that is too long is told so.
 const MAX_AUDIO: usize = 2 * MAX_SECONDS * 2 * AUDIO_HERTZ as usize * 4 / 3;
 /// What the model is asked with when it is asked about a text of InvokeLLM.

@@ -23,6 +23,8 @@ const REPEATS: u32 = 3;
 /// The push for an event; none: the vendor pushes nothing then.
 pub(super) fn callback(telling: &Telling) -> Option<Callback> {
     let Subject::Call(news) = &telling.subject else { return None };
+    // What is met in a browser has no numbers: none of the vendor's telephone records holds it, and no push does.
+    news.view.plan.telephone()?;
     let endpoint = &telling.webhook.endpoint;
     let memo = Memo::of(&endpoint.origin.memo);
     let (action, body) = match &news.recorded.event {

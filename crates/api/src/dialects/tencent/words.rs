@@ -11,11 +11,19 @@ pub(super) struct VendorError {
     pub(super) code: &'static str,
     /// What it says to people.
     pub(super) message: String,
+    /// What the code means here, in Chinese, where that is not what it means elsewhere.
+    chinese: Option<&'static str>,
 }
 
 impl VendorError {
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), chinese: None }
+    }
+
+    /// Of a large body for which there is no place: no word of the vendor's is nearer, and it is no matter of how often.
+    fn no_place(message: String) -> Self {
+        let chinese = Some("同时到达的较大请求过多，请等其他请求完成后再试");
+        Self { chinese, ..Self::new("RequestLimitExceeded", message) }
     }
 
     /// A part that must be there is not.
@@ -97,7 +105,7 @@ impl VendorError {
 impl VendorError {
     /// The message in Chinese; the parameter that it names stays as it is.
     pub(super) fn in_chinese(&self) -> String {
-        let Some(sentence) = chinese(self.code) else { return self.message.clone() };
+        let Some(sentence) = self.chinese.or_else(|| chinese(self.code)) else { return self.message.clone() };
         match self.message.split('`').nth(1) {
             Some(name) => format!("{sentence}：`{name}`。"),
             None => format!("{sentence}。"),
@@ -176,7 +184,8 @@ impl From<Fault> for VendorError {
             Fault::TwoLengths => Self::new("InvalidParameter", said),
             Fault::RateLimited { .. } => Self::too_many_requests(),
             Fault::Conflict { .. } => Self::new("FailedOperation", said),
-            Fault::Busy | Fault::NoPlace { .. } => Self::new("RequestLimitExceeded", said),
+            Fault::Busy => Self::new("RequestLimitExceeded", said),
+            Fault::NoPlace { .. } => Self::no_place(said),
             Fault::Storage(_) | Fault::Internal => Self::new("InternalError", said),
         }
     }

@@ -26,7 +26,10 @@ pub(crate) async fn a_whole_life_is_kept(opened: Opened) {
     let second = vec![
         (later(30), answered()),
         (later(40), CallEvent::Heard { text: text("hello?"), span: None }),
-        (later(50), CallEvent::Said { text: text("good day"), interrupted: false, by_order: false, span: None }),
+        (
+            later(50),
+            CallEvent::Said { text: text("good day"), interrupted: false, by_order: false, span: None, unsaid: None },
+        ),
     ];
     store.append(call(1), second).await.unwrap();
     let ending = Ending { cause: HangupCause::CalleeHungUp, status: Some(200), q850: Some(16) };
@@ -58,7 +61,8 @@ pub(crate) async fn illegal_events_change_nothing(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
     equip(&store, &acme).await;
     accept(&store, [1]).await;
-    let said = CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false, span: None };
+    let said =
+        CallEvent::Said { text: Pii::new("hi".into()), interrupted: false, by_order: false, span: None, unsaid: None };
     for events in [vec![(NOW, said.clone())], vec![(NOW, dialing(1)), (NOW, answered()), (NOW, dialing(2))]] {
         assert!(matches!(store.append(call(1), events).await, Err(StoreError::Illegal(_))));
         assert_eq!(reader.call(&acme, call(1)).await.unwrap().unwrap().state, CallState::Queued);
@@ -247,6 +251,7 @@ pub(crate) async fn what_is_written_again_stands_once(opened: Opened) {
         interrupted: false,
         by_order: false,
         span: None,
+        unsaid: None,
     };
     let busy = CallEvent::Ended { cause: HangupCause::Busy, status: None, q850: None };
     let seqs = |recorded: &[callwright_domain::Recorded]| recorded.iter().map(|one| one.seq).collect::<Vec<_>>();

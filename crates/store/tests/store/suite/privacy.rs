@@ -37,7 +37,7 @@ async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &s
         CallEvent::Dialing { intent },
         CallEvent::Answered { dialog, codec: "PCMU".into() },
         CallEvent::Heard { text: words.clone(), span: None },
-        CallEvent::Said { text: words.clone(), interrupted: false, by_order: false, span: None },
+        CallEvent::Said { text: words.clone(), interrupted: false, by_order: false, span: None, unsaid: None },
         CallEvent::KeyPressed { key: '7' },
         CallEvent::ToolRun { name: "note".into(), arguments: words.clone(), result: words.clone() },
         CallEvent::Trouble { part: "brain".into(), detail: words.clone().into_exposed() },

@@ -26,7 +26,10 @@ async fn talked(store: &Store, owner: &AccountId, id: u128, (thread, ms): (&str,
     let text = |what: &str| Pii::new(format!("{what} {id}"));
     let lines = vec![
         (later(ms + 3), CallEvent::Heard { text: text("heard"), span: None }),
-        (later(ms + 4), CallEvent::Said { text: text("said"), interrupted: false, by_order: false, span: None }),
+        (
+            later(ms + 4),
+            CallEvent::Said { text: text("said"), interrupted: false, by_order: false, span: None, unsaid: None },
+        ),
     ];
     store.append(call(id), lines).await.unwrap();
     store.finish(call(id), later(ms + 5), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
