@@ -47,13 +47,13 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} is a text in {value}"))
 }
 
-async fn app(server: &Server, key: &str) -> (String, String) {
+pub(crate) async fn app(server: &Server, key: &str) -> (String, String) {
     let app = server.native_as(key, "GET", "/v1/channel-app", b"").await.json();
     (text(&app, "app_id").to_owned(), text(&app, "app_key").to_owned())
 }
 
 /// A token as the vendor's users make theirs.
-fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> String {
+pub(crate) fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> String {
     let digest = Sha256::digest(format!("{id}{key}{channel}{user}{ends}"));
     let signature = digest.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes it");
@@ -65,7 +65,7 @@ fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> 
     )
 }
 
-const fn seconds(moment: Moment) -> i64 {
+pub(crate) const fn seconds(moment: Moment) -> i64 {
     moment.millis() / 1000
 }
 

@@ -26,3 +26,4 @@ mod tencent_push;
 mod tencent_rules;
 mod tencent_tasks;
 mod transfers;
+mod vendor_tenants;
