@@ -19,6 +19,7 @@ mod numbers;
 mod privacy;
 mod rates;
 mod reading;
+mod replays;
 mod support;
 mod tenants;
 mod tencent;
