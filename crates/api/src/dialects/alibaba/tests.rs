@@ -544,6 +544,63 @@ fn every_fault_and_refusal_has_a_word_of_this_vendors() {
     assert_eq!(HangupCause::ALL.len(), 32, "a new cause needs its HangupRole");
 }
 
+/// Every code that the dialect can send stands in the page's table of errors with its status, and no other code does.
+#[test]
+fn the_page_lists_every_code_with_its_status() {
+    let page = include_str!("../../../../../docs/alibaba.md");
+    let table = page.split("\n## Errors\n").nth(1).expect("a section");
+    let mut listed = std::collections::BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let statuses: Vec<&str> = cells[2].split(", ").collect();
+        for (at, code) in cells[1].split('`').skip(1).step_by(2).enumerate() {
+            let status: u16 = statuses.get(at).unwrap_or(&statuses[0]).parse().expect("a status");
+            listed.insert((code.to_owned(), status));
+        }
+    }
+    let sent = |status: u16, code: &str| {
+        // Of these there is one for each parameter.
+        let general = ["Missing<Parameter>", "InvalidParameter.<Parameter>"];
+        let of_parameter =
+            general.into_iter().find(|form| code.starts_with(form.split('<').next().unwrap_or_default()));
+        let exact = (code.to_owned(), status);
+        if listed.contains(&exact) { exact } else { (of_parameter.unwrap_or(code).to_owned(), status) }
+    };
+    let mut wanted: std::collections::BTreeSet<(String, u16)> = Refusal::ALL
+        .map(word_of)
+        .into_iter()
+        .chain(words_of_faults().into_iter().map(|(_, status, code)| (status, code)))
+        .map(|(status, code)| sent(status, code))
+        .collect();
+    // Orders to a call, dialogues and tokens have words of their own.
+    for (code, status) in [("UnsupportedOperation", 400), ("DialogueNotFound", 404), ("InvalidToken", 403)] {
+        wanted.insert((code.to_owned(), status));
+    }
+    assert_eq!(listed, wanted, "the page, and what is sent");
+    assert!(!page.contains("does not occur."), "every code on the page is sent");
+}
+
+/// Codes are written in no other file than those whose words are held against the page.
+#[test]
+fn codes_stand_where_the_page_is_held_against_them() {
+    let page = include_str!("../../../../../docs/alibaba.md");
+    for source in [
+        include_str!("mod.rs"),
+        include_str!("chat.rs"),
+        include_str!("dialogues.rs"),
+        include_str!("handover.rs"),
+        include_str!("meet.rs"),
+    ] {
+        for said in source.split("StatusCode::").skip(1) {
+            let Some((_, rest)) = said.split_once(',') else { continue };
+            let Some(code) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            assert!(code.starts_with("InvalidParameter.") || page.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+}
+
 #[test]
 fn the_page_speaks_of_every_member_and_error() {
     let page = include_str!("../../../../../docs/alibaba.md");
