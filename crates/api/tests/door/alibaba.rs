@@ -476,3 +476,26 @@ async fn what_the_server_cannot_say_is_refused_by_name_and_a_voice_that_it_lacks
     let agent = agent_of(&server, &flat).await;
     assert_eq!((agent.voice.voice.as_str(), agent.turn.silence_ms), ("anna", 700));
 }
+
+#[tokio::test]
+async fn every_parameter_of_an_outbound_call_reaches_it() {
+    let server = server().await;
+    let parameters = [
+        ("AIAgentId", AGENT),
+        ("CalledNumber", CALLEE),
+        ("CallerNumber", CALLER),
+        ("Config", r#"{"Greeting":"Hi"}"#),
+        ("SessionId", "s 1"),
+        ("UserData", r#"{"name":"Li"}"#),
+        ("ImsAIAgentFreeObCall", "x"),
+    ];
+    let started = done(&server, "StartAIAgentOutboundCall", &parameters).await;
+    let call: CallId = started["InstanceId"].as_str().expect("an id").parse().expect("ours");
+    let view = server.node.calls().reader().call(&server.node.account(), call).await.expect("read").expect("there");
+    let plan = &view.plan;
+    assert_eq!((plan.agent_id.as_str(), plan.callee_dialled(), plan.caller_dialled()), (AGENT, CALLEE, CALLER));
+    assert_eq!(serde_json::to_value(&plan.agent.opening.greeting).expect("JSON"), json!({"text": "Hi"}));
+    assert_eq!(plan.thread.as_ref().map(callwright_domain::ThreadId::as_str), Some("s 1"));
+    assert_eq!(plan.user_data.as_ref().map(|data| data.expose().as_str()), Some(r#"{"name":"Li"}"#));
+    assert_eq!(plan.variables["name"], "Li");
+}

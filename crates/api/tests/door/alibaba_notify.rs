@@ -30,7 +30,7 @@ pub(crate) async fn ask(server: &Server, action: &'static str, parameters: Param
     Signed::new(action, query.join("&"), &nonce).send(server).await
 }
 
-fn encoded(byte: u8) -> String {
+pub(crate) fn encoded(byte: u8) -> String {
     match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
         other => format!("%{other:02X}"),

@@ -33,13 +33,13 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_else(|| panic!("{name} is a text in {value}"))
 }
 
-async fn app(server: &Server, key: &str) -> (String, String) {
+pub(crate) async fn app(server: &Server, key: &str) -> (String, String) {
     let app = server.native_as(key, "GET", "/v1/channel-app", b"").await.json();
     (text(&app, "app_id").to_owned(), text(&app, "app_key").to_owned())
 }
 
 /// A token as the vendor's users make theirs.
-fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> String {
+pub(crate) fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> String {
     let digest = Sha256::digest(format!("{id}{key}{channel}{user}{ends}"));
     let signature = digest.iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").expect("a string takes it");
@@ -51,7 +51,7 @@ fn token((id, key): &(String, String), channel: &str, user: &str, ends: i64) -> 
     )
 }
 
-const fn seconds(moment: Moment) -> i64 {
+pub(crate) const fn seconds(moment: Moment) -> i64 {
     moment.millis() / 1000
 }
 
@@ -259,6 +259,46 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
     assert_eq!(join(&server, text(&made, "ChannelId"), text(&made, "Token")).await.code(), "call_over");
 }
 
+/// Both operations that make an instance for a browser, with every parameter that they share.
+#[tokio::test]
+async fn every_parameter_of_a_browsers_instance_reaches_it() {
+    let server = meeting().await;
+    let runtime = json!({"ChannelId": "room", "AgentUserId": "bot",
+        "AuthToken": token(&app(&server, "admin").await, "room", "bot", seconds(NOW) + 600)});
+    let runtime = runtime.to_string();
+    // What the vendor calls them: "ChatSyncConfig.IMAIAgentId", "ChatSyncConfig.ReceiverId".
+    let sync = json!({"IMAIAgentId": AGENT, "ReceiverId": "ann"}).to_string();
+    for action in ["GenerateAIAgentCall", "StartAIAgentInstance"] {
+        let mut parameters = vec![
+            ("AIAgentId", AGENT),
+            ("AgentConfig", r#"{"Greeting":"Hi","GracefulShutdown":true}"#),
+            ("TemplateConfig", r#"{"VoiceChat":{"Greeting":"Hello","VadLevel":3}}"#),
+            ("UserData", r#"{"name":"Li"}"#),
+            ("SessionId", "s 1"),
+            ("ChatSyncConfig", sync.as_str()),
+        ];
+        if action == "StartAIAgentInstance" {
+            parameters.push(("RuntimeConfig", runtime.as_str()));
+        }
+        let made = alibaba(&server, action, &parameters, action).await.json();
+        let call: CallId = text(&made, "InstanceId").parse().expect("ours");
+        let view = server.node.calls().reader().call(&server.node.account(), call).await.expect("read").expect("there");
+        let (plan, place) = (&view.plan, view.plan.browser().expect("met"));
+        assert_eq!(plan.agent_id.as_str(), AGENT);
+        assert_eq!(serde_json::to_value(&plan.agent.opening.greeting).expect("JSON"), json!({"text": "Hi"}));
+        assert_eq!((plan.agent.ears.vad_level, plan.variables["name"].as_str()), (3, "Li"));
+        assert_eq!(plan.user_data.as_ref().map(|data| data.expose().as_str()), Some(r#"{"name":"Li"}"#));
+        assert_eq!(plan.thread.as_ref().map(callwright_domain::ThreadId::as_str), Some("s 1"));
+        let mirror = place.mirror.as_ref().expect("both are named");
+        assert_eq!((mirror.agent.as_str(), mirror.user.as_str()), (AGENT, "ann"));
+        let channel = made["ChannelId"].as_str().unwrap_or("room");
+        assert_eq!((place.channel.as_str(), place.user.is_some()), (channel, action == "GenerateAIAgentCall"));
+        let (one, nonce) = ([("InstanceId", text(&made, "InstanceId"))], format!("{action}d"));
+        let told = alibaba(&server, "DescribeAIAgentInstance", &one, &nonce).await.json();
+        assert_eq!(told["Instance"]["AgentConfig"]["GracefulShutdown"], json!(true));
+    }
+}
+
 /// The token would be good for nothing.
 #[tokio::test]
 async fn calls_are_refused_where_no_browser_could_come() {
@@ -335,6 +375,7 @@ async fn alibabas_instance_joins_a_channel_that_the_caller_made() {
         runtime(&token(&own, "room", "bot", seconds(NOW) - 1)),
         runtime(&token(&(own.0.clone(), String::from("k")), "room", "bot", later)),
         json!({"VisionChat": runtime(&good)}),
+        json!({"AvatarChat3D": runtime(&good)}),
         json!({"VoiceChat": {"ChannelId": "room"}, "ChannelId": "room"}),
     ]
     .iter()

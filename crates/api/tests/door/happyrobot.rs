@@ -147,7 +147,7 @@ async fn a_call_comes_back_as_it_was_asked_for() {
         assert_eq!(call[name].as_str().map(str::len), Some(24), "{name}");
     }
     assert_eq!(call["metadata"]["custom"], body["metadata"]);
-    assert_eq!((&call["metadata"]["from"], &call["metadata"]["to"]), (&json!(CALLER), &json!(CALLEE)));
+    assert_eq!((&call["metadata"]["from"], &call["metadata"]["to"]), (&json!(CALLER), &body["phone_number"]));
     assert_eq!((&call["params"], &call["campaign_id"]), (&body["params"], &body["campaign_id"]));
     assert_eq!((&call["language"], &call["use_case"]["id"]), (&json!("es-MX"), &body["use_case_id"]));
     assert_eq!((&call["max_duration_mins"], &call["status"]), (&json!(3), &json!("Scheduled")));

@@ -7,13 +7,13 @@ use callwright_testkit::CALLER;
 use serde_json::{Value, json};
 
 /// A route as the document has it.
-struct Route {
-    method: String,
-    path: String,
+pub(crate) struct Route {
+    pub(crate) method: String,
+    pub(crate) path: String,
     scope: Option<Scope>,
 }
 
-async fn routes(server: &Server) -> Vec<Route> {
+pub(crate) async fn routes(server: &Server) -> Vec<Route> {
     let document = server.send("GET", "/openapi.json", "", b"").await.json();
     let mut routes = Vec::new();
     for (path, operations) in document["paths"].as_object().expect("paths") {
@@ -28,18 +28,18 @@ async fn routes(server: &Server) -> Vec<Route> {
 
 impl Route {
     /// What stands in the place of the id: calls, agents ...
-    fn kind(&self) -> Option<&str> {
+    pub(crate) fn kind(&self) -> Option<&str> {
         self.path.contains('{').then(|| self.path.split('/').nth(2).expect("a kind"))
     }
 
-    fn with(&self, id: &str) -> String {
+    pub(crate) fn with(&self, id: &str) -> String {
         let (before, rest) = self.path.split_once('{').expect("a place for the id");
         let (_, after) = rest.split_once('}').expect("its end");
         format!("{before}{id}{after}")
     }
 
     /// A body that is acceptable, so that the id alone decides.
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         let body = match (self.method.as_str(), self.kind(), self.path.rsplit('/').next()) {
             ("PUT", Some("numbers"), _) => json!({"trunk": "loop"}),
             ("PUT", Some("trunks"), _) => json!({"host": "sip.example"}),
@@ -58,7 +58,7 @@ impl Route {
 
 /// One thing of the other tenant of each kind, and an id of the same shape that nobody has. A kind that is not listed
 /// here is tried with ids that nobody has, and the list below must name it.
-async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
+pub(crate) async fn foreign(server: &Server) -> Vec<(&'static str, String, String)> {
     let body = json!({"agent": OTHER_AGENT, "to": "+15550123", "from": OTHER_NUMBER}).to_string();
     let call = server.native_as(OTHER_KEY, "POST", "/v1/calls", body.as_bytes()).await;
     let call = call.json()["id"].as_str().expect("an id").to_owned();

@@ -273,8 +273,10 @@ async fn what_is_refused_before_any_rule() {
 async fn a_call_is_made_read_and_told_to_end() {
     let server = server().await;
     numbered(&server).await;
-    let started = call(json!({"Variables": [{"Key": "name", "Value": "Li"}]})).ok(&server).await;
+    let started = call(json!({"AIAgentId": 15, "Variables": [{"Key": "name", "Value": "Li"}]})).ok(&server).await;
     let session = started["SessionId"].as_str().expect("an id").to_owned();
+    let view = server.native("GET", &format!("/v1/calls/{session}"), &Value::Null).await.json();
+    assert_eq!(view["agent"], json!(AGENT), "{view}");
     let dashed =
         format!("{}-{}-{}-{}-{}", &session[..8], &session[8..12], &session[12..16], &session[16..20], &session[20..]);
     let one = || json!({ "SessionId": dashed.to_uppercase() });

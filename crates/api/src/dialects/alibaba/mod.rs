@@ -15,6 +15,8 @@ mod notify;
 mod numbers;
 mod outbound;
 mod params;
+#[cfg(test)]
+mod places;
 mod section;
 mod speech;
 mod told;

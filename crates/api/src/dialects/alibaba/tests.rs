@@ -463,21 +463,142 @@ fn a_config_is_shown_in_the_types_of_an_answer() {
     assert_eq!(agent_config("[]"), json!({}));
 }
 
+/// What the vendor's users hear of a refusal. A new one has its place here before anything builds.
+const fn word_of(refusal: Refusal) -> (u16, &'static str) {
+    match refusal {
+        Refusal::UnknownAgent => (404, "AgentNotFound"),
+        Refusal::CallerNotOwned | Refusal::CallerDisabled | Refusal::NoCallerNumber | Refusal::NoTrunk => {
+            (400, "InvalidParameter.CallerNumber")
+        }
+        Refusal::CallerBusy | Refusal::CallerTooOften => (400, "Throttling.CallerNumber"),
+        Refusal::AccountBusy | Refusal::AgentBusy | Refusal::AccountTooOften => (400, "Throttling.User"),
+        Refusal::NodeBusy | Refusal::Draining => (503, "ServiceUnavailable"),
+        Refusal::EmergencyNumber
+        | Refusal::ShortNumber
+        | Refusal::PremiumNumber
+        | Refusal::SatelliteNumber
+        | Refusal::DestinationNotAllowed
+        | Refusal::OwnNumber => (400, "InvalidParameter.CalledNumber"),
+        Refusal::CalleeTooOften | Refusal::CalleeDailyLimit => (400, "Throttling.CalledNumber"),
+        Refusal::CalleeBlocked => (403, "Forbidden.CalledNumber"),
+        Refusal::RegionBlocked => (403, "Forbidden.Region"),
+        Refusal::OutsideCallingHours => (403, "Forbidden.CallingHours"),
+        Refusal::NoConsent => (403, "Forbidden.Consent"),
+        Refusal::QuotaUsedUp | Refusal::PlanExpired => (403, "Forbidden.SubscriptionRequired"),
+    }
+}
+
+/// The same of faults, one of each.
+fn words_of_faults() -> Vec<(Fault, u16, &'static str)> {
+    let (field, rule) = (String::from("Config.AsrConfig"), String::from("r"));
+    let absence = callwright_domain::Absence::Expired;
+    let unknown = Fault::Unknown { field: field.clone(), known: String::new() };
+    vec![
+        (Fault::Missing { field: String::from("Text") }, 400, "MissingText"),
+        (Fault::Invalid { field, rule: rule.clone() }, 400, "InvalidParameter.Config"),
+        (unknown, 400, "InvalidParameter.Config"),
+        (Fault::Malformed { rule }, 400, "InvalidParameter"),
+        (Fault::UnknownOperation, 404, "InvalidAction.NotFound"),
+        (Fault::Method { allowed: METHODS }, 405, "UnsupportedHTTPMethod"),
+        (Fault::Version, 400, "InvalidVersion"),
+        (Fault::Unauthenticated, 404, "InvalidAccessKeyId.NotFound"),
+        (Fault::KeyDisabled, 400, "InvalidAccessKeyId.Inactive"),
+        (Fault::Forbidden { scope: "calls_write" }, 403, "Forbidden.RAM"),
+        (Fault::BadDate, 400, "InvalidTimeStamp.Format"),
+        (Fault::Expired, 400, "InvalidTimeStamp.Expired"),
+        (Fault::BadSignature { signed: String::new() }, 400, "SignatureDoesNotMatch"),
+        (Fault::Replayed, 400, "SignatureNonceUsed"),
+        (Fault::NotFound { what: "instance" }, 404, "InstanceNotFound"),
+        (Fault::Gone { what: "instance", absence }, 404, "InstanceNotFound"),
+        (Fault::Slow, 408, "RequestTimeout"),
+        (Fault::TooLarge { limit: 1 }, 413, "RequestEntityTooLarge"),
+        (Fault::LongTarget { limit: 1 }, 414, "RequestURITooLong"),
+        (Fault::LargeHead { headers: 1, bytes: 1 }, 431, "RequestHeaderTooLarge"),
+        (Fault::TwoLengths, 400, "InvalidRequest"),
+        (Fault::MediaType { wanted: "JSON" }, 415, "UnsupportedMediaType"),
+        (Fault::Conflict { rule: "r", code: "c" }, 400, "InvalidStatus.Instance"),
+        (Fault::Busy, 400, "Throttling.User"),
+        (Fault::NoPlace { what: "bodies" }, 400, "Throttling.User"),
+        (Fault::RateLimited { again_in_s: 1 }, 400, "Throttling.User"),
+        (Fault::Storage("away"), 503, "ServiceUnavailable"),
+        (Fault::Internal, 500, "InternalError"),
+    ]
+}
+
 #[test]
 fn every_fault_and_refusal_has_a_word_of_this_vendors() {
     let error = VendorError::from(invalid("Config.AsrConfig.AsrMaxSilence", "r"));
-    assert_eq!((error.status, error.code.as_str()), (StatusCode::BAD_REQUEST, "InvalidParameter.Config"));
     assert!(error.message.contains("Config.AsrConfig.AsrMaxSilence"));
-    for (refusal, code) in [
-        (Refusal::UnknownAgent, "AgentNotFound"),
-        (Refusal::CallerNotOwned, "InvalidParameter.CallerNumber"),
-        (Refusal::CallerBusy, "Throttling.CallerNumber"),
-        (Refusal::AccountBusy, "Throttling.User"),
-        (Refusal::Draining, "ServiceUnavailable"),
-    ] {
-        assert_eq!(VendorError::from(refusal).code, code);
+    for refusal in Refusal::ALL {
+        let error = VendorError::from(refusal);
+        assert_eq!((error.status.as_u16(), error.code.as_str()), word_of(refusal), "{refusal:?}");
+        assert!(!error.message.is_empty(), "{refusal:?}");
+    }
+    let mut kinds = std::collections::HashSet::new();
+    for (fault, status, code) in words_of_faults() {
+        assert!(kinds.insert(std::mem::discriminant(&fault)), "{fault:?} twice");
+        let shown = format!("{fault:?}");
+        let error = VendorError::from(fault);
+        assert_eq!((error.status.as_u16(), error.code.as_str()), (status, code), "{shown}");
     }
     assert_eq!(HangupCause::ALL.len(), 32, "a new cause needs its HangupRole");
+}
+
+/// Every code that the dialect can send stands in the page's table of errors with its status, and no other code does.
+#[test]
+fn the_page_lists_every_code_with_its_status() {
+    let page = include_str!("../../../../../docs/alibaba.md");
+    let table = page.split("\n## Errors\n").nth(1).expect("a section");
+    let mut listed = std::collections::BTreeSet::new();
+    for row in table.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let statuses: Vec<&str> = cells[2].split(", ").collect();
+        for (at, code) in cells[1].split('`').skip(1).step_by(2).enumerate() {
+            let status: u16 = statuses.get(at).unwrap_or(&statuses[0]).parse().expect("a status");
+            listed.insert((code.to_owned(), status));
+        }
+    }
+    let sent = |status: u16, code: &str| {
+        // Of these there is one for each parameter.
+        let general = ["Missing<Parameter>", "InvalidParameter.<Parameter>"];
+        let of_parameter =
+            general.into_iter().find(|form| code.starts_with(form.split('<').next().unwrap_or_default()));
+        let exact = (code.to_owned(), status);
+        if listed.contains(&exact) { exact } else { (of_parameter.unwrap_or(code).to_owned(), status) }
+    };
+    let mut wanted: std::collections::BTreeSet<(String, u16)> = Refusal::ALL
+        .map(word_of)
+        .into_iter()
+        .chain(words_of_faults().into_iter().map(|(_, status, code)| (status, code)))
+        .map(|(status, code)| sent(status, code))
+        .collect();
+    // Orders to a call, dialogues and tokens have words of their own.
+    for (code, status) in [("UnsupportedOperation", 400), ("DialogueNotFound", 404), ("InvalidToken", 403)] {
+        wanted.insert((code.to_owned(), status));
+    }
+    assert_eq!(listed, wanted, "the page, and what is sent");
+    assert!(!page.contains("does not occur."), "every code on the page is sent");
+}
+
+/// Codes are written in no other file than those whose words are held against the page.
+#[test]
+fn codes_stand_where_the_page_is_held_against_them() {
+    let page = include_str!("../../../../../docs/alibaba.md");
+    for source in [
+        include_str!("mod.rs"),
+        include_str!("chat.rs"),
+        include_str!("dialogues.rs"),
+        include_str!("handover.rs"),
+        include_str!("meet.rs"),
+    ] {
+        for said in source.split("StatusCode::").skip(1) {
+            let Some((_, rest)) = said.split_once(',') else { continue };
+            let Some(code) = rest.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                continue;
+            };
+            assert!(code.starts_with("InvalidParameter.") || page.contains(&format!("`{code}`")), "{code}");
+        }
+    }
 }
 
 #[test]

@@ -58,11 +58,41 @@ fn times_and_languages_are_the_vendors() {
     }
 }
 
+/// What a refusal is answered with. A new one has its place here before anything builds.
+const fn status_of(refusal: Refusal) -> u16 {
+    match refusal {
+        Refusal::NoCallerNumber | Refusal::NoTrunk => 400,
+        Refusal::CallerDisabled
+        | Refusal::CalleeBlocked
+        | Refusal::EmergencyNumber
+        | Refusal::ShortNumber
+        | Refusal::PremiumNumber
+        | Refusal::SatelliteNumber
+        | Refusal::DestinationNotAllowed
+        | Refusal::OwnNumber
+        | Refusal::RegionBlocked
+        | Refusal::OutsideCallingHours
+        | Refusal::NoConsent
+        | Refusal::PlanExpired => 403,
+        Refusal::UnknownAgent | Refusal::CallerNotOwned => 404,
+        Refusal::CallerBusy
+        | Refusal::AccountBusy
+        | Refusal::AgentBusy
+        | Refusal::CalleeTooOften
+        | Refusal::CalleeDailyLimit
+        | Refusal::CallerTooOften
+        | Refusal::AccountTooOften
+        | Refusal::QuotaUsedUp => 429,
+        Refusal::NodeBusy | Refusal::Draining => 503,
+    }
+}
+
 #[test]
 fn every_refusal_has_a_status_and_words() {
     for refusal in Refusal::ALL {
         let complaint = Complaint::from(refusal);
-        assert!(complaint.status.as_u16() >= 400 && !complaint.message.is_empty());
+        assert_eq!(complaint.status.as_u16(), status_of(refusal), "{refusal:?}");
+        assert_eq!(complaint.message, refusal.to_string());
     }
 }
 

@@ -71,7 +71,7 @@ fn operation<'a>(schema: &Value, name: &'a str, places: Vec<(&'static str, Place
 #[test]
 fn every_parameter_stands_in_one_place() {
     let schema: Value = serde_json::from_str(SCHEMA).expect("JSON");
-    let stored = [common(), vec![("AIAgentId", Effect("every_rule_raises_the_vendors_code"))]].concat();
+    let stored = [common(), vec![("AIAgentId", Effect("a_call_is_made_read_and_told_to_end"))]].concat();
     check(&operation(&schema, "CreateAIAgentCall", stored), &SOURCES);
     check(&operation(&schema, "CreateAICall", [common(), described()].concat()), &SOURCES);
     check(&operation(&schema, "CreateAutoCalloutTask", of_a_task()), &SOURCES);

@@ -438,6 +438,7 @@ fn every_parameter_makes_a_difference_and_wrong_ones_are_named() {
             assert!(error.message.contains(name), "{name} = {value}: {}", error.message);
         }
     }
+    assert_eq!(refused().iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["CustomSTTConfig"]);
     for (name, value) in refused() {
         let error = described(&[(name, value)]).expect_err(name);
         assert_eq!(error.code, "UnsupportedOperation");
