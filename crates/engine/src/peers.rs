@@ -7,7 +7,7 @@ use crate::live::Order;
 use crate::node::Node;
 use callwright_conversation::{Question, Saying};
 use callwright_domain::{AccountId, AgentPatch, CallId, ChannelName, HangupCause, Transfer};
-use callwright_store::CallOwner;
+use callwright_store::{CallOwner, StoreError};
 use futures_util::future::BoxFuture;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{self, Instant};
@@ -136,7 +136,11 @@ pub(crate) async fn order(node: &Arc<Node>, message: PeerMessage) -> Result<(), 
     for attempt in 1..=PEER_TRIES {
         let owner = node.reader.owner(&message.account, message.call).await?;
         let Some(owner) = owner.filter(|owner| owner.node != node.store.identity().node) else {
-            return settled(here(node, &message).await, attempt, &message.order);
+            match here(node, &message).await {
+                // Another node has taken it since it was looked for: that one is told.
+                Err(OrderError::Store(StoreError::NotOwner)) if attempt < PEER_TRIES => continue,
+                outcome => return settled(outcome, attempt, &message.order),
+            }
         };
         match node.membership.peers.send(&owner.advertise_url, &message).await {
             Ok(()) => return Ok(()),

@@ -262,7 +262,7 @@ async fn alibabas_generate_makes_a_channel_and_a_token() {
 /// Both operations that make an instance for a browser, with every parameter that they share.
 #[tokio::test]
 async fn every_parameter_of_a_browsers_instance_reaches_it() {
-    let server = meeting().await;
+    let server = server_that_meets().await;
     let runtime = json!({"ChannelId": "room", "AgentUserId": "bot",
         "AuthToken": token(&app(&server, "admin").await, "room", "bot", seconds(NOW) + 600)});
     let runtime = runtime.to_string();

@@ -477,7 +477,7 @@ async fn talked(server: &Server, call: &str) {
     .expect("an event");
     let answered = CallEvent::Answered { dialog: String::new(), codec: "PCMU".into() };
     let text = Pii::new(String::from("between us"));
-    let said = CallEvent::Said { text, interrupted: false, by_order: false, span: None };
+    let said = CallEvent::Said { text, interrupted: false, by_order: false, span: None, unsaid: None };
     let events = vec![(at(0), dialing), (at(1), answered), (at(2), said)];
     server.node.store().append(call, events).await.expect("written");
     let end = Ending::from(callwright_domain::HangupCause::CalleeHungUp);
