@@ -18,6 +18,8 @@ import harness  # noqa: E402
 SIZE_MB = 48
 # Long enough to be up before, while and after the disk is full.
 CALL_S = 40
+# How long it stays full.
+FULL_S = 12
 
 
 @contextlib.contextmanager
@@ -56,6 +58,8 @@ def main():
             server.number("+15560100000", "t", 100)
             up = ask(server, 1_000_000)[1]["id"]
             harness.wait_for("the call", lambda: server.must("GET", f"/v1/calls/{up}")["status"] == "talking", 20)
+            harness.wait_for("some of its recording", lambda: any(
+                file.stat().st_size > 1000 for file in (place / "data" / "recordings").glob("*.wav")), 20)
             fill(place / "filler")
             acknowledged, refusals = [], []
             for number in range(1_000_001, 1_000_013):
@@ -68,6 +72,8 @@ def main():
             status, view = server.api("GET", f"/v1/calls/{up}")
             if status != 200 or view["status"] != "talking":
                 problems.append(f"the call that was up: {status} {view}")
+            # Long enough for what is recorded to reach the disk.
+            time.sleep(FULL_S)
             (place / "filler").unlink()
             freed = time.monotonic()
             status = harness.wait_for("an accepted call", lambda: ask(server, 1_000_100)[0] < 300, 20)
@@ -80,6 +86,11 @@ def main():
                 problems.append(f"the call that was up ended by {ended['cause']}")
             troubles = [event for event in server.must("GET", f"/v1/calls/{up}")["timeline"] if event["event"] == "trouble"]
             print("troubles of that call:", troubles)
+            if all(event["part"] != "recording" for event in troubles):
+                problems.append("nothing says that its recording stopped")
+            recorded = harness.wait_for("what was recorded before", lambda: (
+                lambda status, _, bytes: status == 200 and bytes)(*server.raw("GET", f"/v1/calls/{up}/recording")))
+            print(f"{len(recorded)} bytes were recorded before it was full")
         except BaseException:
             print(server.tail())
             raise

@@ -2,7 +2,7 @@
 //! that wait together are committed together. Never reads; a watcher that fell behind reads the store.
 //!
 //! Every entry has a mark, so that one whose commit was not heard of is written again and stands there once. While a shared
-//! database is away, entries go to the node's [`Spool`] ([`away`]); a node without one keeps them waiting.
+//! database is away or has no space left, entries go to the node's [`Spool`] ([`away`]); a node without one keeps them waiting.
 
 mod away;
 #[cfg(test)]
@@ -185,7 +185,7 @@ impl Writer {
         }
     }
 
-    /// Writes entries of many calls at once; what a database that is away did not take comes back, in order.
+    /// Writes entries of many calls at once; what a database that is away or full did not take comes back, in order.
     async fn write_all(&self, batch: &mut Vec<Entry>, stop: &CancellationToken) -> Vec<Entry> {
         let mut order = Vec::new();
         let mut by_call: HashMap<CallId, Vec<Entry>> = HashMap::new();
@@ -231,8 +231,8 @@ impl Writer {
         let outcome = loop {
             let marked = entries.iter().map(Entry::marked).collect();
             match self.store.record(call, marked).await {
-                Err(StoreError::Away { .. }) if self.spool.is_some() => return left.extend(entries),
-                Err(error @ StoreError::Away { .. }) if !dials => {
+                Err(StoreError::Away { .. } | StoreError::Full) if self.spool.is_some() => return left.extend(entries),
+                Err(error @ (StoreError::Away { .. } | StoreError::Full)) if !dials => {
                     if !wait_for_return(&error, stop).await {
                         break Err(error);
                     }
@@ -255,10 +255,10 @@ impl Writer {
     }
 }
 
-/// Waits a little for a database that is away; `false`: the node goes down, and what is not written now is told by the
+/// Waits a little for a database that is away or full; `false`: the node goes down, and what is not written now is told by the
 /// next life or by another node, which ends the call.
 async fn wait_for_return(error: &StoreError, stop: &CancellationToken) -> bool {
-    warn!(%error, "events wait until the database is back");
+    warn!(%error, "events wait until the database takes them");
     tokio::select! {
         biased;
         () = stop.cancelled() => false,

@@ -22,14 +22,23 @@ const START: Moment = Moment(1_700_000_000_000);
 /// How long the database is away.
 const AWAY: Duration = Duration::from_secs(60);
 
-/// A database that is away when the test says so.
+/// A database that is away, or full, when the test says so.
 #[derive(Default)]
-struct Line(AtomicBool);
+struct Line {
+    away: AtomicBool,
+    full: AtomicBool,
+}
 
 impl Disk for Line {
     fn before_commit(&self) -> DiskTime<Result<(), StoreError>> {
-        let away = self.0.load(Ordering::SeqCst);
-        Box::pin(async move { if away { Err(StoreError::Away { detail: "by order".into() }) } else { Ok(()) } })
+        let (away, full) = (self.away.load(Ordering::SeqCst), self.full.load(Ordering::SeqCst));
+        Box::pin(async move {
+            match (away, full) {
+                (true, _) => Err(StoreError::Away { detail: "by order".into() }),
+                (_, true) => Err(StoreError::Full),
+                _ => Ok(()),
+            }
+        })
     }
 
     fn after_commit(&self) -> DiskTime<()> {
@@ -54,9 +63,12 @@ struct Life {
 
 impl Life {
     async fn begin(directory: &Path) -> Self {
+        Self::begin_with(directory, Some(Spool::open(directory, "a").expect("a spool"))).await
+    }
+
+    async fn begin_with(directory: &Path, spool: Option<Spool>) -> Self {
         let (Opened { store, reader, .. }, line) = open(directory, "a").await;
-        let spool = Spool::open(directory, "a").expect("a spool");
-        let (journal, mut writer) = journal(store.clone(), Some(spool));
+        let (journal, mut writer) = journal(store.clone(), spool);
         let (stop, feed) = (CancellationToken::new(), journal.watch());
         writer.write_earlier().await.expect("the database is there");
         let writer = tokio::spawn(writer.run(stop.clone()));
@@ -71,7 +83,7 @@ impl Life {
     }
 
     fn away(&self, is: bool) {
-        self.line.0.store(is, Ordering::SeqCst);
+        self.line.away.store(is, Ordering::SeqCst);
     }
 
     /// A call that is being dialled.
@@ -153,6 +165,36 @@ async fn place() -> TempDir {
     configure(&life.store).await;
     life.end().await;
     directory
+}
+
+/// On a shared database and on the embedded one, which has no other place for what happens.
+#[tokio::test(start_paused = true)]
+async fn what_happens_while_there_is_no_space_is_written_when_there_is() {
+    for shared in [true, false] {
+        let directory = place().await;
+        let spool = shared.then(|| Spool::open(directory.path(), "a").expect("a spool"));
+        let mut life = Life::begin_with(directory.path(), spool).await;
+        let (one, two) = (life.dialled(1).await, life.dialled(2).await);
+        life.note(one, answered()).await;
+        sleep(AWAY / 4).await;
+        life.line.full.store(true, Ordering::SeqCst);
+        let trouble = CallEvent::Trouble { part: "recording".into(), detail: "full".into() };
+        for event in [said("a"), trouble, said("b")] {
+            life.note(one, event).await;
+            sleep(AWAY / 4).await;
+        }
+        life.note(one, ended(HangupCause::CalleeHungUp)).await;
+        if shared {
+            // Nobody is dialled whose dialling is not in the database; without a spool, the journal is still at the others.
+            assert!(life.commit(two, dialing()).await.is_err());
+        }
+        assert_eq!(life.names(one).await, ["created", "dialing", "answered"]);
+        life.line.full.store(false, Ordering::SeqCst);
+        life.fed(1).await;
+        let names = ["created", "dialing", "answered", "a", "trouble", "b", "CalleeHungUp"];
+        assert_eq!(life.names(one).await, names, "with a spool: {shared}");
+        life.end().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
