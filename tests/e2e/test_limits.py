@@ -68,3 +68,23 @@ class CallerNumberLimit(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
+
+
+class CoreFiles(unittest.TestCase):
+    """The memory of a server that crashes holds keys and what people said: it goes into no file unless the owner says so."""
+
+    def limit(self):
+        with harness.server() as server:
+            return resource.prlimit(server.process.pid, resource.RLIMIT_CORE)
+
+    def test_a_crash_leaves_none_unless_it_is_asked_for(self):
+        before = resource.getrlimit(resource.RLIMIT_CORE)
+        some = 4096 if before[1] == resource.RLIM_INFINITY else min(some, before[1])
+        self.addCleanup(os.environ.pop, "CALLWRIGHT__SERVER__CORE_FILES", None)
+        try:
+            resource.setrlimit(resource.RLIMIT_CORE, (some, before[1]))
+            self.assertEqual(self.limit(), (0, 0))
+            os.environ["CALLWRIGHT__SERVER__CORE_FILES"] = "true"
+            self.assertEqual(self.limit(), (some, before[1]))
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, before)

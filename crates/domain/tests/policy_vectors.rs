@@ -2,10 +2,13 @@
 //! table of their own.
 
 use callwright_domain::agent::Switch;
+use callwright_domain::campaign::Pace;
+use callwright_domain::campaign::pacing::{Guard, Supply, how_many};
 use callwright_domain::number::{Country, zones};
 use callwright_domain::policy::hours::{DayTime, Window};
 use callwright_domain::policy::{
-    CalleeStanding, Case, Facts, Numbers, Refusal, Rules, Spell, counts_needed, judge, judge_transfer,
+    CALLS_PER_CALLER_NUMBER, CalleeStanding, CallerStanding, Case, Facts, Numbers, Refusal, Rules, Spell, admit,
+    counts_needed, judge, judge_transfer,
 };
 
 use callwright_domain::{Moment, PhoneNumber, TransferTarget};
@@ -140,6 +143,65 @@ fn windows() {
     assert_eq!(seen, 15);
 }
 
+/// What a sequence of the vectors allows, attempt by attempt.
+fn wanted(sequence: &Value) -> Vec<bool> {
+    let attempts = sequence["attempts"].as_array().expect("attempts");
+    attempts.iter().map(|attempt| attempt["allow"].as_bool().expect("a verdict")).collect()
+}
+
+/// A callee who gets onto the list while the call waits: the same case with the facts of each moment.
+fn while_it_waits(sequence: &Value) -> Vec<bool> {
+    let (rules, callee) = (Rules::default(), PhoneNumber::parse("+13105550123").expect("a number"));
+    let mut standing = CalleeStanding::Free;
+    let mut verdicts = Vec::new();
+    for attempt in sequence["attempts"].as_array().expect("attempts") {
+        match attempt["t"].as_str().expect("a moment") {
+            // Adding to a list is always allowed, and is no attempt.
+            "dnc added" => {
+                standing = CalleeStanding::Denied;
+                verdicts.push(true);
+            }
+            _ => {
+                let numbers = Some(Numbers { callee: &callee, caller: &caller_of("US") });
+                let case = Case { rules: &rules, numbers, zone: None, at: Moment(0) };
+                let outcome = judge(&case, &Facts { callee: standing, ..Facts::default() });
+                assert!(matches!(outcome, Ok(_) | Err(Refusal::CalleeBlocked)), "{outcome:?}");
+                verdicts.push(outcome.is_ok());
+            }
+        }
+    }
+    verdicts
+}
+
+/// Calls of one number that all go on, under the number's usual limit.
+fn at_the_same_time(sequence: &Value) -> Vec<bool> {
+    let limit = CALLS_PER_CALLER_NUMBER;
+    let mut active = 0;
+    let attempts = sequence["attempts"].as_array().expect("attempts").iter().map(|_| {
+        let facts = Facts { caller: CallerStanding::Ready, caller_active: active, caller_limit: limit, ..free() };
+        let outcome = admit(&facts);
+        assert!(matches!(outcome, Ok(()) | Err(Refusal::CallerBusy)), "{outcome:?}");
+        active += u32::from(outcome.is_ok());
+        outcome.is_ok()
+    });
+    attempts.collect()
+}
+
+/// Facts with room for everybody.
+fn free() -> Facts {
+    Facts { account_limit: 1000, ..Facts::default() }
+}
+
+/// A campaign with 97 calls that were connected, and calls that are abandoned one after the other: three may be, and before
+/// a fourth could be it has stopped.
+fn abandoned() -> Vec<bool> {
+    let pace = Pace { concurrency: 100, cps: 100, gap_ms: 0 };
+    let supply = Supply { active: 0, callers: 100, account: 100, node: 100, paced: 100 };
+    let dials = |answered, abandoned| how_many(&pace, Guard::of(answered, abandoned), &supply) > 0;
+    assert_eq!((Guard::of(97, 0), Guard::of(99, 2)), (Guard::Clear, Guard::Slow), "it slows before the limit");
+    vec![dials(97, 0), (0..3).all(|before| dials(97 + before, before)), dials(100, 3)]
+}
+
 /// The vectors' sequences of attempts, counted as the store counts them.
 #[test]
 fn limits() {
@@ -158,8 +220,18 @@ fn limits() {
         let rules = match name {
             "vendor-example" | "one-per-minute" => &frequent,
             "per-callee-per-day-2" => &daily,
-            // A place, a list and a share: told by the store, and by the campaign.
-            "dnc-during-queue" | "caller-15-concurrent" | "abandon-rate-3pct" => continue,
+            "dnc-during-queue" => {
+                assert_eq!(while_it_waits(sequence), wanted(sequence), "{name}");
+                continue;
+            }
+            "caller-15-concurrent" => {
+                assert_eq!(at_the_same_time(sequence), wanted(sequence), "{name}");
+                continue;
+            }
+            "abandon-rate-3pct" => {
+                assert_eq!(abandoned(), wanted(sequence), "{name}");
+                continue;
+            }
             other => panic!("{other} is not told"),
         };
         let mut placed: Vec<Moment> = Vec::new();

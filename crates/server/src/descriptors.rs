@@ -1,5 +1,6 @@
 //! File descriptors: takes as many as the system allows, and shares them out, so that a crowd at the HTTP door never takes
-//! those that calls need, and a call that there is none for waits instead of failing. Hides the system's limits.
+//! those that calls need, and a call that there is none for waits instead of failing. And no file of the process's memory
+//! when it crashes. Hides the system's limits.
 
 use tracing::{info, warn};
 
@@ -39,6 +40,14 @@ pub(crate) fn take(wanted: u32) -> Room {
     room
 }
 
+/// Has a crash leave no file of the process's memory, which holds keys and what people said. The limit is lowered for good:
+/// nothing in the process can raise it again.
+pub(crate) fn leave_no_core_file() {
+    if let Err(error) = rlimit::Resource::CORE.set(0, 0) {
+        warn!(%error, "a crash may leave a file with the process's memory; set `ulimit -c 0`");
+    }
+}
+
 fn share(limit: u64, wanted: u32) -> Room {
     let calls = (limit.saturating_sub(ASIDE + CONNECTIONS.0) / OF_A_CALL).clamp(1, u64::from(wanted.max(1)));
     let rest = limit.saturating_sub(ASIDE).saturating_sub(calls * OF_A_CALL);
@@ -51,7 +60,13 @@ fn share(limit: u64, wanted: u32) -> Room {
 
 #[cfg(test)]
 mod tests {
-    use super::{Room, share};
+    use super::{Room, leave_no_core_file, share};
+
+    #[test]
+    fn a_crash_leaves_no_file() {
+        leave_no_core_file();
+        assert_eq!(rlimit::Resource::CORE.get().expect("readable"), (0, 0));
+    }
 
     #[test]
     fn calls_come_before_a_crowd_of_connections() {

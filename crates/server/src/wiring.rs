@@ -63,6 +63,9 @@ pub(crate) fn now() -> Moment {
 
 /// Starts a server.
 pub(crate) async fn start(settings: &Settings, metrics: PrometheusHandle) -> anyhow::Result<Running> {
+    if !settings.server.core_files {
+        descriptors::leave_no_core_file();
+    }
     let room = descriptors::take(settings.server.max_calls);
     let (Opened { store, reader, recordings, check, .. }, spool) = storage(settings).await?;
     let (models, catalogue) = catalogue(settings)?;

@@ -175,7 +175,7 @@ pub(crate) fn issue(
     (channel, user): (&ChannelName, &ChannelName),
     (now, life_s): (Moment, i64),
 ) -> Pass {
-    let mut nonce = [0; 8];
+    let mut nonce = [0; 16];
     // The thread's generator is cryptographically strong and seeded by the operating system.
     rand::rng().fill_bytes(&mut nonce);
     let ends = now.millis().div_euclid(1000).saturating_add(life_s);

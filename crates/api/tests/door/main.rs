@@ -14,6 +14,7 @@ mod feed;
 mod fuzz;
 mod happyrobot;
 mod happyrobot_more;
+mod ids;
 mod limits;
 mod mutations;
 mod numbers;

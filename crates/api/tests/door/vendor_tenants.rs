@@ -48,8 +48,11 @@ struct Door {
     name: String,
     kind: &'static str,
     leaves: Leaves,
-    ask: Box<dyn Fn(&Own, &str, usize) -> Vec<u8>>,
+    ask: Ask,
 }
+
+/// Makes the bytes that ask a door about an id, in this turn.
+type Ask = Box<dyn Fn(&Own, &str, usize) -> Vec<u8>>;
 
 /// What the asking tenant has.
 struct Own {

@@ -6,6 +6,7 @@ mod archive;
 mod away;
 mod browsers;
 mod changing;
+mod ends;
 mod extracts;
 mod failures;
 mod faults;

@@ -80,6 +80,8 @@ pub(crate) struct Server {
     pub(crate) log: String,
     /// Log format.
     pub(crate) log_format: LogFormat,
+    /// Whether the system may write the process's memory to a file when it crashes: keys and what was said are in it.
+    pub(crate) core_files: bool,
 }
 
 /// Shortest secret between nodes.
@@ -387,6 +389,7 @@ impl Default for Server {
             drain_s: 3600,
             log: String::from("info"),
             log_format: LogFormat::default(),
+            core_files: false,
         }
     }
 }
