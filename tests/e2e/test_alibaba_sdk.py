@@ -3,13 +3,17 @@ the two generic Node clients, against a SIPp and a baresip callee."""
 
 import array
 import base64
+import contextlib
+import functools
 import hashlib
+import http.server
 import io
 import json
 import os
 import pathlib
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import wave
@@ -136,6 +140,21 @@ class Baresip:
         self.log.close()
 
 
+@contextlib.contextmanager
+def files():
+    """A server of the sounds that the tests of the code have, too."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Handler, directory=str(harness.ROOT / "crates/media/tests/fixtures"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 class AlibabaSdk(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -234,6 +253,11 @@ class AlibabaSdk(unittest.TestCase):
                 self.assertEqual(shown["AgentConfig"], {"Greeting": "你好 + hello from Node.", "MaxIdleTime": 60})
                 self.assertEqual((shown["UserData"], shown["CallInfo"]["Status"]), ('{"order": 7}', "3"))
                 client.must("SendAIAgentSpeech", {**one, "Text": "One moment, please."})
+                with files() as base:
+                    played = {**one, "Type": "AudioUrl", "EnableInterrupt": False}
+                    client.must("SendAIAgentSpeech", {**played, "Text": f"{base}/tone.mp3"})
+                    refused = client.ask("SendAIAgentSpeech", {**played, "Text": f"{base}/none.mp3"})
+                    self.assertEqual(refused["code"], "InvalidParameter.Text", refused)
                 taken = client.must("TakeoverAIAgentCall", {**one, "RequireToken": True})
                 self.assertEqual((taken["ChannelId"], bool(taken["HumanAgentUserId"]), bool(taken["Token"])), (began["InstanceId"], True, True))
                 client.must("StopAIAgentInstance", one)

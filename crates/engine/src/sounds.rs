@@ -5,7 +5,7 @@
 use crate::limits;
 use callwright_conversation::Sound;
 use callwright_media::Rate;
-use callwright_media::pcm::{Place, Wav, WavError, ambience, information_tone, read_wav};
+use callwright_media::pcm::{Mp3, Mp3Error, Place, Wav, WavError, ambience, information_tone, read_wav};
 use callwright_providers::ProviderError;
 use callwright_providers::tts::{Tts, TtsRequest};
 use std::collections::BTreeMap;
@@ -21,37 +21,54 @@ const LONGEST_APOLOGY: usize = 6 * 8000;
 /// Why a file is not played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SoundFlaw {
+    /// It is neither kind of file.
+    #[error("it is neither a WAV nor an MP3 file")]
+    Unknown,
     /// It is no WAV file that can be read.
-    #[error(transparent)]
-    Wav(#[from] WavError),
-    /// It is compressed.
-    #[error("it is an MP3 file, and only WAV files are played")]
+    #[error("{0}")]
+    Wav(WavError),
+    /// It begins like an MP3 file and is none.
+    #[error("it is not an MP3 file that can be read")]
     Mp3,
     /// It is too long.
     #[error("it is longer than {} seconds", limits::ORDERED_SOUND.as_secs())]
     Long,
 }
 
-/// The sound of a WAV file that somebody sends to be played.
+/// The sound of a WAV or MP3 file that somebody sends to be played.
 ///
 /// # Errors
 /// [`SoundFlaw`].
 pub fn read_sound(file: &[u8]) -> Result<Sound, SoundFlaw> {
-    let wav = match Wav::open(file) {
-        Err(WavError::NotWav) if is_mp3(file) => return Err(SoundFlaw::Mp3),
-        opened => opened?,
-    };
+    // What a telephone carries stays what it is; browsers hear more.
+    let kept = |hertz: u32| if hertz <= RATE.hertz() { RATE } else { Rate::Wide };
+    let sound = |rate: Rate, samples: Vec<i16>| Sound::new(samples, rate.hertz());
+    if Mp3::is_begun_by(file) {
+        let mp3 = Mp3::decode(file, limits::ORDERED_SOUND)?;
+        let rate = kept(mp3.rate());
+        return Ok(sound(rate, mp3.at(rate).map_err(|_| SoundFlaw::Mp3)?));
+    }
+    let wav = Wav::open(file)?;
     if wav.length() > limits::ORDERED_SOUND {
         return Err(SoundFlaw::Long);
     }
-    // What a telephone carries stays what it is; browsers hear more.
-    let rate = if wav.rate() <= RATE.hertz() { RATE } else { Rate::Wide };
-    Ok(Sound::new(wav.at(rate)?, rate.hertz()))
+    let rate = kept(wav.rate());
+    Ok(sound(rate, wav.at(rate)?))
 }
 
-/// Whether a file begins as MP3 files do: with a tag, or with a frame (ISO 11172-3, section 2.4.1.3).
-fn is_mp3(file: &[u8]) -> bool {
-    file.starts_with(b"ID3") || matches!(file, [0xff, second, ..] if second & 0xe0 == 0xe0)
+impl From<WavError> for SoundFlaw {
+    fn from(error: WavError) -> Self {
+        if error == WavError::NotWav { Self::Unknown } else { Self::Wav(error) }
+    }
+}
+
+impl From<Mp3Error> for SoundFlaw {
+    fn from(error: Mp3Error) -> Self {
+        match error {
+            Mp3Error::NotMp3 => Self::Mp3,
+            Mp3Error::Long => Self::Long,
+        }
+    }
 }
 
 /// Sounds by name.
@@ -159,8 +176,8 @@ mod tests {
         for (file, flaw) in [
             (&b"ID3\x04 and so on"[..], SoundFlaw::Mp3),
             (b"\xff\xfb\x90\x44", SoundFlaw::Mp3),
-            (b"<html>", SoundFlaw::Wav(WavError::NotWav)),
-            (b"", SoundFlaw::Wav(WavError::NotWav)),
+            (b"<html>", SoundFlaw::Unknown),
+            (b"", SoundFlaw::Unknown),
         ] {
             assert_eq!(read_sound(file), Err(flaw));
         }

@@ -57,6 +57,7 @@ async fn serve(mut stream: TcpStream, turn: usize) {
         "/tone.wav" => found(tone(1)),
         "/once.wav" if turn == 0 => found(tone(1)),
         "/minutes.wav" => found(tone(61)),
+        "/tone.mp3" => found(include_bytes!("../../../media/tests/fixtures/tone.mp3").to_vec()),
         "/song.mp3" => found(b"ID3\x04\0\0\0\0\0\0".to_vec()),
         "/page" => found(b"<html></html>".to_vec()),
         "/moved" => b"HTTP/1.1 302 Found\r\nLocation: /tone.wav\r\nContent-Length: 0\r\n\r\n".to_vec(),
@@ -93,15 +94,17 @@ async fn standing() -> (Server, Callee, Line, String) {
 async fn a_sound_is_fetched_and_played() {
     let files = Files::new().await;
     let (server, _callee, mut line, call) = standing().await;
-    let url = format!("{}/tone.wav", files.base);
-    for (interrupt, heard) in [("true", 900), ("false", 1800)] {
+    for (file, interrupt, heard) in
+        [("tone.wav", "true", 900), ("tone.wav", "false", 1800), ("tone.mp3", "false", 2200)]
+    {
+        let url = format!("{}/{file}", files.base);
         let parameters =
             [("InstanceId", &*call), ("Text", &*url), ("Type", "AudioUrl"), ("EnableInterrupt", interrupt)];
         let played = ask(&server, "SendAIAgentSpeech", &parameters).await;
         assert_eq!(played.status, 200, "{}", played.json());
         line.hears_altogether(Duration::from_millis(heard)).await;
     }
-    assert_eq!(files.asked(), 2);
+    assert_eq!(files.asked(), 3);
     line.hang_up();
     let call = call.parse().expect("ours");
     assert_eq!(server.node.ended(call).await, HangupCause::CalleeHungUp);
@@ -118,8 +121,8 @@ async fn what_is_no_sound_is_told_by_name_before_the_answer() {
         ("/huge", "at most 10 MB"),
         ("/endless", "at most 10 MB"),
         ("/broken", "can be fetched"),
-        ("/page", "not a WAV file"),
-        ("/song.mp3", "MP3"),
+        ("/page", "neither a WAV nor an MP3"),
+        ("/song.mp3", "not an MP3 file"),
         ("/minutes.wav", "longer than 60 seconds"),
     ] {
         let url = format!("{}{path}", files.base);
@@ -206,7 +209,7 @@ async fn what_cannot_be_played_before_the_greeting_is_told() {
     let refused = generated(&server, &format!("{}/page", files.base)).await;
     let said = refused.json()["Message"].as_str().expect("words").to_owned();
     assert_eq!((refused.status, refused.code().as_str()), (400, "InvalidParameter.AgentConfig"), "{said}");
-    assert!(said.contains("PreConnectAudioUrl") && said.contains("not a WAV file"), "{said}");
+    assert!(said.contains("PreConnectAudioUrl") && said.contains("neither a WAV nor an MP3"), "{said}");
     let listed = ask(&server, "ListAIAgentInstance", &[("AIAgentId", AGENT)]).await.json();
     assert_eq!(listed["Instances"].as_array().map(Vec::len), Some(1), "{listed}");
     // What was there when the call was asked for is gone by now: the call goes on without it, and says so.

@@ -4,6 +4,7 @@
 mod ambience;
 mod beep;
 mod lead;
+mod mp3;
 mod resample;
 mod tone;
 mod wav;
@@ -11,6 +12,7 @@ mod wav;
 pub use ambience::{Place, ambience, information_tone};
 pub use beep::{Beep, BeepDetector};
 pub use lead::Lead;
+pub use mp3::{Mp3, Mp3Error};
 pub use resample::{Resampler, UnsupportedRates};
 pub use tone::DualTone;
 pub use wav::{Wav, WavError, read_wav};

@@ -1,6 +1,7 @@
 //! Change of sampling rate by a rational factor: a short polyphase filter with memory, so that audio may come in
 //! pieces of any size. Never keeps more than the filter's length of past.
 
+use crate::Rate;
 use std::f64::consts::PI;
 
 /// Zero crossings of the filter on each side, at the lower of the two rates: 60 dB of stop band for speech.
@@ -18,6 +19,22 @@ pub struct UnsupportedRates {
     pub from: u32,
     /// Rate out.
     pub to: u32,
+}
+
+/// What a rate is rounded to that has no small ratio with ours: nobody hears a two-hundredth of a tone.
+const NEAR: u32 = 100;
+
+/// A whole sound at the rate that is wanted.
+pub(super) fn converted(sound: Vec<i16>, rate: u32, wanted: Rate) -> Result<Vec<i16>, UnsupportedRates> {
+    if rate == wanted.hertz() {
+        return Ok(sound);
+    }
+    let near = (rate + NEAR / 2) / NEAR * NEAR;
+    let mut resampler = Resampler::new(rate, wanted.hertz()).or_else(|_| Resampler::new(near, wanted.hertz()))?;
+    let mut out = Vec::new();
+    resampler.process(&sound, &mut out);
+    resampler.finish(&mut out);
+    Ok(out)
 }
 
 /// One direction of one stream.

@@ -1,7 +1,7 @@
 //! Sound files as samples: WAV with PCM of 8 or 16 bits, mu-law or A-law, the channels mixed into one. Never opens a file and
 //! takes no other format.
 
-use super::Resampler;
+use super::resample::converted;
 use crate::Rate;
 use crate::codec::{Codec, PCMA, PCMU};
 use std::time::Duration;
@@ -10,8 +10,6 @@ use std::time::Duration;
 const MOST_SAMPLES: usize = 48_000 * 3600;
 /// Samples a second that a file may have.
 const RATES: std::ops::RangeInclusive<u32> = 4000..=192_000;
-/// What a rate is rounded to that has no small ratio with ours: nobody hears a two-hundredth of a tone.
-const NEAR: u32 = 100;
 
 /// Why bytes are no sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -139,18 +137,7 @@ impl<'a> Wav<'a> {
     /// # Errors
     /// [`WavError::Rate`].
     pub fn at(&self, wanted: Rate) -> Result<Vec<i16>, WavError> {
-        let mono = self.mono();
-        if self.rate == wanted.hertz() {
-            return Ok(mono);
-        }
-        let near = (self.rate + NEAR / 2) / NEAR * NEAR;
-        let exact = Resampler::new(self.rate, wanted.hertz());
-        let mut resampler =
-            exact.or_else(|_| Resampler::new(near, wanted.hertz())).map_err(|_| WavError::Rate(self.rate))?;
-        let mut out = Vec::new();
-        resampler.process(&mono, &mut out);
-        resampler.finish(&mut out);
-        Ok(out)
+        converted(self.mono(), self.rate, wanted).map_err(|_| WavError::Rate(self.rate))
     }
 
     fn mono(&self) -> Vec<i16> {
