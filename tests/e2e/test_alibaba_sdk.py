@@ -68,7 +68,9 @@ def join():
 def message():
     return client.send_aiagent_data_channel_message(models.SendAIAgentDataChannelMessageRequest(
         instance_id=order["instance"], message="{}"))
-actions = {"generate": generate, "join": join, "message": message, "start": start, "describe": describe, "stop": stop, "set_notify": set_notify, "describe_notify": describe_notify}
+def sibling():
+    return getattr(client, order["method"])(getattr(models, order["request"] + "Request")().from_map(order["values"]))
+actions = {"sibling": sibling, "generate": generate, "join": join, "message": message, "start": start, "describe": describe, "stop": stop, "set_notify": set_notify, "describe_notify": describe_notify}
 print(json.dumps(outcome(actions[order["do"]])))
 """
 
@@ -85,6 +87,11 @@ class Sdk:
     def __init__(self, version, server):
         self.python = ENVIRONMENTS / f"alibaba-{version}" / "bin" / "python"
         self.common = {"endpoint": server.addresses["http"], "ak": harness.KEY_ID, "secret": harness.KEY_SECRET}
+
+    def sibling(self, method, request, **values):
+        """Another operation, by its names in the SDK, with the vendor's parameters."""
+        answer = self.ask(do="sibling", method=method, request=request, values=values)
+        return answer["ok"] if "ok" in answer else answer
 
     def ask(self, **order):
         done = subprocess.run([self.python, "-c", CLIENT], input=json.dumps({**self.common, **order}),
@@ -227,6 +234,58 @@ class AlibabaSdk(unittest.TestCase):
         if version not in WITHOUT_CALL_INFO:
             self.assertEqual(after["CallInfo"]["Status"], "4")
         self.assertIn("ok", sdk.ask(do="stop", instance=instance), "stopping twice is no error")
+
+    def siblings(self, version, caller):
+        """The operations around a call: its agent's instances, its words, its dialogues, and written messages."""
+        sdk, session = Sdk(version, self.server), f"session{version.replace('.', '')}"
+        listed = sdk.sibling("list_aiagent_phone_number", "ListAIAgentPhoneNumber", Number=caller)
+        self.assertEqual([(one["PhoneNumber"], one["Status"]) for one in listed["Data"]], [(caller, 2)], listed)
+        made = sdk.sibling("start_aiagent_outbound_call", "StartAIAgentOutboundCall", AIAgentId="desk", CallerNumber=caller,
+                           CalledNumber="+8617300000533", SessionId=session)
+        one = {"InstanceId": made["InstanceId"]}
+
+        def dialogues():
+            now = int(time.time() * 1000)
+            found = sdk.sibling("list_aiagent_dialogues", "ListAIAgentDialogues", SessionId=session, Order="ASC",
+                                StartTime=now - 600_000, EndTime=now + 600_000)
+            return [(said["Producer"], said["Type"], said["Text"]) for said in found["Dialogues"]], found["Dialogues"]
+
+        harness.wait_for("greeting", lambda: len(dialogues()[0]) == 1, 30)
+        running = sdk.sibling("list_aiagent_instance", "ListAIAgentInstance", AIAgentId="desk")
+        self.assertTrue(any(shown["Status"] == "Executing" for shown in running["Instances"]), running)
+        if version not in WITHOUT_CALL_INFO:
+            self.assertEqual(sdk.sibling("get_aiagent_concurrency", "GetAIAgentConcurrency", AIAgentId="desk")["ActiveCount"], 1)
+            refused = sdk.sibling("forward_aiagent_call", "ForwardAIAgentCall", CalledNumber="110", **one)
+            self.assertEqual(refused["code"], "InvalidParameter.CalledNumber", refused)
+        self.assertIn("RequestId", sdk.sibling("update_aiagent_instance", "UpdateAIAgentInstance", UserData="changed", **one))
+        self.assertEqual(sdk.ask(do="describe", instance=one["InstanceId"])["ok"]["Instance"]["UserData"], "changed")
+        self.assertIn("RequestId", sdk.sibling("send_aiagent_speech", "SendAIAgentSpeech", Text="One moment, please.", **one))
+        harness.wait_for("the words", lambda: len(dialogues()[0]) == 2, 30)
+        self.assertIn("RequestId", sdk.sibling("send_aiagent_text", "SendAIAgentText", Text="When are you open?", **one))
+        harness.wait_for("the answer", lambda: len(dialogues()[0]) == 4 and "nine to five" in dialogues()[0][3][2], 30)
+        self.assertIn("ok", sdk.ask(do="stop", instance=one["InstanceId"]))
+        self.server.ended(one["InstanceId"])
+        said, whole = dialogues()
+        self.assertEqual(said, [
+            ("agent", "greeting", harness.AGENT["opening"]["greeting"]["text"]), ("agent", "speech", "One moment, please."),
+            ("user", "normal", "When are you open?"), ("agent", "normal", harness.AGENT["brain"]["script"][1]["say"])])
+        gone = {"SessionId": session, "DialogueId": whole[1]["DialogueId"]}
+        self.assertIn("RequestId", sdk.sibling("delete_aiagent_dialogue", "DeleteAIAgentDialogue", **gone))
+        self.assertEqual(dialogues()[0], said[:1] + said[2:])
+        token = sdk.sibling("generate_message_chat_token", "GenerateMessageChatToken", AIAgentId="desk", UserId="ann", Expire=600)
+        self.assertTrue(token["Token"] and token["AppSign"], token)
+        written = sdk.sibling("send_message_chat_text", "SendMessageChatText", AIAgentId="desk", SessionId=session,
+                              ReceiverId="ann", Text="Your parcel is here.", Type="announcement")
+        self.assertIn("RequestId", written, written)
+        self.assertEqual(dialogues()[0][-1], ("agent", "announcement", "Your parcel is here."))
+
+    def test_the_operations_around_a_call(self):
+        for at, version in enumerate(VERSIONS):
+            with self.subTest(version), harness.Sipp("ok-answer-wait-bye.xml") as trunk:
+                self.server.trunk(f"around{at}", trunk.port)
+                self.server.number(f"+861830000037{at}", f"around{at}")
+                self.siblings(version, f"+861830000037{at}")
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
 
     def test_each_version_with_a_sipp_callee(self):
         for at, version in enumerate(VERSIONS):
