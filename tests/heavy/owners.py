@@ -21,6 +21,7 @@ from nodes import CALLER, UNLIMITED, Talkers, equip, told  # noqa: E402
 
 # Slots of dead servers come back, and their calls are ended, within so many seconds.
 BOUND = 15
+WARM_S = 5
 
 
 class Patient(Talkers):
@@ -81,6 +82,8 @@ def orders(chosen):
         ids = list(place(a, numbers, chosen.calls + spare))
         b.start()
         c.start()
+        # A server that has just started loads its voice, which takes a core for a while.
+        time.sleep(WARM_S)
         took = sorted(hang_up((b, c)[at % 2], call) for at, call in enumerate(ids[spare:]))
         causes = collections.Counter(b.ended(call, 30)["cause"] for call in ids[spare:])
         a.kill()

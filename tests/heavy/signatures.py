@@ -2,7 +2,7 @@
 """Requests at the front door, on one core: what a refused signature and an accepted call cost in CPU in each dialect, how
 many a second that makes, and whether a refusal's time tells why it was refused.
 
-    python3 tests/heavy/signatures.py [--calls 400] [--refusals 4000] [--limit 2000] [--kinds tencent,native]
+    python3 tests/heavy/signatures.py [--calls 400] [--refusals 4000] [--limit 4000] [--kinds tencent,native]
         [--connections 8] [--profile FOLDER]
 
 The server runs on one core, this script on another. CPU is the server's own, by thread: the store's threads, which write
@@ -363,7 +363,7 @@ def running(cores):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--limit", type=int, default=2000, help="pairs of refusals that are compared; 0: none")
+    arguments.add_argument("--limit", type=int, default=4000, help="pairs of refusals that are compared; 0: none")
     arguments.add_argument("--refusals", type=int, default=4000, help="wrong signatures")
     arguments.add_argument("--calls", type=int, default=400, help="accepted calls of each kind")
     arguments.add_argument("--connections", type=int, default=8, help="requests under way at once")
