@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 
 import harness
+from test_webhooks import Receiver
 
 HERE = pathlib.Path(__file__).resolve().parent
 VENVS = pathlib.Path(os.environ.get("CALLWRIGHT_VENVS", harness.ROOT / ".callwright" / "venvs"))
@@ -158,6 +159,41 @@ class TencentSdk(unittest.TestCase):
                 self.server.number(f"+861830000033{at}", f"sipp{at}")
                 self.life(sdk, f"00861830000033{at}")
                 self.assertEqual(trunk.finished(), 0, trunk.errors())
+
+    def test_a_call_and_its_recording_are_pushed(self):
+        """The data pushes of a call that an SDK made say what the SDK reads of it."""
+        receiver = Receiver(words=b'{"ErrCode": 0, "ErrMsg": ""}')
+        made = self.server.must("POST", "/v1/webhooks", {"dialect": "tencent", "url": receiver.url,
+                                                         "headers": {"Authorization": "Basic dXNlcjpwYXNz"}})
+        try:
+            with harness.Sipp("ok-answer-wait-bye.xml") as trunk, Sdk(SDKS[0], self.server) as sdk:
+                self.server.trunk("pushed", trunk.port)
+                self.server.number("+8618300000339", "pushed")
+                began = int(time.time())
+                session = sdk.must("CreateAIAgentCall", {"AIAgentId": 15, "Callee": CALLEE, "Callers": ["008618300000339"]})["SessionId"]
+                harness.wait_for("greeting", lambda: self.server.must("GET", f"/v1/calls/{session}")["transcript"])
+                sdk.must("HangUpCall", {"SessionId": session})
+
+                def pushed():
+                    told = [(headers, json.loads(body)) for headers, body in receiver.got]
+                    return [(headers, body) for headers, body in told if body["SessionId"] == session]
+
+                harness.wait_for("both pushes", lambda: len(pushed()) == 2)
+                page = sdk.must("DescribeTelCdr", {"StartTimeStamp": began - 60, "EndTimeStamp": began + 600, "PageSize": 10,
+                                                   "PageNumber": 0, "SessionIds": [session]})["TelCdrList"][0]
+                (cdr_headers, cdr), (_, record) = sorted(pushed(), key=lambda one: "RecordId" in one[1])
+                self.assertEqual(cdr_headers["authorization"], "Basic dXNlcjpwYXNz")
+                self.assertRegex(cdr_headers["x-tccc-push-uuid"], "^[0-9a-f-]{36}$")
+                self.assertEqual((cdr["Caller"], cdr["Callee"]), (page["Caller"], page["Callee"]))
+                for name in ("Duration", "EndStatus", "EndStatusString", "HungUpSide"):
+                    self.assertEqual(cdr[name], page.get(name, cdr[name]), name)
+                with urllib.request.urlopen(record["RecordURL"], timeout=10) as answer:
+                    self.assertEqual(answer.read(4), b"RIFF")
+                self.assertEqual(len(pushed()), 2, "a yes is not asked for again")
+                self.assertEqual(trunk.finished(), 0, trunk.errors())
+        finally:
+            self.server.must("DELETE", f"/v1/webhooks/{made['id']}")
+            receiver.close()
 
     def test_an_agent_written_out_talks_with_its_own_model(self):
         for at, name in enumerate(["python-cn", "node-intl"]):

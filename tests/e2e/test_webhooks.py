@@ -19,9 +19,9 @@ SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
 
 class Receiver:
-    """An HTTP server that keeps what it is told and answers as `answer(count)` says."""
+    """An HTTP server that keeps what it is told and answers as `answer(count)` says, with these words."""
 
-    def __init__(self, answer=lambda count: 200):
+    def __init__(self, answer=lambda count: 200, words=b""):
         self.got, self.answer = [], answer
         receiver = self
 
@@ -33,8 +33,9 @@ class Receiver:
                 self.send_response(status)
                 if status == 302:
                     self.send_header("Location", receiver.url)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(words)))
                 self.end_headers()
+                self.wfile.write(words)
 
             def log_message(self, *_):
                 pass

@@ -103,6 +103,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// Order ten thousand calls of a number to be forgotten, and look for it in every file of the data directory.
+    Erasure {
+        /// Arguments handed to tests/heavy/erasure.py.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
     /// Fill the disk under a running server and empty it again. Needs root.
     DiskFull,
     /// Whether scheduled calls ring in time among a hundred thousand that are pending, also after a kill.
@@ -157,6 +163,7 @@ fn main() -> Result<()> {
         Chore::Told { rest } => script(&root, "tests/heavy/told.py", &rest),
         Chore::Cluster { rest } => script(&root, "tests/heavy/cluster.py", &rest),
         Chore::Owners { rest } => script(&root, "tests/heavy/owners.py", &rest),
+        Chore::Erasure { rest } => script(&root, "tests/heavy/erasure.py", &rest),
         Chore::DiskFull => script(&root, "tests/heavy/disk_full.py", &[]),
         Chore::Schedules { rest } => script(&root, "tests/heavy/schedules.py", &rest),
         Chore::DenyList { rest } => script(&root, "tests/heavy/deny_list.py", &rest),

@@ -102,14 +102,35 @@ pub(crate) async fn lock_rows(conn: &mut Conn, mut select: Query) -> Result<(), 
     Ok(())
 }
 
-/// What is to be done before the last connection closes. SQLite leaves one file behind instead of a file and its log,
-/// when no reader is in the way.
+/// Has the log emptied after the commit that is under way: until then it keeps pages as they were before something was
+/// erased. PostgreSQL keeps old rows until it next cleans its tables up, which it does by itself.
+pub(crate) fn forget_after_commit(conn: &mut Conn) {
+    if let Conn::Sqlite(conn) = conn {
+        conn.forgets = true;
+    }
+}
+
+/// To be called after every commit. Readers in the way are not waited for long, because everybody's verbs wait behind this:
+/// the next commit tries again.
+pub(crate) fn after_commit(conn: &mut Conn) {
+    if let Conn::Sqlite(conn) = conn
+        && conn.forgets
+    {
+        match conn.empty_log() {
+            Ok(emptied) => conn.forgets = !emptied,
+            Err(error) => tracing::warn!(%error, "the log could not be emptied; trying again"),
+        }
+    }
+}
+
+/// What is to be done before the last connection closes. SQLite puts its log into the file and leaves nothing in it, when no
+/// reader is in the way.
 pub(crate) async fn tidy_up(conn: &mut Conn) {
     if conn.backend() == Backend::Postgres {
         return;
     }
     if let Err(error) = conn.batch("PRAGMA wal_checkpoint(TRUNCATE)").await {
-        tracing::debug!(%error, "the log was left to the next start");
+        tracing::debug!(%error, "the log was left as it is");
     }
 }
 

@@ -114,6 +114,7 @@ pub(crate) async fn some(
     }
     if left(conn, (account, id), &number).await? == 0 {
         erasure.finished = Some(now);
+        dialect::forget_after_commit(conn);
     }
     save(conn, account, &erasure).await?;
     Ok(Some(erasure))

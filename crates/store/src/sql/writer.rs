@@ -424,6 +424,8 @@ impl WriterTask {
         if let Err(error) = &committed {
             tracing::error!(%error, jobs = batch.len(), "a commit failed; its verbs are refused");
             self.recover().await;
+        } else {
+            dialect::after_commit(&mut self.conn);
         }
         if let Some(disk) = &self.disk {
             disk.after_commit().await;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// How long a statement waits for a lock. Nobody else writes, so only a foreign tool can hold one.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long readers are waited for when the log is to be emptied.
+const EMPTYING: Duration = Duration::from_millis(100);
 /// Statements kept ready to run: more than the program has on its frequent ways.
 const KEPT_READY: usize = 256;
 
@@ -109,13 +111,18 @@ impl Options {
         inner.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         inner.set_prepared_statement_cache_capacity(KEPT_READY);
         inner.execute_batch("PRAGMA foreign_keys = ON")?;
+        // What is erased, or written over, must not be left in the free parts of pages: they are filled with zeros.
         match self.access {
             Access::Read | Access::Write => {}
-            Access::WriteDurably => inner.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?,
-            Access::WriteLoosely => inner.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")?,
+            Access::WriteDurably => inner
+                .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON")?,
+            Access::WriteLoosely => {
+                inner.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA secure_delete = ON")?
+            }
         }
         Ok(Connection {
             inner,
+            forgets: false,
             #[cfg(test)]
             steps: 0,
             #[cfg(test)]
@@ -128,6 +135,8 @@ impl Options {
 #[derive(Debug)]
 pub(crate) struct Connection {
     inner: rusqlite::Connection,
+    /// Whether the log is to be emptied after the commit: it keeps pages as they were before something was erased.
+    pub(crate) forgets: bool,
     /// Instructions of the database's machine so far: what a statement costs, the same every time.
     #[cfg(test)]
     pub(crate) steps: i64,
@@ -140,6 +149,14 @@ impl Connection {
     /// Carries out statements without values, several at once if need be.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         Ok(self.inner.execute_batch(sql)?)
+    }
+
+    /// Puts the log into the file and leaves nothing in it; `false`: a reader was in the way.
+    pub(crate) fn empty_log(&mut self) -> Result<bool, StoreError> {
+        self.inner.busy_timeout(EMPTYING)?;
+        let busy = self.inner.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        self.inner.busy_timeout(BUSY)?;
+        Ok(busy? == 0)
     }
 
     /// Carries out one statement; `$n` in it is the n-th of the values.

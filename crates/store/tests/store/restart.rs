@@ -2,7 +2,9 @@
 
 use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, later, number};
 use callwright_domain::{CallId, CallState, HangupCause, KeyId};
-use callwright_store::{CallFilter, Ending, Number, Opened, Stage, Store, StoreError, StoreSettings};
+use callwright_store::{
+    CallFilter, Ending, ErasureOrder, Number, Opened, Stage, Store, StoreError, StoreSettings, Suppress,
+};
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
@@ -142,6 +144,42 @@ impl Acknowledged {
             _ => false,
         }
     }
+}
+
+/// How often these words stand in the files of a directory.
+fn times_in(directory: &Path, words: &str) -> usize {
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    let of =
+        |path| std::fs::read(path).unwrap().windows(words.len()).filter(|found| *found == words.as_bytes()).count();
+    files.map(of).sum()
+}
+
+/// Also not in the free parts of pages, or in the log, while the database is in use.
+#[tokio::test]
+async fn what_was_erased_is_in_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let (acme, callee) = (account("acme"), "4915112345678");
+    let Opened { store, reader, .. } = open(directory.path()).await;
+    equip(&store, &acme).await;
+    for id in 1..=100 {
+        store.admit(admission(&acme, id), NOW).await.unwrap();
+        store.append(call(id), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+        store.finish(call(id), later(1), Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
+    }
+    assert!(times_in(directory.path(), callee) > 100);
+    let order = ErasureOrder {
+        account: acme.clone(),
+        number: number("+4915112345678"),
+        suppress: Suppress::AsItWas,
+        now: later(2),
+    };
+    let id = store.open_erasure(order).await.unwrap().id;
+    let step = async || store.erase_some(acme.clone(), id.clone(), 500, later(3)).await.unwrap().unwrap();
+    assert_eq!(step().await.finished, None, "files wait");
+    store.removed(reader.removals(&store.identity().node, 500).await.unwrap()).await.unwrap();
+    assert_eq!(step().await.finished, Some(later(3)));
+    assert_eq!(times_in(directory.path(), callee), 0);
+    store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
