@@ -320,7 +320,7 @@ async fn planted_server() -> (Server, Callee) {
     let greeted = |agent: &mut callwright_domain::AgentProfile| {
         agent.opening.greeting = Greeting::Model(String::from("Greet {{ name }}."));
     };
-    let server = server_that_tells(NodeBuilder::to(&callee).brain(&brain).agent(greeted)).await;
+    let server = server_that_tells(NodeBuilder::to(&callee).brain(&brain).agent(greeted).browsers()).await;
     put(&server, "planted", KEY, &Scope::ALL, KeyStatus::Active).await;
     put(&server, "disabled", &planted("disabled"), &Scope::ALL, KeyStatus::Disabled).await;
     put(&server, "narrow", &planted("narrow"), &[Scope::CallsWrite], KeyStatus::Active).await;
