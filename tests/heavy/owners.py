@@ -9,6 +9,7 @@ that dies or sleeps.
 import argparse
 import collections
 import datetime
+import os
 import pathlib
 import random
 import signal
@@ -121,8 +122,8 @@ def deaths(chosen):
             took = max(telephones.left(ids[call]) for call in dead) - died
             ghosts, worst = ghosts + len(dead), max(worst, took)
             for call in alive:
-                status = other.must("GET", f"/v1/calls/{call}")["status"]
-                problems += [f"{call} of another server is {status}"] if status != "talking" else []
+                view = other.must("GET", f"/v1/calls/{call}")
+                problems += [f"{call} of another server: {view['status']}, {view.get('cause')}"] if view["status"] != "talking" else []
             # Every place of the dead is free again, and no more.
             again = place(other, numbers, len(dead))
             status, _ = other.api("POST", "/v1/calls", {"agent": "desk", "to": numbers.one(), "from": CALLER})
@@ -188,6 +189,8 @@ def main():
     chosen = parser.parse_args()
     chosen.rounds = chosen.rounds or {"orders": 1, "deaths": 3, "sleep": 50}[chosen.what]
     print(f"seed {chosen.seed}", flush=True)
+    # These telephones are silent, which would end their calls half a minute after the answer.
+    os.environ["CALLWRIGHT__MEDIA__TIMEOUT_S"] = "600"
     return {"orders": orders, "deaths": deaths, "sleep": asleep}[chosen.what](chosen)
 
 
