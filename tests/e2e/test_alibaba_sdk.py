@@ -279,21 +279,19 @@ class AlibabaSdk(unittest.TestCase):
         self.assertIn("RequestId", written, written)
         self.assertEqual(dialogues()[0][-1], ("agent", "announcement", "Your parcel is here."))
 
-    def test_the_operations_around_a_call(self):
+    def each_version(self, trunk_name, caller, life):
         for at, version in enumerate(VERSIONS):
             with self.subTest(version), harness.Sipp("ok-answer-wait-bye.xml") as trunk:
-                self.server.trunk(f"around{at}", trunk.port)
-                self.server.number(f"+861830000037{at}", f"around{at}")
-                self.siblings(version, f"+861830000037{at}")
+                self.server.trunk(f"{trunk_name}{at}", trunk.port)
+                self.server.number(f"{caller}{at}", f"{trunk_name}{at}")
+                life(version, f"{caller}{at}")
                 self.assertEqual(trunk.finished(), 0, trunk.errors())
 
+    def test_the_operations_around_a_call(self):
+        self.each_version("around", "+861830000037", self.siblings)
+
     def test_each_version_with_a_sipp_callee(self):
-        for at, version in enumerate(VERSIONS):
-            with self.subTest(version), harness.Sipp("ok-answer-wait-bye.xml") as trunk:
-                self.server.trunk(f"sipp{at}", trunk.port)
-                self.server.number(f"+861830000033{at}", f"sipp{at}")
-                self.life(version, f"+861830000033{at}")
-                self.assertEqual(trunk.finished(), 0, trunk.errors())
+        self.each_version("sipp", "+861830000033", self.life)
 
     def test_each_node_client_with_a_sipp_callee(self):
         for at, name in enumerate(NODE_CLIENTS):

@@ -99,7 +99,7 @@ fn speaks_of(text: &str, name: &str) -> bool {
 
 #[test]
 fn tests_are_found_by_their_attribute_and_speak_for_themselves() {
-    let source = "#[test]\nfn shown() {\n    let _ = \"Name\";\n}\nfn hidden() {\n    \"Other\";\n}\n";
+    let source = "#[test]\nfn shown() {\n    show(\"Name\");\n}\nfn hidden() {\n    \"Other\";\n}\n";
     let body = body_of(source, "shown").expect("there");
     assert!(speaks_of(body, "Name") && !speaks_of(body, "Nam") && !speaks_of(body, "Other"));
     assert_eq!((body_of(source, "hidden"), body_of(source, "absent")), (None, None));
