@@ -2,6 +2,7 @@
 //! the requester may know.
 
 use callwright_domain::Absence;
+use callwright_store::StoreError;
 
 /// Why a request is not acceptable.
 ///
@@ -157,6 +158,12 @@ const fn why(absence: &Absence) -> &'static str {
     match absence {
         Absence::Expired => "was kept as long as the rules say, and has expired",
         Absence::Erased => "was erased with the number that was called",
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(error.public())
     }
 }
 

@@ -51,8 +51,7 @@ impl Purpose {
         }
         let account = AccountId::new(part(request, "account")?).map_err(|_| Fault::Unauthenticated)?;
         let id = WebhookId::new(part(request, "webhook")?).map_err(|_| Fault::Unauthenticated)?;
-        let found = context.calls.reader().webhook(&account, &id).await;
-        let found = found.map_err(|error| Fault::Storage(error.public()))?;
+        let found = context.calls.reader().webhook(&account, &id).await?;
         let webhook = found.filter(|webhook| webhook.status == Status::Enabled).ok_or(Fault::Unauthenticated)?;
         // An older secret counts for as long as it is there.
         let secrets = webhook.endpoint.secrets.iter().map(|secret| secret.expose().as_str());
@@ -90,7 +89,7 @@ impl Purpose {
     /// [`Fault`].
     pub(crate) async fn key(self, request: &Request, context: &Context) -> Result<ApiKey, Fault> {
         let id = KeyId::new(part(request, "key")?).map_err(|_| Fault::Unauthenticated)?;
-        let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+        let found = context.calls.reader().key(&id).await?;
         let key = found.filter(|key| key.status == KeyStatus::Active).ok_or(Fault::Unauthenticated)?;
         self.hold(request, key.id.as_str(), std::iter::once(key.secret.expose().as_str()))?;
         if !key.permits(Scope::CallsRead) {

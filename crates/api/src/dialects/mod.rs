@@ -185,8 +185,7 @@ pub(crate) fn is_same_number(given: &PhoneNumber, known: &PhoneNumber) -> bool {
 pub(crate) async fn every_agent(context: &Context, account: &AccountId) -> Result<Vec<StoredAgent>, Fault> {
     let (mut all, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = context.calls.reader().agents(account, after.as_deref(), AGENTS_AT_A_TIME).await;
-        let page = page.map_err(|error| Fault::Storage(error.public()))?;
+        let page = context.calls.reader().agents(account, after.as_deref(), AGENTS_AT_A_TIME).await?;
         all.extend(page.items);
         after = page.next;
         if after.is_none() {

@@ -81,7 +81,7 @@ pub(super) async fn token(
         return Err(invalid("Role", "must be empty or admin").into());
     }
     let found = context.calls.reader().agent(&key.account, &agent).await;
-    found.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+    found?.ok_or(Refusal::UnknownAgent)?;
     let mut nonce = [0; 16];
     // The thread's generator is cryptographically strong and seeded by the operating system.
     rand::rng().fill_bytes(&mut nonce);
@@ -183,7 +183,7 @@ async fn believe(request: &Request, context: &Context) -> Result<(Pass, ApiKey),
     let bytes = STANDARD.decode(bearer.trim()).map_err(|_| refused())?;
     let pass: Pass = serde_json::from_slice(&bytes).map_err(|_| refused())?;
     let id = pass.app_id.split_once('.').and_then(|(_, id)| KeyId::new(id).ok()).ok_or_else(refused)?;
-    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().key(&id).await?;
     let key = found.filter(|key| key.status == KeyStatus::Active).ok_or_else(refused)?;
     let expires = Moment(pass.time_stamp.saturating_mul(1000));
     if !sign::same(&pass.signature(&key), pass.token.expose()) || request.received > expires {
@@ -247,8 +247,7 @@ async fn read(
             .filter(|limit| (1..=PAGE.1).contains(limit))
             .ok_or_else(|| invalid("Limit", &format!("must be a whole number from 1 to {}", PAGE.1)))?,
     };
-    let found = context.calls.reader().inbox(account, agent, &user, (Moment(at), id), limit).await;
-    let found = found.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().inbox(account, agent, &user, (Moment(at), id), limit).await?;
     let next = found.last().map_or(after, |last| format!("{}.{:032x}", last.at.millis(), last.id));
     Ok(json!({"Dialogues": found.iter().map(shown).collect::<Vec<_>>(), "Next": next}))
 }
@@ -284,7 +283,7 @@ impl From<ChatError> for VendorError {
             // What a model's service says is for the owner's log, not for users.
             ChatError::Brain(_) => Self::unavailable("The agent's model failed."),
             ChatError::NoAnswer => Self::unavailable("The agent's model did not answer."),
-            ChatError::Store(why) => Fault::Storage(why.public()).into(),
+            ChatError::Store(why) => why.into(),
         }
     }
 }

@@ -87,7 +87,7 @@ pub(super) async fn delete(call: &Call<'_>, account: &AccountId, context: &Conte
         (None, Some(message)) if node.is_none() => context.calls.forget_message(key, message).await,
         _ => Ok(false),
     };
-    match forgotten.map_err(|error| Fault::Storage(error.public()))? {
+    match forgotten? {
         true => Ok(json!({})),
         false => Err(unknown()),
     }
@@ -157,9 +157,8 @@ struct Outline {
 
 impl Outline {
     async fn of(reader: &Reader, account: &AccountId, call: CallId) -> Result<Self, Fault> {
-        let away = |error: callwright_store::StoreError| Fault::Storage(error.public());
-        let said = reader.transcript(account, call).await.map_err(away)?;
-        let view = reader.call(account, call).await.map_err(away)?;
+        let said = reader.transcript(account, call).await?;
+        let view = reader.call(account, call).await?;
         let greets = view.is_some_and(|view| view.plan.agent.opening.greeting != Greeting::None);
         let greeting = said.first().filter(|line| greets && line.speaker == Speaker::Agent).map(|line| line.seq);
         let speakers = said.iter().map(|line| (line.seq, line.speaker));
@@ -252,16 +251,15 @@ impl<'a> Lines<'a> {
 
     /// Reads on until the next line of each kind is known.
     async fn fill(&mut self) -> Result<(), Fault> {
-        let away = |error: callwright_store::StoreError| Fault::Storage(error.public());
         if self.written.is_empty() && !self.written_ended {
             let (key, after) = (&self.key, self.written_after);
-            let messages = self.reader.thread_messages(key, self.span, after, AT_A_TIME).await.map_err(away)?;
+            let messages = self.reader.thread_messages(key, self.span, after, AT_A_TIME).await?;
             self.written_ended = messages.len() < AT_A_TIME as usize;
             self.written_after = messages.last().map(|last| (last.at, last.id)).or(self.written_after);
             self.written.extend(messages);
         }
         while self.portion.is_empty() && !self.ended {
-            let events = self.reader.thread_events(&self.key, self.span, self.after, AT_A_TIME).await.map_err(away)?;
+            let events = self.reader.thread_events(&self.key, self.span, self.after, AT_A_TIME).await?;
             self.ended = events.len() < AT_A_TIME as usize;
             self.after = events.last().map(|(call, last)| (last.at, *call, last.seq)).or(self.after);
             self.portion.extend(events.into_iter().filter_map(|(call, recorded)| {

@@ -38,8 +38,7 @@ pub(super) async fn takeover(
     let channel = Calls::channel_of(&view.plan);
     let mut answer = json!({"ChannelId": channel, "HumanAgentUserId": user});
     if wants_token {
-        let app = join::app_of(context, account, request.received).await;
-        let app = app.map_err(|error| Fault::Storage(error.public()))?;
+        let app = join::app_of(context, account, request.received).await?;
         let pass = join::issue(&app, (&channel, &user), (request.received, meet::LIFE_S.0));
         answer["Token"] = json!(pass.spelled());
     }
@@ -88,7 +87,7 @@ pub(super) async fn message(call: &Call<'_>, account: &AccountId, context: &Cont
 /// The instance of a request, if it is not over.
 async fn running(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<CallView, VendorError> {
     let id = instance(call)?;
-    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().call(account, id).await?;
     let view = found.ok_or(Fault::NotFound { what: "instance" })?;
     if view.state.is_ended() {
         let message = "The instance is not in a state that allows this.";

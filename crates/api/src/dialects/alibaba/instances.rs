@@ -3,7 +3,6 @@
 use super::notify::find;
 use super::wire::Call;
 use super::{VendorError, invalid, logs, view};
-use crate::fault::Fault;
 use crate::http::{Context, Request};
 use callwright_domain::{AccountId, ApiKey, Moment};
 use callwright_store::CallFilter;
@@ -41,8 +40,7 @@ pub(super) async fn list(
     let until = until.map(|until| Moment(until.millis().saturating_add(1)));
     let filter = CallFilter { agent: Some(agent), since, until, ..CallFilter::default() };
     let offset = u64::from(page - 1) * u64::from(size);
-    let found = context.calls.reader().calls_at(account, &filter, offset, size).await;
-    let found = found.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().calls_at(account, &filter, offset, size).await?;
     let listed = found.iter().map(|one| view::listed(one, &logs::link(request, key, one)));
     Ok(json!({"Instances": listed.collect::<Vec<_>>()}))
 }
@@ -51,5 +49,5 @@ pub(super) async fn list(
 pub(super) async fn concurrency(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let agent = find(&call.needed("AIAgentId", MAX_ID)?, account, context).await?.id;
     let count = context.calls.reader().active_calls_of(account, &agent).await;
-    Ok(json!({"ActiveCount": count.map_err(|error| Fault::Storage(error.public()))?}))
+    Ok(json!({"ActiveCount": count?}))
 }

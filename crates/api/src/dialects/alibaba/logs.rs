@@ -53,8 +53,8 @@ async fn fetch(request: &Request, context: &Context) -> Result<Value, Fault> {
     let none = || Fault::NotFound { what: "instance" };
     let id: CallId = request.path.strip_prefix(LOGS).and_then(|digits| digits.parse().ok()).ok_or_else(none)?;
     let reader = context.calls.reader();
-    let view = reader.call(&account, id).await.map_err(|error| Fault::Storage(error.public()))?.ok_or_else(none)?;
-    let lines = reader.transcript(&account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let view = reader.call(&account, id).await?.ok_or_else(none)?;
+    let lines = reader.transcript(&account, id).await?;
     let dialogues = lines.iter().map(|line| {
         let producer = match line.speaker {
             Speaker::Callee => "user",

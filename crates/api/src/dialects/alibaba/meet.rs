@@ -55,8 +55,7 @@ pub(super) async fn generate(
     let life = call.whole("Expire", 0..=LIFE_S.1)?.unwrap_or(LIFE_S.0);
     let user = call.parameter("UserId").map(|text| name("UserId", text)).transpose()?.unwrap_or_else(fresh);
     let (channel, agent_user) = (fresh(), fresh());
-    let app = join::app_of(context, account, request.received).await;
-    let app = app.map_err(|error| Fault::Storage(error.public()))?;
+    let app = join::app_of(context, account, request.received).await?;
     let place = (channel.clone(), Some(user.clone()), agent_user.clone());
     let id = start_in(wanted, place, key, (request, context)).await?;
     let token = join::issue(&app, (&channel, &user), (request.received, life)).spelled();
@@ -78,8 +77,7 @@ pub(super) async fn start(
 ) -> Result<Value, VendorError> {
     let runtime = runtime(call)?;
     let wanted = decode(call)?;
-    let app = join::app_of(context, &key.account, request.received).await;
-    let app = app.map_err(|error| Fault::Storage(error.public()))?;
+    let app = join::app_of(context, &key.account, request.received).await?;
     let bad = |rule: &str| invalid(&format!("{}.AuthToken", runtime.path), rule);
     let pass = Pass::read(&runtime.token).map_err(|why| bad(&why.to_string()))?;
     if pass.channel != runtime.channel || pass.user != runtime.agent_user {
@@ -203,10 +201,9 @@ async fn start_in(
 ) -> Result<callwright_domain::CallId, VendorError> {
     let Wanted { agent, mut patch, online, offline, user_data, thread, mirror, overture, memo } = wanted;
     let (account, reader) = (&key.account, context.calls.reader());
-    let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
-    let stored = reader.agent(account, &agent).await.map_err(storage)?.ok_or(Refusal::UnknownAgent)?;
+    let stored = reader.agent(account, &agent).await?.ok_or(Refusal::UnknownAgent)?;
     if let Some(mirror) = &mirror
-        && reader.agent(account, &mirror.agent).await.map_err(storage)?.is_none()
+        && reader.agent(account, &mirror.agent).await?.is_none()
     {
         return Err(invalid("ChatSyncConfig.IMAIAgentId", "must be an agent of the account").into());
     }

@@ -35,6 +35,7 @@ use callwright_domain::{
     AccountId, AgentId, ApiKey, CallId, CallPlan, KeyId, Origin, PhoneNumber, Pii, Refusal, Scope, ThreadId,
 };
 use callwright_engine::{AgentFlaw, AgentRef, HangUp, OrderError, StartCall, StartError, Telling};
+use callwright_store::StoreError;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -224,7 +225,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Value, VendorErr
 async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Result<ApiKey, Fault> {
     let claim = auth::claim(call, request.received)?;
     let id = KeyId::new(claim.key.as_str()).map_err(|_| Fault::Unauthenticated)?;
-    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().key(&id).await?;
     let key = found.ok_or(Fault::Unauthenticated)?;
     if key.status == KeyStatus::Disabled {
         return Err(Fault::KeyDisabled);
@@ -235,7 +236,7 @@ async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Resul
         return Err(invalid("SignatureNonce", &format!("must be 1 to {MAX_NONCE} characters")));
     }
     let used = context.calls.use_nonce(&id, &claim.nonce, request.received, auth::NONCE_KEPT).await;
-    match used.map_err(|error| Fault::Storage(error.public()))? {
+    match used? {
         true => Ok(key),
         false => Err(Fault::Replayed),
     }
@@ -254,8 +255,7 @@ async fn start(
         wanted.thread = ThreadId::new(request.uuid().replace('-', "")).ok();
     }
     if let AgentRef::Stored(agent) = &wanted.agent {
-        let stored = context.calls.reader().agent(account, agent).await;
-        let stored = stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+        let stored = context.calls.reader().agent(account, agent).await?.ok_or(Refusal::UnknownAgent)?;
         let user_data = wanted.user_data.as_ref().map(|text| text.expose().as_str());
         outbound::settle(context, &mut wanted.patch, &stored.profile);
         outbound::extend(&mut wanted.patch, &stored.profile, (user_data, None));
@@ -317,7 +317,7 @@ fn variables(user_data: Option<&str>) -> BTreeMap<String, String> {
 
 async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
-    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().call(account, id).await?;
     let gentle = found.is_some_and(|view| section::truth(&view::config(&view)["GracefulShutdown"]) == Some(true));
     let how = if gentle { HangUp::AfterSentence } else { HangUp::Now };
     match context.calls.hang_up(account, id, how).await {
@@ -329,7 +329,7 @@ async fn stop(call: &Call<'_>, account: &AccountId, context: &Context) -> Result
 
 async fn describe(call: &Call<'_>, key: &ApiKey, request: &Request, context: &Context) -> Result<Value, VendorError> {
     let id = instance(call)?;
-    let found = context.calls.reader().call(&key.account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().call(&key.account, id).await?;
     let view = found.ok_or(Fault::NotFound { what: "instance" })?;
     Ok(json!({"Instance": view::instance(&view, &logs::link(request, key, &view))}))
 }
@@ -448,6 +448,12 @@ impl From<Fault> for VendorError {
     }
 }
 
+impl From<StoreError> for VendorError {
+    fn from(error: StoreError) -> Self {
+        Fault::from(error).into()
+    }
+}
+
 impl From<Refusal> for VendorError {
     fn from(refusal: Refusal) -> Self {
         let said = refusal.to_string();
@@ -492,7 +498,7 @@ impl From<StartError> for VendorError {
             StartError::Unserved(flaw) => Self::unserved("Config", &flaw),
             // This dialect sends no idempotency key.
             StartError::OtherRequest => Fault::Internal.into(),
-            StartError::Store(why) => Fault::Storage(why.public()).into(),
+            StartError::Store(why) => why.into(),
         }
     }
 }
@@ -514,7 +520,7 @@ impl From<OrderError> for VendorError {
             }
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
             OrderError::Busy | OrderError::NoRoom => Fault::Busy.into(),
-            OrderError::Store(why) => Fault::Storage(why.public()).into(),
+            OrderError::Store(why) => why.into(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::http::{Context, Request};
 use callwright_domain::agent::Recording;
 use callwright_domain::webhook::{Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
 use callwright_domain::{AccountId, AgentId, Origin, Pii, Refusal, Topic, Webhook, WebhookId};
-use callwright_store::{StoreError, StoredAgent};
+use callwright_store::StoredAgent;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,11 +82,11 @@ pub(super) async fn set(
         return Err(invalid("EnableAudioRecording", rule).into());
     }
     let id = id(account, &agent.id);
-    let before = context.calls.reader().webhook(account, &id).await.map_err(|error| storage(&error))?;
+    let before = context.calls.reader().webhook(account, &id).await?;
     let made = endpoint(wanted, account, &agent.id, id);
     let now = request.received;
     let webhook = Webhook { created: before.map_or(now, |before| before.created), updated: now, ..made };
-    context.calls.configure().put_webhook(&webhook).await.map_err(|error| storage(&error))?;
+    context.calls.configure().put_webhook(&webhook).await?;
     Ok(json!({}))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn describe(call: &Call<'_>, account: &AccountId, context: &Con
     let name = call.parameter("AIAgentId").ok_or_else(|| missing("AIAgentId"))?;
     let agent = find(&name, account, context).await?;
     let id = id(account, &agent.id);
-    let found = context.calls.reader().webhook(account, &id).await.map_err(|error| storage(&error))?;
+    let found = context.calls.reader().webhook(account, &id).await?;
     Ok(found
         .map_or_else(|| shown(&Memo::default(), None), |webhook| shown(&Memo::of(&webhook.endpoint), Some(&webhook))))
 }
@@ -184,10 +184,6 @@ fn id(account: &AccountId, agent: &AgentId) -> WebhookId {
 
 pub(super) async fn find(name: &str, account: &AccountId, context: &Context) -> Result<StoredAgent, VendorError> {
     let id = AgentId::new(name).map_err(|_| Refusal::UnknownAgent)?;
-    let found = context.calls.reader().agent(account, &id).await.map_err(|error| storage(&error))?;
+    let found = context.calls.reader().agent(account, &id).await?;
     Ok(found.ok_or(Refusal::UnknownAgent)?)
-}
-
-fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
 }

@@ -3,7 +3,6 @@
 use super::wire::Call;
 use super::{VendorError, invalid};
 use crate::dialects::is_same_number;
-use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::{AccountId, PhoneNumber};
 use callwright_store::NumberStatus;
@@ -28,7 +27,7 @@ pub(super) async fn list(call: &Call<'_>, account: &AccountId, context: &Context
     let status = call.count("Status", 1..=4)?;
     let page = call.count("PageNumber", 1..=MAX_PAGE)?.unwrap_or(1);
     let size = call.count("PageSize", 1..=PAGE.1)?.unwrap_or(PAGE.0);
-    let all = context.calls.reader().numbers(account).await.map_err(|error| Fault::Storage(error.public()))?;
+    let all = context.calls.reader().numbers(account).await?;
     let shown: Vec<Value> = all
         .iter()
         .map(|number| (&number.number, word(number.status)))

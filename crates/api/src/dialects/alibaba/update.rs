@@ -61,7 +61,7 @@ pub(super) async fn update(call: &Call<'_>, account: &AccountId, context: &Conte
             patch = decode(name, config)?.over(patch);
         }
     }
-    let found = context.calls.reader().call(account, id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().call(account, id).await?;
     let view = found.ok_or(Fault::NotFound { what: "instance" })?;
     outbound::settle(context, &mut patch, &view.plan.agent);
     if user_data.is_some() || patch.brain.params.is_some() {

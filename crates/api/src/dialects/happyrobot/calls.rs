@@ -1,7 +1,7 @@
 //! Operations on calls: show, list, stop, cancel, transcript, recording.
 
 use super::Asked;
-use super::ids::{self, find_call, storage};
+use super::ids::{self, find_call};
 use super::view::{self, STATUSES};
 use super::words::Complaint;
 use crate::dialects::native::{self, invalid, moment};
@@ -44,7 +44,7 @@ async fn shown(asked: &Asked<'_>, call: &CallView) -> Result<Value, Fault> {
     let mut shown = view::call(call, &asked.book, asked.request.received);
     let notes = asked.context.calls.reader().notes(&asked.key.account, call.plan.id).await;
     let found = findings(asked, call).await?;
-    view::add_later(&mut shown, found.as_ref(), &notes.map_err(|error| storage(&error))?);
+    view::add_later(&mut shown, found.as_ref(), &notes?);
     Ok(shown)
 }
 
@@ -53,7 +53,7 @@ async fn findings(asked: &Asked<'_>, call: &CallView) -> Result<Option<StoredFin
         return Ok(None);
     }
     let found = asked.context.calls.reader().findings(&asked.key.account, call.plan.id).await;
-    found.map_err(|error| storage(&error))
+    found.map_err(Into::into)
 }
 
 /// GET /calls/{id}.
@@ -86,8 +86,7 @@ pub(super) async fn cancel(asked: &Asked<'_>, id: &str) -> Result<Value, Complai
 /// GET /calls/{id}/transcript.
 pub(super) async fn transcript(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint> {
     let found = find(asked, id).await?;
-    let journal = asked.context.calls.reader().journal(&asked.key.account, found.plan.id, 0, u32::MAX).await;
-    let journal = journal.map_err(|error| storage(&error))?;
+    let journal = asked.context.calls.reader().journal(&asked.key.account, found.plan.id, 0, u32::MAX).await?;
     Ok(json!({
         "id": ids::made(&asked.key.account, "transcript", &found.plan.id.to_string()),
         "organization_id": asked.book.organization(),
@@ -270,7 +269,7 @@ fn day(name: &str, text: &str, ends: bool) -> Result<Moment, Fault> {
 /// A page that the database finds.
 async fn counted(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, usize), Fault> {
     let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
-    let count = reader.count_calls(account, &wanted.filter).await.map_err(|error| storage(&error))?;
+    let count = reader.count_calls(account, &wanted.filter).await?;
     let (skip, limit) = (wanted.skip as u64, u64::from(wanted.limit));
     let (offset, size) = match wanted.oldest_first {
         false => (skip, limit),
@@ -279,7 +278,7 @@ async fn counted(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, u
     let mut calls = Vec::new();
     if size > 0 {
         let size = u32::try_from(size).unwrap_or(wanted.limit);
-        calls = reader.calls_at(account, &wanted.filter, offset, size).await.map_err(|error| storage(&error))?;
+        calls = reader.calls_at(account, &wanted.filter, offset, size).await?;
     }
     if wanted.oldest_first {
         calls.reverse();
@@ -292,8 +291,7 @@ async fn scanned(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, u
     let (mut found, mut seen, mut after) = (Vec::new(), 0, None::<String>);
     loop {
         let reader = asked.context.calls.reader();
-        let page = reader.calls(&asked.key.account, &wanted.filter, after.as_deref(), PAGE.1).await;
-        let page = page.map_err(|error| storage(&error))?;
+        let page = reader.calls(&asked.key.account, &wanted.filter, after.as_deref(), PAGE.1).await?;
         seen += page.items.len();
         for call in page.items {
             if wanted.takes(asked, &call).await? {
@@ -336,9 +334,9 @@ pub(super) async fn usage(asked: &Asked<'_>) -> Result<Value, Complaint> {
         return Err(invalid("from", &rule).into());
     }
     let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
-    let used = reader.usage(account, from, until).await.map_err(|error| storage(&error))?;
+    let used = reader.usage(account, from, until).await?;
     let filter = CallFilter { since: Some(from), until: Some(until), ..CallFilter::default() };
-    let calls = reader.count_calls(account, &filter).await.map_err(|error| storage(&error))?;
+    let calls = reader.count_calls(account, &filter).await?;
     let minutes = |ms: u64| Duration::from_millis(ms).as_secs_f64() / 60.0;
     let shown = used.iter().map(|day| json!({"date": &view::time(day.day)[..10], "minutes": minutes(day.talked_ms)}));
     let total: u64 = used.iter().map(|day| day.talked_ms).sum();

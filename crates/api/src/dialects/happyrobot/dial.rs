@@ -118,7 +118,7 @@ async fn start(asked: &Asked<'_>, wanted: StartCall) -> Result<CallView, Complai
 
 async fn view_of(asked: &Asked<'_>, call: CallId) -> Result<CallView, Complaint> {
     let view = asked.context.calls.reader().call(&asked.key.account, call).await;
-    Ok(view.map_err(|error| ids::storage(&error))?.ok_or(Fault::Internal)?)
+    Ok(view?.ok_or(Fault::Internal)?)
 }
 
 fn idempotency<'a>(asked: &'a Asked<'_>) -> Result<Option<&'a str>, Fault> {
@@ -212,7 +212,7 @@ async fn use_case(asked: &Asked<'_>, fields: &Fields<'_>, number: &Number) -> Re
     }
     if let Some(id) = &number.agent {
         let found = asked.context.calls.reader().agent(&asked.key.account, id).await;
-        if let Some(found) = found.map_err(|error| ids::storage(&error))? {
+        if let Some(found) = found? {
             return Ok(found);
         }
     }

@@ -6,17 +6,13 @@ use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::{AccountId, AgentId, AgentProfile, CallId, Webhook};
 use callwright_engine::AgentRef;
-use callwright_store::{Alias, AliasKind, CallView, Number, StoreError, StoredAgent};
+use callwright_store::{Alias, AliasKind, CallView, Number, StoredAgent};
 use sha2::{Digest, Sha256};
 
 /// The dialect's name, under which the pairs are kept.
 pub(super) const DIALECT: &str = "happyrobot";
 /// Digits of an id.
 pub(super) const LENGTH: usize = 24;
-
-pub(super) fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
-}
 
 /// The rule that an id must keep.
 pub(super) fn rule(outer: &str) -> Result<(), &'static str> {
@@ -48,8 +44,8 @@ impl Book {
     pub(super) async fn open(context: &Context, account: &AccountId) -> Result<Self, Fault> {
         let reader = context.calls.reader();
         let kinds = [AliasKind::Agent, AliasKind::Application, AliasKind::Number];
-        let pairs = reader.aliases(account, DIALECT, &kinds).await.map_err(|error| storage(&error))?;
-        let mut hooks = reader.webhooks(account, None).await.map_err(|error| storage(&error))?;
+        let pairs = reader.aliases(account, DIALECT, &kinds).await?;
+        let mut hooks = reader.webhooks(account, None).await?;
         hooks.retain(|hook| hook.endpoint.origin.dialect == DIALECT);
         Ok(Self { account: account.clone(), pairs, hooks })
     }
@@ -84,9 +80,9 @@ impl Book {
     pub(super) async fn find_agent(&self, context: &Context, outer: &str) -> Result<Option<StoredAgent>, Fault> {
         let given = self.pairs.iter().find(|pair| pair.kind == AliasKind::Agent && pair.outer == outer);
         if let Some(pair) = given {
-            let id: AgentId = pair.inner_as().map_err(|error| storage(&error))?;
+            let id: AgentId = pair.inner_as()?;
             let found = context.calls.reader().agent(&self.account, &id).await;
-            return found.map_err(|error| storage(&error));
+            return found.map_err(Into::into);
         }
         let all = every_agent(context, &self.account).await?;
         Ok(all.into_iter().find(|agent| self.agent(&agent.id) == outer))
@@ -94,7 +90,7 @@ impl Book {
 
     /// The number of an id.
     pub(super) async fn find_number(&self, context: &Context, outer: &str) -> Result<Option<Number>, Fault> {
-        let all = context.calls.reader().numbers(&self.account).await.map_err(|error| storage(&error))?;
+        let all = context.calls.reader().numbers(&self.account).await?;
         Ok(all.into_iter().find(|number| self.id(AliasKind::Number, number.number.dial()) == outer))
     }
 }
@@ -114,12 +110,12 @@ pub(super) async fn keep(context: &Context, book: &Book, calls: &[CallView]) -> 
     for view in calls {
         let (account, inner) = (&book.account, view.plan.id.to_string());
         let kept = context.calls.reader().alias_of_inner(account, DIALECT, AliasKind::Call, &inner).await;
-        if kept.map_err(|error| storage(&error))?.is_some() {
+        if kept?.is_some() {
             continue;
         }
         let (dialect, kind, outer) = (DIALECT.to_owned(), AliasKind::Call, book.call(view.plan.id));
         let alias = Alias { account: account.clone(), dialect, kind, outer, inner };
-        context.calls.configure().put_alias(alias).await.map_err(|error| storage(&error))?;
+        context.calls.configure().put_alias(alias).await?;
     }
     Ok(())
 }
@@ -128,8 +124,7 @@ pub(super) async fn keep(context: &Context, book: &Book, calls: &[CallView]) -> 
 pub(super) async fn find_call(context: &Context, account: &AccountId, outer: &str) -> Result<CallView, Fault> {
     let reader = context.calls.reader();
     let missing = || Fault::NotFound { what: "call" };
-    let found =
-        reader.alias_of_outer(account, DIALECT, AliasKind::Call, outer).await.map_err(|error| storage(&error))?;
-    let id: CallId = found.ok_or_else(missing)?.inner_as().map_err(|error| storage(&error))?;
-    reader.call(account, id).await.map_err(|error| storage(&error))?.ok_or_else(missing)
+    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Call, outer).await?;
+    let id: CallId = found.ok_or_else(missing)?.inner_as()?;
+    reader.call(account, id).await?.ok_or_else(missing)
 }

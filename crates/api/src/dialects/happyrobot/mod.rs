@@ -82,7 +82,7 @@ impl Dialect for HappyRobot {
             let mut all = vec![id(AliasKind::Application, account.as_str())];
             let agents = super::every_agent(context, account).await?;
             all.extend(agents.iter().map(|agent| id(AliasKind::Agent, agent.id.as_str())));
-            let numbers = context.calls.reader().numbers(account).await.map_err(|error| ids::storage(&error))?;
+            let numbers = context.calls.reader().numbers(account).await?;
             all.extend(numbers.iter().map(|number| id(AliasKind::Number, number.number.dial())));
             Ok(all)
         })

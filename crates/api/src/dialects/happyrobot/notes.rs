@@ -3,7 +3,7 @@
 use super::Asked;
 use super::calls::show;
 use super::dial::Fields;
-use super::ids::{LENGTH, find_call, storage};
+use super::ids::{LENGTH, find_call};
 use super::words::Complaint;
 use crate::dialects::native::invalid;
 use crate::fault::Fault;
@@ -40,7 +40,7 @@ pub(super) async fn add(asked: &Asked<'_>, id: &str) -> Result<Value, Complaint>
     let wanted = wanted(&asked.body()?)?;
     let content = wanted.content.ok_or_else(|| Fault::Missing { field: String::from("content") })?;
     let before = asked.context.calls.reader().notes(&asked.key.account, call.plan.id).await;
-    if before.map_err(|error| storage(&error))?.len() >= MAX_NOTES {
+    if before?.len() >= MAX_NOTES {
         return Err(Complaint::bad(format!("a call has at most {MAX_NOTES} notes")));
     }
     let mut bytes = [0; LENGTH / 2];
@@ -61,7 +61,7 @@ pub(super) async fn change(asked: &Asked<'_>, id: &str, note: &str) -> Result<Va
     let call = find_call(asked.context, &asked.key.account, id).await?;
     let wanted = wanted(&asked.body()?)?;
     let notes = asked.context.calls.reader().notes(&asked.key.account, call.plan.id).await;
-    let mut found = notes.map_err(|error| storage(&error))?.into_iter().find(|known| known.id == note);
+    let mut found = notes?.into_iter().find(|known| known.id == note);
     let found = found.as_mut().ok_or(Fault::NotFound { what: "note" })?;
     if let Some(content) = wanted.content {
         found.content = Pii::new(content);
@@ -75,7 +75,7 @@ pub(super) async fn change(asked: &Asked<'_>, id: &str, note: &str) -> Result<Va
 pub(super) async fn remove(asked: &Asked<'_>, id: &str, note: &str) -> Result<Value, Complaint> {
     let call = find_call(asked.context, &asked.key.account, id).await?;
     let gone = asked.context.calls.configure().delete_note(&asked.key.account, call.plan.id, note).await;
-    if gone.map_err(|error| storage(&error))? {
+    if gone? {
         return show(asked, id).await;
     }
     Err(Fault::NotFound { what: "note" }.into())
@@ -83,7 +83,7 @@ pub(super) async fn remove(asked: &Asked<'_>, id: &str, note: &str) -> Result<Va
 
 async fn kept(asked: &Asked<'_>, call: &callwright_store::CallView, note: Note) -> Result<(), Complaint> {
     let put = asked.context.calls.configure().put_note(&asked.key.account, call.plan.id, note).await;
-    if put.map_err(|error| storage(&error))? { Ok(()) } else { Err(Fault::NotFound { what: "call" }.into()) }
+    if put? { Ok(()) } else { Err(Fault::NotFound { what: "call" }.into()) }
 }
 
 /// A note as the vendor shows it.

@@ -1,7 +1,7 @@
 //! What calls are made from, to find ids: numbers, use cases, agents; and the hooks of a use case.
 
 use super::dial::{Fields, voice_id};
-use super::ids::{DIALECT, made, storage};
+use super::ids::{DIALECT, made};
 use super::view::{HIDDEN, use_case};
 use super::words::Complaint;
 use super::{Asked, cases};
@@ -35,7 +35,7 @@ const SPOKEN: [(&str, &str); 10] = [
 
 /// GET /numbers.
 pub(super) async fn numbers(asked: &Asked<'_>) -> Result<Value, Complaint> {
-    let all = asked.context.calls.reader().numbers(&asked.key.account).await.map_err(|error| storage(&error))?;
+    let all = asked.context.calls.reader().numbers(&asked.key.account).await?;
     let agents = every_agent(asked.context, &asked.key.account).await?;
     Ok(all.iter().map(|found| number(asked, found, &agents)).collect())
 }
@@ -71,7 +71,7 @@ pub(super) async fn change_number(asked: &Asked<'_>, id: &str) -> Result<Value, 
         newer.flatten().or(older).ok_or_else(|| Fault::Missing { field: String::from("use_case_config.id") })?;
     let agent = find(asked, wanted).await?.id;
     let changed = Number { agent: Some(agent), ..found };
-    asked.context.calls.configure().put_number(&changed).await.map_err(|error| storage(&error))?;
+    asked.context.calls.configure().put_number(&changed).await?;
     Ok(number(asked, &changed, &every_agent(asked.context, &asked.key.account).await?))
 }
 
@@ -176,14 +176,14 @@ pub(super) async fn change_use_case(asked: &mut Asked<'_>, id: &str) -> Result<V
     let (configure, account) = (asked.context.calls.configure(), &asked.key.account);
     if profile != found.profile {
         let put = configure.put_agent(account, &found.id, &profile, asked.request.received).await;
-        put.map_err(|error| storage(&error))?;
+        put?;
     }
     if hooks.is_some() {
         for hook in &made {
-            configure.put_webhook(hook).await.map_err(|error| storage(&error))?;
+            configure.put_webhook(hook).await?;
         }
         for old in &before {
-            configure.delete_webhook(account, &old.id).await.map_err(|error| storage(&error))?;
+            configure.delete_webhook(account, &old.id).await?;
         }
         asked.book.hooks.retain(|hook| !before.iter().any(|old| old.id == hook.id));
         asked.book.hooks.extend(made);

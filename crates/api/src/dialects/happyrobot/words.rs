@@ -6,6 +6,7 @@ use crate::fault::Fault;
 use crate::http::Response;
 use callwright_domain::Refusal;
 use callwright_engine::{OrderError, StartError};
+use callwright_store::StoreError;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
@@ -87,6 +88,12 @@ impl From<Fault> for Complaint {
     }
 }
 
+impl From<StoreError> for Complaint {
+    fn from(error: StoreError) -> Self {
+        Fault::from(error).into()
+    }
+}
+
 impl From<Refusal> for Complaint {
     fn from(refusal: Refusal) -> Self {
         // Numbers are named by ids here, and there are no conflicts.
@@ -110,7 +117,7 @@ impl From<StartError> for Complaint {
             StartError::OtherRequest => {
                 Self::new(StatusCode::CONFLICT, "the idempotency key was used before with another request")
             }
-            StartError::Store(why) => Fault::Storage(why.public()).into(),
+            StartError::Store(why) => why.into(),
         }
     }
 }
@@ -128,7 +135,7 @@ impl From<OrderError> for Complaint {
             OrderError::Refused(refusal) => refusal.into(),
             OrderError::Busy | OrderError::NoRoom => Fault::Busy.into(),
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
-            OrderError::Store(why) => Fault::Storage(why.public()).into(),
+            OrderError::Store(why) => why.into(),
         }
     }
 }

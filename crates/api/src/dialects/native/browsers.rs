@@ -53,13 +53,12 @@ async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let now = asked.request.received;
     let (request, life_s) = decode(asked)?;
     let calls = &asked.context.calls;
-    let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
-    let app = join::app_of(asked.context, &asked.account, now).await.map_err(storage)?;
+    let app = join::app_of(asked.context, &asked.account, now).await?;
     let started = match calls.meet(request, now).await {
         Ok(started) => started,
         Err(error) => return not_met(asked.request, &error),
     };
-    let view = calls.reader().call(&asked.account, started.id).await.map_err(storage)?.ok_or(Fault::Internal)?;
+    let view = calls.reader().call(&asked.account, started.id).await?.ok_or(Fault::Internal)?;
     let place = view.plan.browser().ok_or(Fault::Internal)?;
     let user = place.user.as_ref().ok_or(Fault::Internal)?;
     // A repeat is answered with a token of its own: the first one's may never have arrived.
@@ -86,8 +85,7 @@ async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
 /// `GET /v1/channel-app`
 async fn app(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let app = join::app_of(asked.context, &asked.account, asked.request.received).await;
-    let app = app.map_err(|error| Fault::Storage(error.public()))?;
+    let app = join::app_of(asked.context, &asked.account, asked.request.received).await?;
     Ok(json_response(StatusCode::OK, &json!({"app_id": app.id, "app_key": app.key.expose()})))
 }
 

@@ -53,8 +53,7 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
     let (plan, waits) = match started.plan {
         Some(plan) => (*plan, started.waits.map(Refusal::id)),
         None => {
-            let view = calls.reader().call(&asked.account, started.id).await;
-            let view = view.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::Internal)?;
+            let view = calls.reader().call(&asked.account, started.id).await?.ok_or(Fault::Internal)?;
             let waits = waiting_for(&view);
             (view.plan, waits)
         }
@@ -232,7 +231,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
     let reader = asked.context.calls.reader();
     let page = reader.calls(&asked.account, &filter, text("cursor"), limit).await.map_err(|error| match error {
         callwright_store::StoreError::BadCursor => invalid("cursor", "must be the `next` of an earlier page"),
-        other => Fault::Storage(other.public()),
+        other => other.into(),
     })?;
     let calls: Vec<Value> = page.items.iter().map(summary).collect();
     Ok(json_response(StatusCode::OK, &json!({"calls": calls, "next": page.next})))
@@ -246,13 +245,12 @@ pub(super) async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
 /// A call with what was said, what happened and what was found out.
 pub(super) async fn whole(calls: &Calls, account: &AccountId, view: &CallView) -> Result<Value, Fault> {
     let reader = calls.reader();
-    let journal = reader.journal(account, view.plan.id, 0, SHOWN_EVENTS).await;
-    let journal = journal.map_err(|error| Fault::Storage(error.public()))?;
+    let journal = reader.journal(account, view.plan.id, 0, SHOWN_EVENTS).await?;
     let mut body = summary(view);
     body["transcript"] = of_journal(&journal).iter().map(transcript_line).collect();
     body["timeline"] = journal.iter().map(timeline_line).collect();
     let found = reader.findings(account, view.plan.id).await;
-    body["extract"] = json!(found.map_err(|error| Fault::Storage(error.public()))?.as_ref().map(extract_json));
+    body["extract"] = json!(found?.as_ref().map(extract_json));
     Ok(body)
 }
 
@@ -343,7 +341,7 @@ async fn is_told(asked: &Asked<'_>, view: &CallView, after: u64) -> Result<bool,
         return Ok(false);
     }
     let more = asked.context.calls.reader().journal(&asked.account, view.plan.id, after, 1).await;
-    Ok(more.map_err(|error| Fault::Storage(error.public()))?.is_empty())
+    Ok(more?.is_empty())
 }
 
 pub(super) fn all_events(asked: &Asked<'_>) -> Response {
@@ -420,11 +418,10 @@ pub(super) async fn find(asked: &Asked<'_>) -> Result<CallView, Fault> {
 
 async fn find_id(asked: &Asked<'_>, id: CallId) -> Result<CallView, Fault> {
     let reader = asked.context.calls.reader();
-    let storage = |error: callwright_store::StoreError| Fault::Storage(error.public());
-    if let Some(found) = reader.call(&asked.account, id).await.map_err(storage)? {
+    if let Some(found) = reader.call(&asked.account, id).await? {
         return Ok(found);
     }
-    match reader.departed(&asked.account, id).await.map_err(storage)? {
+    match reader.departed(&asked.account, id).await? {
         Some(absence) => Err(Fault::Gone { what: "call", absence }),
         None => Err(Fault::NotFound { what: "call" }),
     }

@@ -35,15 +35,14 @@ pub(super) async fn list_agents(asked: &Asked<'_>) -> Result<Response, Fault> {
     let parameters = query(asked.request, &["limit", "cursor"])?;
     let limit = page_size(parameters.get("limit").map(String::as_str))?;
     let after = parameters.get("cursor").map(String::as_str);
-    let page =
-        asked.context.calls.reader().agents(&asked.account, after, limit).await.map_err(|error| storage(&error))?;
+    let page = asked.context.calls.reader().agents(&asked.account, after, limit).await?;
     let agents: Result<Vec<Value>, Fault> = page.items.iter().map(shown_agent).collect();
     Ok(json_response(StatusCode::OK, &json!({"agents": agents?, "next": page.next})))
 }
 
 pub(super) async fn show_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = AgentId::new(asked.part()).map_err(|_| Fault::NotFound { what: "agent" })?;
-    let found = asked.context.calls.reader().agent(&asked.account, &id).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().agent(&asked.account, &id).await?;
     Ok(json_response(StatusCode::OK, &shown_agent(&found.ok_or(Fault::NotFound { what: "agent" })?)?))
 }
 
@@ -58,7 +57,7 @@ pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
     know_agents(asked, (&id, &profile)).await?;
     let now = asked.request.received;
     let configure = asked.context.calls.configure();
-    configure.put_agent(&asked.account, &id, &profile, now).await.map_err(|error| storage(&error))?;
+    configure.put_agent(&asked.account, &id, &profile, now).await?;
     Ok(json_response(StatusCode::OK, &agent_json((&id, &profile, now))?))
 }
 
@@ -66,7 +65,7 @@ pub(super) async fn put_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
 async fn know_agents(asked: &Asked<'_>, (id, profile): (&AgentId, &AgentProfile)) -> Result<(), Fault> {
     for tool in &profile.tools {
         let Tool::ChangeAgent { agent, .. } = tool else { continue };
-        let found = asked.context.calls.reader().agent(&asked.account, agent).await.map_err(|error| storage(&error))?;
+        let found = asked.context.calls.reader().agent(&asked.account, agent).await?;
         if agent != id && found.is_none() {
             return Err(invalid("tools.agent", "no agent with this id exists; create it first"));
         }
@@ -107,14 +106,14 @@ pub(super) async fn delete_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 pub(super) async fn list_numbers(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let numbers = asked.context.calls.reader().numbers(&asked.account).await.map_err(|error| storage(&error))?;
+    let numbers = asked.context.calls.reader().numbers(&asked.account).await?;
     let numbers: Vec<Value> = numbers.iter().map(number_json).collect();
     Ok(json_response(StatusCode::OK, &json!({ "numbers": numbers })))
 }
 
 pub(super) async fn show_number(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = number_of_path(asked)?;
-    let found = asked.context.calls.reader().number(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().number(&asked.account, &wanted).await?;
     Ok(json_response(StatusCode::OK, &number_json(&found.ok_or(Fault::NotFound { what: "number" })?)))
 }
 
@@ -134,14 +133,14 @@ pub(super) async fn put_number(asked: &Asked<'_>) -> Result<Response, Fault> {
         return Err(invalid("max_calls", &format!("must be a number from 1 to {MAX_CALLS}")));
     }
     for id in std::iter::once(&trunk).chain(&spare_trunks) {
-        let known = asked.context.calls.reader().trunk(&asked.account, id).await.map_err(|error| storage(&error))?;
+        let known = asked.context.calls.reader().trunk(&asked.account, id).await?;
         if known.is_none() {
             let field = if spare_trunks.is_empty() { "trunk" } else { "trunks" };
             return Err(invalid(field, "no trunk with this id exists; create it first"));
         }
     }
     if let Some(id) = &agent {
-        let known = asked.context.calls.reader().agent(&asked.account, id).await.map_err(|error| storage(&error))?;
+        let known = asked.context.calls.reader().agent(&asked.account, id).await?;
         known.ok_or_else(|| invalid("agent", "no agent with this id exists; create it first"))?;
     }
     let account = asked.account.clone();
@@ -149,7 +148,7 @@ pub(super) async fn put_number(asked: &Asked<'_>) -> Result<Response, Fault> {
     asked.context.calls.configure().put_number(&number).await.map_err(|error| match error {
         // Numbers are nobody's secret, but who holds one is: the same words as for any value that cannot be had.
         StoreError::Taken { .. } => invalid("number", "this number cannot be added to the account"),
-        other => storage(&other),
+        other => other.into(),
     })?;
     Ok(json_response(StatusCode::OK, &number_json(&number)))
 }
@@ -161,14 +160,14 @@ pub(super) async fn delete_number(asked: &Asked<'_>) -> Result<Response, Fault> 
 
 pub(super) async fn list_trunks(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let trunks = asked.context.calls.reader().trunks(&asked.account).await.map_err(|error| storage(&error))?;
+    let trunks = asked.context.calls.reader().trunks(&asked.account).await?;
     let trunks: Vec<Value> = trunks.iter().map(|trunk| shown_trunk(asked, trunk)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "trunks": trunks })))
 }
 
 pub(super) async fn show_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = TrunkId::new(asked.part()).map_err(|_| Fault::NotFound { what: "trunk" })?;
-    let found = asked.context.calls.reader().trunk(&asked.account, &id).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().trunk(&asked.account, &id).await?;
     Ok(json_response(StatusCode::OK, &shown_trunk(asked, &found.ok_or(Fault::NotFound { what: "trunk" })?)))
 }
 
@@ -184,15 +183,14 @@ pub(super) async fn put_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
         Some(password) => Pii::new(password),
         // It is never shown, so what a GET gave cannot hold it: absent means as it was.
         None => {
-            let before =
-                asked.context.calls.reader().trunk(&asked.account, &id).await.map_err(|error| storage(&error))?;
+            let before = asked.context.calls.reader().trunk(&asked.account, &id).await?;
             before.map(|trunk| trunk.settings.password).unwrap_or_default()
         }
     };
     let settings = TrunkSettings { password, ..body.whole()? };
     check_trunk(&settings)?;
     let trunk = Trunk { id, settings, enabled };
-    asked.context.calls.configure().put_trunk(&asked.account, &trunk).await.map_err(|error| storage(&error))?;
+    asked.context.calls.configure().put_trunk(&asked.account, &trunk).await?;
     Ok(json_response(StatusCode::OK, &shown_trunk(asked, &trunk)))
 }
 
@@ -203,7 +201,7 @@ pub(super) async fn delete_trunk(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 pub(super) async fn list_keys(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let keys = asked.context.calls.reader().keys(&asked.account).await.map_err(|error| storage(&error))?;
+    let keys = asked.context.calls.reader().keys(&asked.account).await?;
     let keys: Vec<Value> = keys.iter().map(key_json).collect();
     Ok(json_response(StatusCode::OK, &json!({ "keys": keys })))
 }
@@ -231,7 +229,7 @@ pub(super) async fn make_key(asked: &Asked<'_>) -> Result<Response, Fault> {
         scopes,
         status: KeyStatus::Active,
     };
-    asked.context.calls.configure().put_key(&key).await.map_err(|error| storage(&error))?;
+    asked.context.calls.configure().put_key(&key).await?;
     let mut shown = key_json(&key);
     shown["secret"] = json!(secret);
     let mut response = json_response(StatusCode::CREATED, &shown);
@@ -251,12 +249,8 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
-}
-
 fn removed(outcome: Result<bool, StoreError>, what: &'static str) -> Result<Response, Fault> {
-    if outcome.map_err(|error| storage(&error))? { Ok(no_content()) } else { Err(Fault::NotFound { what }) }
+    if outcome? { Ok(no_content()) } else { Err(Fault::NotFound { what }) }
 }
 
 /// An id in the body may repeat the path's, so that what a GET shows can be sent back.

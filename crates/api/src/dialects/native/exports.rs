@@ -3,7 +3,7 @@
 //! that ends is whole. Recordings are named, not included. Never tells of another account.
 
 use super::decode::{Object, scope_word};
-use super::rules::{consent_json, storage, verdict_json, whole_number};
+use super::rules::{consent_json, verdict_json, whole_number};
 use super::{Asked, calls, campaigns};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
@@ -63,11 +63,11 @@ pub(super) async fn export(asked: &Asked<'_>) -> Result<Response, Fault> {
 /// What is not calls, and the beginning of the list of calls.
 async fn head(asked: &Asked<'_>, number: &PhoneNumber) -> Result<Bytes, Fault> {
     let reader = asked.context.calls.reader();
-    let denied = reader.denial(&Listed::Of(asked.account.clone()), number).await.map_err(|error| storage(&error))?;
+    let denied = reader.denial(&Listed::Of(asked.account.clone()), number).await?;
     let denied = denied.map(|(denial, added)| json!({"reason": denial.reason, "added_at": timestamp(added)}));
-    let consents = reader.consents(&asked.account, number).await.map_err(|error| storage(&error))?;
+    let consents = reader.consents(&asked.account, number).await?;
     let consents: Vec<Value> = consents.iter().map(consent_json).collect();
-    let zone = reader.zone(&asked.account, number).await.map_err(|error| storage(&error))?;
+    let zone = reader.zone(&asked.account, number).await?;
     let zone = zone.map(|(zone, updated)| json!({"zone": zone, "updated_at": timestamp(updated)}));
     let rows = campaigns::rows_of(asked, number).await?;
     let head = json!({
@@ -113,17 +113,16 @@ impl Export {
                 Cursor::End => return Ok(None),
             };
             let filter = CallFilter { callee: Some(self.number.clone()), ..CallFilter::default() };
-            let page = self.calls.reader().calls(&self.account, &filter, cursor, AT_A_TIME).await;
-            let page = page.map_err(|error| storage(&error))?;
+            let page = self.calls.reader().calls(&self.account, &filter, cursor, AT_A_TIME).await?;
             self.cursor = page.next.map_or(Cursor::End, Cursor::After);
             self.waiting.extend(page.items);
         }
         let Some(view) = self.waiting.pop_front() else { return Ok(None) };
         let mut call = calls::whole(&self.calls, &self.account, &view).await?;
         let reader = self.calls.reader();
-        let verdicts = reader.verdicts(&self.account, view.plan.id).await.map_err(|error| storage(&error))?;
+        let verdicts = reader.verdicts(&self.account, view.plan.id).await?;
         call["verdicts"] = verdicts.iter().map(verdict_json).collect();
-        let notes = reader.notes(&self.account, view.plan.id).await.map_err(|error| storage(&error))?;
+        let notes = reader.notes(&self.account, view.plan.id).await?;
         call["notes"] = notes.iter().map(note_json).collect();
         let comma = if self.written == 0 { "" } else { "," };
         self.written += 1;

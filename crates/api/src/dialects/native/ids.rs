@@ -59,7 +59,7 @@ pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
         AliasKind::Agent => {
             let agent = AgentId::new(inner.as_str()).map_err(|why| invalid("names", &why.to_string()))?;
             let stored = asked.context.calls.reader().agent(&asked.account, &agent).await;
-            stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "agent" })?;
+            stored?.ok_or(Fault::NotFound { what: "agent" })?;
         }
         AliasKind::Number => {
             let number = PhoneNumber::parse(&inner).map_err(|why| invalid("names", &why.to_string()))?;
@@ -67,7 +67,7 @@ pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
                 return Err(invalid("names", "must be the number as GET /v1/numbers shows it"));
             }
             let stored = asked.context.calls.reader().number(&asked.account, &number).await;
-            stored.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "number" })?;
+            stored?.ok_or(Fault::NotFound { what: "number" })?;
         }
         AliasKind::Application | AliasKind::Call | AliasKind::Task => {}
     }
@@ -78,6 +78,6 @@ pub(super) async fn put(asked: &Asked<'_>) -> Result<Response, Fault> {
         Err(StoreError::Taken { .. }) => {
             Err(Fault::Conflict { rule: "this id names something else already", code: "id_taken" })
         }
-        Err(error) => Err(Fault::Storage(error.public())),
+        Err(error) => Err(error.into()),
     }
 }

@@ -512,7 +512,7 @@ fn methods(path: &[&str]) -> &'static str {
 /// The key behind a file that is to be uploaded. Its scope is looked at when the file is there, like every other's.
 pub(super) async fn vouched_by(request: &Request, context: &Context) -> Result<KeyId, Fault> {
     let (id, secret) = bearer(request)?;
-    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().key(&id).await?;
     let key = found.filter(|key| sign::same(key.secret.expose(), secret)).ok_or(Fault::Unauthenticated)?;
     if key.status == KeyStatus::Disabled { Err(Fault::KeyDisabled) } else { Ok(id) }
 }
@@ -520,7 +520,7 @@ pub(super) async fn vouched_by(request: &Request, context: &Context) -> Result<K
 /// The request's bearer key, when it is honoured and may do this. Which of its parts was wrong is not told.
 pub(super) async fn authenticate(request: &Request, context: &Context, scope: Scope) -> Result<ApiKey, Fault> {
     let (id, secret) = bearer(request)?;
-    let key = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let key = context.calls.reader().key(&id).await?;
     let key = match key {
         Some(key) if sign::same(key.secret.expose(), secret) => key,
         stored => {

@@ -3,7 +3,7 @@
 
 use super::decode::{Object, invalid};
 use super::openapi::{Words, object, words};
-use super::rules::{storage, whole_number};
+use super::rules::whole_number;
 use super::{Asked, calls, exports, json_response};
 use crate::dialects::timestamp;
 use crate::fault::Fault;
@@ -69,13 +69,18 @@ async fn erase(asked: &Asked<'_>) -> Result<Response, Fault> {
         suppress: if suppress == Some(true) { Suppress::Deny } else { Suppress::AsItWas },
         now: asked.request.received,
     };
-    let erasure = asked.context.calls.erase(order).await.map_err(|error| storage(&error))?;
+    let erasure = asked.context.calls.erase(order).await?;
     Ok(json_response(StatusCode::ACCEPTED, &shown(&erasure)))
 }
 
 async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
-    let found = asked.context.calls.reader().erasure(&asked.account, asked.part()).await;
-    let found = found.map_err(|error| storage(&error))?.ok_or(Fault::NotFound { what: "erasure" })?;
+    let found = asked
+        .context
+        .calls
+        .reader()
+        .erasure(&asked.account, asked.part())
+        .await?
+        .ok_or(Fault::NotFound { what: "erasure" })?;
     Ok(json_response(StatusCode::OK, &shown(&found)))
 }
 

@@ -11,7 +11,7 @@ use callwright_domain::number::{Country, zones};
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::policy::rules::effective;
 use callwright_domain::{AgentId, CallId, PhoneNumber};
-use callwright_store::{Denial, Listed, StoreError, StoredConsent, StoredVerdict};
+use callwright_store::{Denial, Listed, StoredConsent, StoredVerdict};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -120,10 +120,10 @@ async fn put_of_agent(asked: &Asked<'_>) -> Result<Response, Fault> {
 /// What was set, and what counts with everything that was not.
 async fn shown(asked: &Asked<'_>, agent: Option<&AgentId>) -> Result<Response, Fault> {
     let reader = asked.context.calls.reader();
-    let whole = reader.rules(&asked.account, None).await.map_err(|error| storage(&error))?;
+    let whole = reader.rules(&asked.account, None).await?;
     let own = match agent {
         None => None,
-        Some(agent) => reader.rules(&asked.account, Some(agent)).await.map_err(|error| storage(&error))?,
+        Some(agent) => reader.rules(&asked.account, Some(agent)).await?,
     };
     let set = if agent.is_none() { whole.clone() } else { own.clone() };
     let body = json!({"rules": set.unwrap_or_default(), "effective": effective(whole, own)});
@@ -135,21 +135,21 @@ async fn stored(asked: &Asked<'_>, agent: Option<&AgentId>) -> Result<Response, 
     rules.check().map_err(|flaw| invalid(flaw.field, flaw.rule))?;
     let configure = asked.context.calls.configure();
     let put = configure.put_rules(&asked.account, agent, &rules, asked.request.received).await;
-    put.map_err(|error| storage(&error))?;
+    put?;
     shown(asked, agent).await
 }
 
 async fn agent(asked: &Asked<'_>) -> Result<AgentId, Fault> {
     let none = || Fault::NotFound { what: "agent" };
     let id = AgentId::new(asked.part()).map_err(|_| none())?;
-    let found = asked.context.calls.reader().agent(&asked.account, &id).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().agent(&asked.account, &id).await?;
     found.map(|_| id).ok_or_else(none)
 }
 
 async fn show_denied(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let list = Listed::Of(asked.account.clone());
-    let found = asked.context.calls.reader().denial(&list, &wanted).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().denial(&list, &wanted).await?;
     let (denial, added) = found.ok_or(Fault::NotFound { what: "number" })?;
     let body = json!({"number": denial.number, "reason": denial.reason, "added_at": timestamp(added)});
     Ok(json_response(StatusCode::OK, &body))
@@ -167,7 +167,7 @@ async fn deny(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 async fn allow(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
-    let gone = asked.context.calls.configure().allow(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
+    let gone = asked.context.calls.configure().allow(&asked.account, &wanted).await?;
     if gone { Ok(no_content()) } else { Err(Fault::NotFound { what: "number" }) }
 }
 
@@ -262,12 +262,12 @@ fn read_line<'a>(first: &str, rest: &'a str, home: Option<Country>) -> Result<((
 
 async fn added(asked: &Asked<'_>, denials: Vec<Denial>) -> Result<u64, Fault> {
     let configure = asked.context.calls.configure();
-    configure.deny(&asked.account, denials, asked.request.received).await.map_err(|error| storage(&error))
+    configure.deny(&asked.account, denials, asked.request.received).await.map_err(Into::into)
 }
 
 async fn show_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
-    let found = asked.context.calls.reader().zone(&asked.account, &wanted).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().zone(&asked.account, &wanted).await?;
     let (zone, updated) = found.ok_or(Fault::NotFound { what: "zone" })?;
     let body = json!({"number": wanted, "zone": zone, "updated_at": timestamp(updated)});
     Ok(json_response(StatusCode::OK, &body))
@@ -284,20 +284,19 @@ async fn put_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
     }
     let configure = asked.context.calls.configure();
     let put = configure.put_zone(&asked.account, &wanted, &zone, asked.request.received).await;
-    put.map_err(|error| storage(&error))?;
+    put?;
     show_zone(asked).await
 }
 
 async fn delete_zone(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let gone = asked.context.calls.configure().delete_zone(&asked.account, &wanted).await;
-    if gone.map_err(|error| storage(&error))? { Ok(no_content()) } else { Err(Fault::NotFound { what: "zone" }) }
+    if gone? { Ok(no_content()) } else { Err(Fault::NotFound { what: "zone" }) }
 }
 
 async fn show_consents(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
-    let found = asked.context.calls.reader().consents(&asked.account, &wanted).await;
-    let found = found.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().consents(&asked.account, &wanted).await?;
     if found.is_empty() {
         return Err(Fault::NotFound { what: "consent" });
     }
@@ -321,7 +320,7 @@ async fn put_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
         return Err(invalid("given_at", "must not be in the future"));
     }
     let put = asked.context.calls.configure().put_consent(&asked.account, &consent).await;
-    put.map_err(|error| storage(&error))?;
+    put?;
     Ok(json_response(StatusCode::OK, &consent_json(&consent)))
 }
 
@@ -329,16 +328,12 @@ async fn revoke_consent(asked: &Asked<'_>) -> Result<Response, Fault> {
     let wanted = whole_number(asked, asked.part()).await?;
     let configure = asked.context.calls.configure();
     let revoked = configure.revoke_consent(&asked.account, &wanted, asked.request.received).await;
-    if revoked.map_err(|error| storage(&error))? > 0 {
-        Ok(no_content())
-    } else {
-        Err(Fault::NotFound { what: "consent" })
-    }
+    if revoked? > 0 { Ok(no_content()) } else { Err(Fault::NotFound { what: "consent" }) }
 }
 
 async fn verdicts(asked: &Asked<'_>) -> Result<Response, Fault> {
     let call: CallId = asked.part().parse().map_err(|_| Fault::NotFound { what: "call" })?;
-    let found = asked.context.calls.reader().verdicts(&asked.account, call).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().verdicts(&asked.account, call).await?;
     if found.is_empty() {
         return Err(Fault::NotFound { what: "call" });
     }
@@ -381,7 +376,7 @@ pub(super) fn schemas() -> Map<String, Value> {
 const NEEDS_COUNTRY: &str = "must begin with + and the country, unless the rules name a home country";
 
 async fn home(asked: &Asked<'_>) -> Result<Option<Country>, Fault> {
-    let rules = asked.context.calls.reader().rules(&asked.account, None).await.map_err(|error| storage(&error))?;
+    let rules = asked.context.calls.reader().rules(&asked.account, None).await?;
     Ok(effective(rules, None).home)
 }
 
@@ -399,8 +394,4 @@ pub(super) fn consent_json(consent: &StoredConsent) -> Value {
         "given_at": timestamp(consent.given),
         "revoked_at": consent.revoked.map(timestamp),
     })
-}
-
-pub(super) fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
 }

@@ -36,8 +36,7 @@ const ALL: &str = "*";
 
 pub(super) async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let webhooks =
-        asked.context.calls.reader().webhooks(&asked.account, None).await.map_err(|error| storage(&error))?;
+    let webhooks = asked.context.calls.reader().webhooks(&asked.account, None).await?;
     let webhooks: Vec<Value> = webhooks.iter().map(webhook_json).collect();
     Ok(json_response(StatusCode::OK, &json!({ "webhooks": webhooks })))
 }
@@ -52,11 +51,11 @@ pub(super) async fn make(asked: &Asked<'_>) -> Result<Response, Fault> {
     let status = status(&mut body)?.unwrap_or(Status::Enabled);
     let wanted = wanted(asked, body, None).await?;
     let reader = asked.context.calls.reader();
-    if reader.webhooks(&asked.account, None).await.map_err(|error| storage(&error))?.len() >= MAX_WEBHOOKS {
+    if reader.webhooks(&asked.account, None).await?.len() >= MAX_WEBHOOKS {
         return Err(Fault::Conflict { rule: "an account has at most 100 webhooks", code: "too_many_webhooks" });
     }
     if let Whose::Agent(agent) = &whose
-        && reader.agent(&asked.account, agent).await.map_err(|error| storage(&error))?.is_none()
+        && reader.agent(&asked.account, agent).await?.is_none()
     {
         return Err(invalid("agent", "no agent with this id exists; create it first"));
     }
@@ -99,7 +98,7 @@ pub(super) async fn change(asked: &Asked<'_>) -> Result<Response, Fault> {
 pub(super) async fn delete(asked: &Asked<'_>) -> Result<Response, Fault> {
     let id = id(asked)?;
     let gone = asked.context.calls.configure().delete_webhook(&asked.account, &id).await;
-    if gone.map_err(|error| storage(&error))? { Ok(no_content()) } else { Err(missing()) }
+    if gone? { Ok(no_content()) } else { Err(missing()) }
 }
 
 /// A new key beside the one that was in use, so that receivers can change without a gap; or in its place.
@@ -153,7 +152,7 @@ pub(super) async fn deliveries(asked: &Asked<'_>) -> Result<Response, Fault> {
     let page = reader.deliveries(&asked.account, &webhook.id, standing, text("cursor"), limit).await;
     let page = page.map_err(|error| match error {
         StoreError::BadCursor => invalid("cursor", "must be the `next` of an earlier page"),
-        other => storage(&other),
+        other => other.into(),
     })?;
     let deliveries: Vec<Value> = page.items.iter().map(delivery_json).collect();
     Ok(json_response(StatusCode::OK, &json!({"deliveries": deliveries, "next": page.next})))
@@ -162,8 +161,7 @@ pub(super) async fn deliveries(asked: &Asked<'_>) -> Result<Response, Fault> {
 pub(super) async fn attempts(asked: &Asked<'_>) -> Result<Response, Fault> {
     let webhook = find(asked).await?;
     let message = asked.parts.get(1).map_or("", String::as_str);
-    let attempts = asked.context.calls.reader().attempts(&asked.account, &webhook.id, message).await;
-    let attempts = attempts.map_err(|error| storage(&error))?;
+    let attempts = asked.context.calls.reader().attempts(&asked.account, &webhook.id, message).await?;
     let attempts: Vec<Value> = attempts.iter().map(attempt_json).collect();
     Ok(json_response(StatusCode::OK, &json!({"id": message, "attempts": attempts})))
 }
@@ -196,7 +194,7 @@ async fn replayed(asked: &Asked<'_>, webhook: &Webhook, which: Replay) -> Result
     }
     let configure = asked.context.calls.configure();
     let replayed = configure.replay(&asked.account, &webhook.id, which, asked.request.received).await;
-    replayed.map_err(|error| storage(&error))
+    replayed.map_err(Into::into)
 }
 
 /// The endpoint that a request for a call names for that call alone.
@@ -371,20 +369,16 @@ fn id(asked: &Asked<'_>) -> Result<WebhookId, Fault> {
 
 async fn find(asked: &Asked<'_>) -> Result<Webhook, Fault> {
     let id = id(asked)?;
-    let found = asked.context.calls.reader().webhook(&asked.account, &id).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().webhook(&asked.account, &id).await?;
     found.ok_or_else(missing)
 }
 
 async fn put(asked: &Asked<'_>, webhook: &Webhook) -> Result<(), Fault> {
-    asked.context.calls.configure().put_webhook(webhook).await.map_err(|error| storage(&error))
+    asked.context.calls.configure().put_webhook(webhook).await.map_err(Into::into)
 }
 
 fn missing() -> Fault {
     Fault::NotFound { what: "webhook" }
-}
-
-fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
 }
 
 /// An endpoint with its newest key, which is not shown again.

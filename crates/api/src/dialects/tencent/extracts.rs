@@ -4,7 +4,6 @@
 use super::Asked;
 use super::fields::Fields;
 use super::words::VendorError;
-use crate::fault::Fault;
 use callwright_domain::extract::{ExtractSettings, Fact, FactKind};
 use callwright_store::{CallView, ExtractState, StoredFindings};
 use serde_json::{Value, json};
@@ -58,8 +57,7 @@ fn vendors_path(path: &str) -> String {
 async fn found(asked: &Asked<'_>) -> Result<(CallView, Option<StoredFindings>), VendorError> {
     asked.application(&[&["SessionId", "StartTime", "EndTime"]]).await?;
     let view = super::reads::view_within(asked).await?;
-    let found = asked.context.calls.reader().findings(&asked.key.account, view.plan.id).await;
-    let found = found.map_err(|error| Fault::Storage(error.public()))?;
+    let found = asked.context.calls.reader().findings(&asked.key.account, view.plan.id).await?;
     Ok((view, found.filter(|found| found.state == ExtractState::Done)))
 }
 

@@ -18,14 +18,14 @@ const APPLICATIONS: u64 = 99_999_999;
 /// Attempts to find an agent's number while others take theirs.
 const ATTEMPTS: usize = 16;
 
-fn storage(error: &StoreError) -> VendorError {
-    Fault::Storage(error.public()).into()
-}
-
 /// The number of an account's application.
 pub(super) async fn application(context: &Context, account: &AccountId) -> Result<i64, VendorError> {
-    let kept = context.calls.reader().alias_of_inner(account, DIALECT, AliasKind::Application, account.as_str()).await;
-    let kept = kept.map_err(|error| storage(&error))?.and_then(|alias| alias.outer.parse().ok());
+    let kept = context
+        .calls
+        .reader()
+        .alias_of_inner(account, DIALECT, AliasKind::Application, account.as_str())
+        .await?
+        .and_then(|alias| alias.outer.parse().ok());
     Ok(kept.unwrap_or_else(|| application_of(account)))
 }
 
@@ -57,9 +57,8 @@ pub(super) async fn agent_of(
     number: i64,
 ) -> Result<Option<AgentId>, VendorError> {
     let reader = context.calls.reader();
-    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Agent, &number.to_string()).await;
-    let found = found.map_err(|error| storage(&error))?;
-    found.map(|alias| alias.inner_as()).transpose().map_err(|error| storage(&error))
+    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Agent, &number.to_string()).await?;
+    found.map(|alias| alias.inner_as()).transpose().map_err(Into::into)
 }
 
 /// The campaign of a task's number.
@@ -69,9 +68,8 @@ pub(super) async fn task_of(
     number: i64,
 ) -> Result<Option<CampaignId>, VendorError> {
     let reader = context.calls.reader();
-    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Task, &number.to_string()).await;
-    let found = found.map_err(|error| storage(&error))?;
-    found.map(|alias| alias.inner_as()).transpose().map_err(|error| storage(&error))
+    let found = reader.alias_of_outer(account, DIALECT, AliasKind::Task, &number.to_string()).await?;
+    found.map(|alias| alias.inner_as()).transpose().map_err(Into::into)
 }
 
 /// The number of an agent; it gets one when it has none.
@@ -93,10 +91,10 @@ async fn numbered(context: &Context, account: &AccountId, kind: AliasKind, inner
     let reader = context.calls.reader();
     for _ in 0..ATTEMPTS {
         let kept = reader.alias_of_inner(account, DIALECT, kind, inner).await;
-        if let Some(number) = kept.map_err(|error| storage(&error))?.and_then(|alias| alias.outer.parse().ok()) {
+        if let Some(number) = kept?.and_then(|alias| alias.outer.parse().ok()) {
             return Ok(number);
         }
-        let all = reader.aliases(account, DIALECT, &[kind]).await.map_err(|error| storage(&error))?;
+        let all = reader.aliases(account, DIALECT, &[kind]).await?;
         let last = all.iter().filter_map(|alias| alias.outer.parse::<i64>().ok()).max().unwrap_or(0);
         let alias = Alias {
             account: account.clone(),
@@ -107,7 +105,7 @@ async fn numbered(context: &Context, account: &AccountId, kind: AliasKind, inner
         };
         match context.calls.configure().put_alias(alias).await {
             Ok(()) | Err(StoreError::Taken { .. }) => {}
-            Err(error) => return Err(storage(&error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Err(Fault::Internal.into())

@@ -3,11 +3,9 @@
 
 use super::ids;
 use super::words::VendorError;
-use crate::fault::Fault;
 use crate::http::Context;
 use callwright_domain::agent::{AgentProfile, Tool};
 use callwright_domain::{AccountId, AgentId, DeskName, TransferTarget};
-use callwright_store::StoreError;
 use std::collections::BTreeMap;
 
 /// Gives the functions of an agent those whom their numbers mean. `id`: the agent's own, when it is stored; its rules may name
@@ -28,7 +26,7 @@ pub(super) async fn settle(
         let name = format!("TransferToAgentItems.{at}.TransferToAgentId");
         let found = ids::agent_of(context, account, number).await?;
         let stored = match &found {
-            Some(id) => context.calls.reader().agent(account, id).await.map_err(|error| storage(&error))?,
+            Some(id) => context.calls.reader().agent(account, id).await?,
             None => None,
         };
         *agent = stored.ok_or_else(|| VendorError::bad_value(&name, "no agent of this number exists"))?.id;
@@ -76,10 +74,6 @@ pub(super) async fn desks_of(
     account: &AccountId,
     agent: Option<&AgentId>,
 ) -> Result<BTreeMap<DeskName, TransferTarget>, VendorError> {
-    let rules = context.calls.reader().rules(account, agent).await.map_err(|error| storage(&error))?;
+    let rules = context.calls.reader().rules(account, agent).await?;
     Ok(rules.and_then(|rules| rules.desks).unwrap_or_default())
-}
-
-fn storage(error: &StoreError) -> VendorError {
-    Fault::Storage(error.public()).into()
 }

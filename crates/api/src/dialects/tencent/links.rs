@@ -58,8 +58,7 @@ async fn fetch(request: &Request, context: &Context) -> Result<Response, Fault> 
         None => (false, request.path.strip_prefix(TRANSCRIPTS).unwrap_or_default()),
     };
     let call: CallId = digits.parse().map_err(|_| Fault::NotFound { what: "call" })?;
-    let view = context.calls.reader().call(&account, call).await;
-    let view = view.map_err(|error| Fault::Storage(error.public()))?.ok_or(Fault::NotFound { what: "call" })?;
+    let view = context.calls.reader().call(&account, call).await?.ok_or(Fault::NotFound { what: "call" })?;
     if is_recording {
         return native::recording_of(request, context, &view).await;
     }

@@ -3,7 +3,6 @@
 use super::words::VendorError;
 use super::{Asked, ids, numbers};
 use crate::dialects::every_agent;
-use crate::fault::Fault;
 use callwright_domain::agent::{AgentProfile, Greeting};
 use callwright_store::NumberStatus;
 use serde_json::{Value, json};
@@ -60,8 +59,7 @@ pub(super) async fn numbers(asked: &Asked<'_>) -> Result<Value, VendorError> {
     asked.application(&[&["PageSize", "PageNumber"]]).await?;
     let size = asked.fields.count("PageSize", 1..=NUMBERS.1)?.unwrap_or(NUMBERS.0);
     let page = asked.fields.count("PageNumber", 0..=MAX_PAGE)?.unwrap_or(0);
-    let all = asked.context.calls.reader().numbers(&asked.key.account).await;
-    let all = all.map_err(|error| Fault::Storage(error.public()))?;
+    let all = asked.context.calls.reader().numbers(&asked.key.account).await?;
     let shown = paged(&all, page, size).iter().map(|number| {
         let state = match number.status {
             NumberStatus::Active => 1,

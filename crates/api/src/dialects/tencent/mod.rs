@@ -268,7 +268,7 @@ async fn believe(call: &Call<'_>, request: &Request, context: &Context) -> Resul
 /// The key of this name, when there is one that is honoured.
 async fn active_key(name: &str, context: &Context) -> Result<Option<ApiKey>, Fault> {
     let Ok(id) = KeyId::new(name) else { return Ok(None) };
-    let found = context.calls.reader().key(&id).await.map_err(|error| Fault::Storage(error.public()))?;
+    let found = context.calls.reader().key(&id).await?;
     Ok(found.filter(|key| key.status == KeyStatus::Active))
 }
 
@@ -322,7 +322,7 @@ impl Asked<'_> {
     /// The call that `SessionId` names, as it stands.
     async fn view(&self) -> Result<CallView, VendorError> {
         let found = self.context.calls.reader().call(&self.key.account, self.call_id()?).await;
-        found.map_err(|error| Fault::Storage(error.public()))?.ok_or_else(VendorError::unknown_session)
+        found?.ok_or_else(VendorError::unknown_session)
     }
 }
 

@@ -6,7 +6,6 @@ use super::start::phones;
 use super::words::VendorError;
 use super::{Asked, ids, served, session_id};
 use crate::dialects::is_same_number;
-use crate::fault::Fault;
 use callwright_domain::agent::Switch;
 use callwright_domain::call::{EndOrigin, Timeline};
 use callwright_domain::{CallState, HangupCause, Moment, PhoneNumber};
@@ -148,10 +147,9 @@ async fn counted(
     size: u32,
 ) -> Result<(u64, Vec<CallView>), VendorError> {
     let reader = asked.context.calls.reader();
-    let storage = |error: callwright_store::StoreError| VendorError::from(Fault::Storage(error.public()));
-    let total = reader.count_calls(&asked.key.account, filter).await.map_err(storage)?;
+    let total = reader.count_calls(&asked.key.account, filter).await?;
     let offset = u64::from(page) * u64::from(size);
-    let views = reader.calls_at(&asked.key.account, filter, offset, size).await.map_err(storage)?;
+    let views = reader.calls_at(&asked.key.account, filter, offset, size).await?;
     Ok((total, views))
 }
 
@@ -170,7 +168,7 @@ async fn narrowed(
         let mut seen = BTreeSet::new();
         for id in ids.iter().filter_map(|id| session_id(id)).filter(|id| seen.insert(*id)) {
             let view = asked.context.calls.reader().call(&asked.key.account, id).await;
-            found.extend(view.map_err(|error| Fault::Storage(error.public()))?);
+            found.extend(view?);
         }
         found.retain(|view| {
             let after = filter.since.is_none_or(|since| view.plan.created >= since);
@@ -195,8 +193,7 @@ async fn scanned(asked: &Asked<'_>, filter: &CallFilter) -> Result<Vec<CallView>
     let mut cursor: Option<String> = None;
     while found.len() < LOOKED_THROUGH {
         let reader = asked.context.calls.reader();
-        let page = reader.calls(&asked.key.account, filter, cursor.as_deref(), AT_A_TIME).await;
-        let page = page.map_err(|error| Fault::Storage(error.public()))?;
+        let page = reader.calls(&asked.key.account, filter, cursor.as_deref(), AT_A_TIME).await?;
         found.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {

@@ -17,7 +17,7 @@ const CHARACTER_MS: i64 = 70;
 
 async fn said(context: &Context, view: &CallView) -> Result<Vec<TranscriptLine>, Fault> {
     let lines = context.calls.reader().transcript(&view.plan.account, view.plan.id).await;
-    lines.map_err(|error| Fault::Storage(error.public()))
+    lines.map_err(Into::into)
 }
 
 /// DescribeAICallInteractionRecords: a round begins with what the callee said, the first one with the greeting.

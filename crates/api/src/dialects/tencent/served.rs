@@ -5,7 +5,6 @@ use super::leading::desks_of;
 use super::reads::{recording, seconds};
 use super::words::VendorError;
 use super::{Asked, numbers};
-use crate::fault::Fault;
 use callwright_domain::call::Recorded;
 use callwright_domain::{AccountId, CallEvent, CallState, HangupCause, Moment, TransferTarget};
 use callwright_store::CallView;
@@ -29,8 +28,7 @@ pub(super) async fn participants(asked: &Asked<'_>, view: &CallView) -> Result<V
         return Ok(Vec::new());
     }
     let account = &asked.key.account;
-    let journal = asked.context.calls.reader().journal(account, view.plan.id, 0, EVENTS).await;
-    let journal = journal.map_err(|error| Fault::Storage(error.public()))?;
+    let journal = asked.context.calls.reader().journal(account, view.plan.id, 0, EVENTS).await?;
     let Some(Served { to, began, answered }) = served(&journal) else { return Ok(Vec::new()) };
     let link = recording(asked, view);
     let number = TransferTarget::parse(&to).ok().and_then(|target| target.number());

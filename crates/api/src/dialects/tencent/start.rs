@@ -124,8 +124,7 @@ impl Values {
         id: &AgentId,
     ) -> Result<Option<BTreeMap<String, Value>>, VendorError> {
         let Some(inputs) = &self.inputs else { return Ok(None) };
-        let stored = asked.context.calls.reader().agent(&asked.key.account, id).await;
-        let stored = stored.map_err(|error| crate::Fault::Storage(error.public()))?.ok_or(Refusal::UnknownAgent)?;
+        let stored = asked.context.calls.reader().agent(&asked.key.account, id).await?.ok_or(Refusal::UnknownAgent)?;
         // Other models refuse members that they do not know.
         if stored.profile.brain.endpoint.as_ref().is_none_or(|endpoint| endpoint.kind != "dify") {
             return Ok(None);

@@ -13,7 +13,7 @@ use callwright_domain::campaign::{
 };
 use callwright_domain::{HangupCause, Moment, Origin, PhoneNumber, Pii, Refusal};
 use callwright_engine::CampaignFault;
-use callwright_store::{CampaignError, CampaignKey, NewRow, Repeats, RowFilter, StoreError};
+use callwright_store::{CampaignError, CampaignKey, NewRow, Repeats, RowFilter};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,10 +114,6 @@ const DAYS: &[(&str, Day)] = &[
 
 type Read<T> = Result<T, VendorError>;
 
-fn storage(error: &StoreError) -> VendorError {
-    Fault::Storage(error.public()).into()
-}
-
 /// CreateAutoCalloutTask.
 pub(super) async fn create(asked: &Asked<'_>) -> Read<Value> {
     asked.application(&[PARAMETERS]).await?;
@@ -127,7 +123,7 @@ pub(super) async fn create(asked: &Asked<'_>) -> Read<Value> {
     // This scheme has nothing else that is used once: the same bytes again would be the same calls again.
     let nonce: String = format!("task {}", asked.mark).chars().take(255).collect();
     let fresh = asked.context.calls.use_nonce(&asked.key.id, &nonce, now, REPEATS).await;
-    if !fresh.map_err(|error| storage(&error))? {
+    if !fresh? {
         return Err(Fault::Replayed.into());
     }
     let campaigns = asked.context.calls.campaigns();
@@ -240,7 +236,7 @@ fn memo(starts: Moment, description: &str) -> String {
 async fn callers(asked: &Asked<'_>) -> Read<Vec<PhoneNumber>> {
     let named = phones(&asked.fields, "Callers", MAX_CALLERS)?;
     asked.fields.needed("Callers", (!named.is_empty()).then_some(()))?;
-    let owned = asked.context.calls.reader().numbers(&asked.key.account).await.map_err(|error| storage(&error))?;
+    let owned = asked.context.calls.reader().numbers(&asked.key.account).await?;
     let mine: Vec<PhoneNumber> =
         named.into_iter().filter(|number| owned.iter().any(|own| own.number == *number)).collect();
     if mine.is_empty() { Err(Refusal::CallerNotOwned.into()) } else { Ok(mine) }
@@ -342,7 +338,7 @@ fn worded(fault: CampaignFault) -> VendorError {
                 VendorError::new("FailedOperation", "The task's state does not allow this.")
             }
             CampaignError::Empty => VendorError::bad_value("Callees", "nobody of them can be called"),
-            CampaignError::Store(error) => storage(&error),
+            CampaignError::Store(error) => error.into(),
         },
     }
 }
@@ -375,14 +371,13 @@ pub(super) async fn stop(asked: &Asked<'_>) -> Read<Value> {
 /// DescribeAutoCalloutTask.
 pub(super) async fn show(asked: &Asked<'_>) -> Read<Value> {
     let (key, reader) = (key(asked).await?, asked.context.calls.reader());
-    let campaign = reader.campaign(&key).await.map_err(|error| storage(&error))?;
+    let campaign = reader.campaign(&key).await?;
     let campaign = campaign.ok_or_else(|| worded(CampaignError::Unknown.into()))?;
     let (mut callees, mut after) = (Vec::new(), 0);
     loop {
-        let page = reader.campaign_rows(&key, &RowFilter::default(), after, AT_A_TIME).await;
-        let page = page.map_err(|error| storage(&error))?;
+        let page = reader.campaign_rows(&key, &RowFilter::default(), after, AT_A_TIME).await?;
         let last = page.items.last().map_or(after, |row| row.row);
-        let calls = reader.campaign_calls(&key, after + 1, last).await.map_err(|error| storage(&error))?;
+        let calls = reader.campaign_calls(&key, after + 1, last).await?;
         for row in &page.items {
             let sessions: Vec<_> = calls.iter().filter(|call| call.row == row.row).map(|call| call.call).collect();
             let number = PhoneNumber::parse(row.number.expose());
@@ -408,8 +403,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Read<Value> {
     let (reader, account) = (asked.context.calls.reader(), &asked.key.account);
     let (mut all, mut after) = (Vec::new(), None::<String>);
     loop {
-        let found = reader.campaigns(account, None, after.as_deref(), AT_A_TIME).await;
-        let found = found.map_err(|error| storage(&error))?;
+        let found = reader.campaigns(account, None, after.as_deref(), AT_A_TIME).await?;
         all.extend(found.items.into_iter().filter(|campaign| campaign.settings.origin.dialect == "tencent"));
         after = found.next;
         if after.is_none() {
@@ -420,7 +414,7 @@ pub(super) async fn list(asked: &Asked<'_>) -> Read<Value> {
     let mut tasks = Vec::new();
     for campaign in lists::paged(&all, page, size) {
         let key = CampaignKey { account: account.clone(), id: campaign.id.clone() };
-        let counters = reader.campaign_counters(&key).await.map_err(|error| storage(&error))?;
+        let counters = reader.campaign_counters(&key).await?;
         let mut shown = shared(campaign, asked.request.received);
         shown["TaskId"] = json!(ids::number_of_task(asked.context, account, &campaign.id).await?);
         shown["CalleeCount"] = json!(counters.total());

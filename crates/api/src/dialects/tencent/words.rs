@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use callwright_domain::Refusal;
 use callwright_engine::{OrderError, StartError};
+use callwright_store::StoreError;
 
 /// An error in the vendor's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,6 +192,12 @@ impl From<Fault> for VendorError {
     }
 }
 
+impl From<StoreError> for VendorError {
+    fn from(error: StoreError) -> Self {
+        Fault::from(error).into()
+    }
+}
+
 impl From<Refusal> for VendorError {
     fn from(refusal: Refusal) -> Self {
         let code = match refusal {
@@ -229,7 +236,7 @@ impl From<StartError> for VendorError {
             StartError::Unserved(flaw) => Self::new("FailedOperation", flaw.rule),
             // The same signature over another body: not the signer's doing.
             StartError::OtherRequest => Self::bad_signature(),
-            StartError::Store(why) => Fault::Storage(why.public()).into(),
+            StartError::Store(why) => why.into(),
         }
     }
 }
@@ -251,7 +258,7 @@ impl From<OrderError> for VendorError {
             ),
             OrderError::Busy => Fault::Busy.into(),
             OrderError::Elsewhere => Fault::Storage("the node that runs the call cannot be reached").into(),
-            OrderError::Store(why) => Fault::Storage(why.public()).into(),
+            OrderError::Store(why) => why.into(),
         }
     }
 }

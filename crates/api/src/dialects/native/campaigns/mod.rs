@@ -17,7 +17,7 @@ use callwright_domain::campaign::pacing::Guard;
 use callwright_domain::campaign::{Campaign, CampaignState, Counters, Hold, Row, RowState, Step, Stopped};
 use callwright_domain::{CampaignId, HangupCause, Moment, PhoneNumber};
 use callwright_engine::CampaignFault;
-use callwright_store::{Answers, CampaignKey, RowCall, RowFilter, StoreError};
+use callwright_store::{Answers, CampaignKey, RowCall, RowFilter};
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -75,8 +75,7 @@ async fn list(asked: &Asked<'_>) -> Result<Response, Fault> {
     };
     let state = text("state").map(state).transpose()?;
     let reader = asked.context.calls.reader();
-    let page = reader.campaigns(&asked.account, state, text("cursor"), limit(text("limit"))?).await;
-    let page = page.map_err(|error| storage(&error))?;
+    let page = reader.campaigns(&asked.account, state, text("cursor"), limit(text("limit"))?).await?;
     let campaigns: Result<Vec<Value>, Fault> = page.items.iter().map(shown).collect();
     Ok(json_response(StatusCode::OK, &json!({"campaigns": campaigns?, "next": page.next})))
 }
@@ -85,8 +84,8 @@ async fn show(asked: &Asked<'_>) -> Result<Response, Fault> {
     let key = key(asked)?;
     let campaign = find(asked, &key).await?;
     let (reader, now) = (asked.context.calls.reader(), asked.request.received);
-    let counters = reader.campaign_counters(&key).await.map_err(|error| storage(&error))?;
-    let answers = reader.campaign_answers(&key, now).await.map_err(|error| storage(&error))?;
+    let counters = reader.campaign_counters(&key).await?;
+    let answers = reader.campaign_answers(&key, now).await?;
     let mut body = shown(&campaign)?;
     body["held_by"] = match campaign.state {
         CampaignState::Running => held(campaign.hold(now, Guard::of(answers.answered, answers.abandoned))),
@@ -140,8 +139,7 @@ async fn rows(asked: &Asked<'_>) -> Result<Response, Fault> {
         text.parse::<u64>().map_err(|_| invalid("cursor", "must be the `next` of an earlier page"))
     })?;
     let reader = asked.context.calls.reader();
-    let page = reader.campaign_rows(&key, &filter, after, limit(text("limit"))?).await;
-    let page = page.map_err(|error| storage(&error))?;
+    let page = reader.campaign_rows(&key, &filter, after, limit(text("limit"))?).await?;
     let calls = calls_of(asked, &key, &page.items).await?;
     let rows: Vec<Value> = page.items.iter().map(|row| row_json(row, &calls)).collect();
     Ok(json_response(StatusCode::OK, &json!({"callees": rows, "next": page.next})))
@@ -151,8 +149,7 @@ async fn rows(asked: &Asked<'_>) -> Result<Response, Fault> {
 pub(super) async fn rows_of(asked: &Asked<'_>, number: &PhoneNumber) -> Result<Vec<Value>, Fault> {
     let (reader, mut found, mut after) = (asked.context.calls.reader(), Vec::new(), None::<String>);
     loop {
-        let page = reader.campaigns(&asked.account, None, after.as_deref(), PAGE.1).await;
-        let page = page.map_err(|error| storage(&error))?;
+        let page = reader.campaigns(&asked.account, None, after.as_deref(), PAGE.1).await?;
         for campaign in &page.items {
             let key = CampaignKey { account: asked.account.clone(), id: campaign.id.clone() };
             for mut row in rows_in(asked, &key, number).await? {
@@ -171,8 +168,7 @@ async fn rows_in(asked: &Asked<'_>, key: &CampaignKey, number: &PhoneNumber) -> 
     let filter = RowFilter { number: Some(number.dial().to_owned()), ..RowFilter::default() };
     let (mut found, mut after) = (Vec::new(), 0);
     loop {
-        let page = asked.context.calls.reader().campaign_rows(key, &filter, after, PAGE.1).await;
-        let page = page.map_err(|error| storage(&error))?;
+        let page = asked.context.calls.reader().campaign_rows(key, &filter, after, PAGE.1).await?;
         let calls = calls_of(asked, key, &page.items).await?;
         found.extend(page.items.iter().map(|row| row_json(row, &calls)));
         match page.next.and_then(|next| next.parse().ok()) {
@@ -186,7 +182,7 @@ async fn rows_in(asked: &Asked<'_>, key: &CampaignKey, number: &PhoneNumber) -> 
 async fn calls_of(asked: &Asked<'_>, key: &CampaignKey, rows: &[Row]) -> Result<BTreeMap<u64, Vec<RowCall>>, Fault> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(BTreeMap::new()) };
     let found = asked.context.calls.reader().campaign_calls(key, first.row, last.row).await;
-    Ok(by_row(found.map_err(|error| storage(&error))?))
+    Ok(by_row(found?))
 }
 
 fn by_row(calls: Vec<RowCall>) -> BTreeMap<u64, Vec<RowCall>> {
@@ -219,7 +215,7 @@ fn row_json(row: &Row, calls: &BTreeMap<u64, Vec<RowCall>>) -> Value {
 
 /// The campaign of the path, of this account; any other is not told apart from none.
 async fn find(asked: &Asked<'_>, key: &CampaignKey) -> Result<Campaign, Fault> {
-    let found = asked.context.calls.reader().campaign(key).await.map_err(|error| storage(&error))?;
+    let found = asked.context.calls.reader().campaign(key).await?;
     found.ok_or(Fault::NotFound { what: "campaign" })
 }
 
@@ -276,8 +272,4 @@ fn limit(text: Option<&str>) -> Result<u32, Fault> {
 
 fn one_of<const N: usize>(words: [&str; N]) -> String {
     format!("must be one of {}", words.join(", "))
-}
-
-fn storage(error: &StoreError) -> Fault {
-    Fault::Storage(error.public())
 }
