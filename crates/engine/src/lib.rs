@@ -11,6 +11,7 @@ mod campaigns;
 mod changing;
 mod chats;
 mod clock;
+mod configure;
 mod dialer;
 mod excerpt;
 mod extracts;
@@ -35,14 +36,15 @@ mod waiting;
 
 pub use browsers::{Join, JoinError, Joined, MeetCall, MeetError};
 pub use calls::{
-    Accepting, AgentFlaw, AgentRef, Calls, Configure, HangUp, NoneStarted, OrderError, Readiness, Repeat, Speech,
-    StartCall, StartError, Started,
+    Accepting, AgentFlaw, AgentRef, Calls, HangUp, NoneStarted, OrderError, Readiness, Repeat, Speech, StartCall,
+    StartError, Started,
 };
 pub use callwright_conversation::{Bearing, Place, Press, Question, Saying, Sound, Words};
 pub use campaigns::{CampaignFault, Campaigns, Upload};
 pub use changing::ChangeError;
 pub use chats::{ChatError, Written};
 pub use clock::Clock;
+pub use configure::Configure;
 pub use excerpt::{Clip, Excerpt};
 pub use failpoint::{Failpoint, Failpoints};
 pub use journal::Fed;

@@ -30,9 +30,10 @@ pub(crate) use returning::{Homecoming, Unwelcome};
 pub(crate) use takeover::Arrival;
 pub(crate) use thread::thread_lines;
 
-use crate::calls::{HangUp, ORDERS};
+use crate::calls::HangUp;
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
+use crate::limits;
 use crate::node::Node;
 use crate::registry::{Ordered, Place};
 use crate::trunks::Passage;
@@ -140,7 +141,7 @@ pub(crate) struct LiveCall {
 impl LiveCall {
     /// Enters a call into the registry before its task runs, so that an order cannot miss it.
     pub(crate) fn enter(node: &Arc<Node>, account: &AccountId, call: CallId) -> (mpsc::Receiver<Ordered>, Place) {
-        let (sender, orders) = mpsc::channel(ORDERS);
+        let (sender, orders) = mpsc::channel(limits::CALL_ORDERS);
         (orders, node.registry.enter((account.clone(), call), sender))
     }
 

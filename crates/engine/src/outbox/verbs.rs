@@ -1,7 +1,8 @@
 //! What the outside may ask of endpoints and the messages to them.
 
 use super::{Subject, Telling, Told};
-use crate::calls::{Calls, Configure};
+use crate::calls::Calls;
+use crate::configure::Configure;
 use callwright_domain::webhook::Announcement;
 use callwright_domain::{AccountId, Moment, Topic, Webhook, WebhookId};
 use callwright_store::StoreError;
