@@ -5,7 +5,7 @@
 use crate::calls::HangUp;
 use crate::failpoint::Failpoint;
 use crate::limits::{CLAIM_BATCH, CLAIM_EVERY, WAITING_CALLS};
-use crate::live::{LiveCall, Order};
+use crate::live::{CampaignTurn, LiveCall, Order};
 use crate::node::Node;
 use crate::peers::{self, PeerMessage, PeerOrder};
 use crate::registry::Ordered;
@@ -225,19 +225,14 @@ impl Dialer {
         let node = Arc::clone(&self.node);
         let call = plan.id;
         let account = plan.account.clone();
-        let expired = plan.deadline.is_some_and(|deadline| deadline < node.clock.now());
         let span = info_span!("call", id = %call);
         let after = Arc::clone(&node);
         let tasks = node.tasks.clone();
         let (orders, place) = LiveCall::enter(&node, &account, call);
         let work = async move {
             let _place = place;
-            if expired {
-                end(&node, &plan.account, call, HangupCause::Expired).await;
-            } else {
-                judged(&node, plan, orders, passage).await;
-                node.place_freed();
-            }
+            judged(&node, LiveCall::beginning(Arc::clone(&node), plan, orders), passage).await;
+            node.place_freed();
         };
         tasks.spawn_guarded(work.instrument(span), move |said| async move {
             error!(%call, panic = said, "a call's task panicked; the call is ended");
@@ -289,13 +284,27 @@ impl Claimed {
     }
 }
 
-/// Runs a call if the rules still allow it: what was accepted may have been forbidden while it waited.
-async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ordered>, passage: Passage) {
-    let (account, call) = (plan.account.clone(), plan.id);
-    match node.store.permit(plan.clone(), node.clock.now()).await {
+/// Runs a call if the rules still allow it when its turn comes: what was accepted may have been forbidden while it waited.
+async fn judged(node: &Arc<Node>, mut live: LiveCall, passage: Passage) {
+    let (account, call) = (live.plan().account.clone(), live.plan().id);
+    match live.campaign_turn().await {
+        CampaignTurn::Come => {}
+        CampaignTurn::Over(cause) if cause != HangupCause::ServerShutdown => {
+            return end(node, &account, call, cause).await;
+        }
+        CampaignTurn::Over(_) | CampaignTurn::Draining => return put_back(node, &account, live).await,
+    }
+    if live.plan().deadline.is_some_and(|deadline| deadline < node.clock.now()) {
+        return end(node, &account, call, HangupCause::Expired).await;
+    }
+    match node.store.permit(live.plan().clone(), node.clock.now()).await {
         Ok(Permit::Granted) => {
             node.tasks.reach(Failpoint::Permitted).await;
-            LiveCall::run(Arc::clone(node), plan, orders, passage).await;
+            live.run(passage).await;
+        }
+        Ok(Permit::Withdrawn) => {
+            info!("not dialled: its campaign does not dial now");
+            end(node, &account, call, HangupCause::Cancelled).await;
         }
         Ok(Permit::Refused(refusal)) => {
             info!(rule = refusal.id(), "not dialled: the rules forbid it");
@@ -309,7 +318,7 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
                 node.bell.notify_one();
             }
             // It is nobody's by now, and may even be another node's.
-            if is_to_end(&mut orders).await {
+            if is_to_end(&mut live.into_orders()).await {
                 let message = PeerMessage { account, call, order: PeerOrder::HangUp(HangUp::Now) };
                 if let Err(error) = peers::order(node, message).await {
                     error!(%call, %error, "a call that was put off could not be ended");
@@ -318,13 +327,19 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
         }
         Err(error) => {
             error!(%call, %error, "a due call could not be judged; it is tried again");
-            if is_to_end(&mut orders).await {
-                return end(node, &account, call, HangupCause::Cancelled).await;
-            }
-            if let Err(error) = node.store.unclaim(vec![call]).await {
-                error!(%call, %error, "the call waits for this node's next life");
-            }
+            put_back(node, &account, live).await;
         }
+    }
+}
+
+/// Gives a call back to the queue, unless it is to end.
+async fn put_back(node: &Node, account: &AccountId, live: LiveCall) {
+    let call = live.plan().id;
+    if is_to_end(&mut live.into_orders()).await {
+        return end(node, account, call, HangupCause::Cancelled).await;
+    }
+    if let Err(error) = node.store.unclaim(vec![call]).await {
+        error!(%call, %error, "the call waits for this node's next life");
     }
 }
 

@@ -35,8 +35,6 @@ pub const CAMPAIGN_TICK: Duration = Duration::from_millis(100);
 pub const CAMPAIGN_CLAIM_EVERY: Duration = Duration::from_secs(1);
 /// How often a campaign's abandoned calls are counted anew.
 pub const CAMPAIGN_GUARD_EVERY: Duration = Duration::from_secs(2);
-/// How long a row waits that the rules do not allow yet.
-pub const CAMPAIGN_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// Callees written in one transaction of an upload: a few milliseconds, so that calls are accepted in between.
 pub const IMPORT_BATCH: usize = 500;
 /// Earlier calls of a thread that a call looks at, the newest answered ones. *Leave out*: more would not fit below

@@ -114,6 +114,8 @@ pub enum Permit {
     Waits(Refusal),
     /// The rules have come to forbid it: it is to be ended.
     Refused(Refusal),
+    /// Its campaign may not dial it now: it is to be ended. A row that is to be called all the same has been given back.
+    Withdrawn,
     /// It has ended meanwhile.
     Over,
 }

@@ -85,6 +85,15 @@ pub struct Launch {
     pub admission: Admission,
 }
 
+/// What came of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launched {
+    /// The call is accepted and due.
+    Begun,
+    /// No call was made: the rules let the callee be called from then on, and the row is due then.
+    Later(Moment),
+}
+
 /// What becomes of a row without a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {

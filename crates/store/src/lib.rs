@@ -40,7 +40,8 @@ pub use calls::{
     Waits,
 };
 pub use campaigns::{
-    Answers, CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, RowCall, RowFilter, StepOrder, Verdict,
+    Answers, CampaignError, CampaignKey, Import, Launch, Launched, NewRow, Repeats, RowCall, RowFilter, StepOrder,
+    Verdict,
 };
 pub use configuration::{
     Account, Basis, Number, NumberStatus, StoredAgent, TransferBy, Transport, Trunk, TrunkSettings,
@@ -58,6 +59,6 @@ pub use rules::{DayUsage, Denial, Listed, StoredConsent, StoredVerdict};
 pub use sealed::SealedFile;
 pub use spool::{SPOOL_RECORDS, Spool, SpoolError, Spooled};
 pub use sqlite::{Check, Disk, DiskTime};
-pub use store::shares::{Channel, Share};
+pub use store::shares::{Channel, Share, Turns};
 pub use store::{NodeIdentity, Opened, SharedDatabase, Store, StoreSettings};
 pub use threads::{First, ThreadKey, ThreadPlace, ThreadSpan};

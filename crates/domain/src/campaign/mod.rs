@@ -13,7 +13,9 @@ pub use contact::Contact;
 pub use windows::{Day, Opening, Window, WindowFault, Windows};
 
 use crate::agent::Switch;
-use crate::{AccountId, AgentId, AgentPatch, CallId, CampaignId, HangupCause, Moment, Origin, PhoneNumber, Pii};
+use crate::{
+    AccountId, AgentId, AgentPatch, CallId, CampaignId, HangupCause, Moment, Origin, PhoneNumber, Pii, Refusal,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -234,6 +236,65 @@ impl Campaign {
     /// Whether its deadline has passed.
     pub fn is_late(&self, now: Moment) -> bool {
         self.settings.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// What a refusal means for the row that meets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is called as soon as there is room.
+    Wait,
+    /// It is called later.
+    Later,
+    /// It is not called.
+    Row,
+    /// Nobody of the campaign can be called.
+    Campaign,
+}
+
+impl Fate {
+    /// How long a row waits that the rules do not allow yet.
+    pub const LATER: Duration = Duration::from_secs(15 * 60);
+
+    /// What `refusal` means.
+    pub const fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::CallerBusy
+            | Refusal::AccountBusy
+            | Refusal::AgentBusy
+            | Refusal::NodeBusy
+            | Refusal::Draining
+            | Refusal::CallerTooOften
+            | Refusal::AccountTooOften => Self::Wait,
+            Refusal::OutsideCallingHours
+            | Refusal::CalleeTooOften
+            | Refusal::CalleeDailyLimit
+            | Refusal::QuotaUsedUp => Self::Later,
+            Refusal::CalleeBlocked
+            | Refusal::EmergencyNumber
+            | Refusal::ShortNumber
+            | Refusal::PremiumNumber
+            | Refusal::SatelliteNumber
+            | Refusal::DestinationNotAllowed
+            | Refusal::OwnNumber
+            | Refusal::RegionBlocked
+            | Refusal::NoConsent => Self::Row,
+            Refusal::UnknownAgent
+            | Refusal::CallerNotOwned
+            | Refusal::CallerDisabled
+            | Refusal::NoCallerNumber
+            | Refusal::NoTrunk
+            | Refusal::PlanExpired => Self::Campaign,
+        }
+    }
+
+    /// When a row that meets it at `now` is to be called; none: not by itself.
+    pub fn again(self, now: Moment) -> Option<Moment> {
+        match self {
+            Self::Wait => Some(now),
+            Self::Later => Some(now.after(Self::LATER)),
+            Self::Row | Self::Campaign => None,
+        }
     }
 }
 

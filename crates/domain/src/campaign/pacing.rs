@@ -3,6 +3,7 @@
 
 use super::Pace;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// Answered calls below which a share says nothing: the guard then judges as if there were so many.
 const LEAST_SAMPLE: u64 = 100;
@@ -16,6 +17,8 @@ const SLOWED: u32 = 2;
 const CATCH_UP: u64 = 250_000;
 /// A second and a little, in microseconds: what lies between a call and the one that is `cps` later.
 const SECOND: u64 = 1_008_000;
+/// The same where several nodes dial, each at its own speed.
+const SHARED_SECOND: u64 = 1_050_000;
 
 /// What the share of abandoned calls asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +106,25 @@ fn interval_us(pace: &Pace) -> u64 {
     (1_000_000 / u64::from(pace.cps.max(1))).max(pace.gap_ms.saturating_mul(1_000)).max(1)
 }
 
+/// Who dials a campaign's calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialers {
+    /// One node; its [`Cadence`] keeps every second.
+    One,
+    /// Several, each of which takes its own time from a turn to the INVITE.
+    Several,
+}
+
+/// How far apart the turns of a campaign's calls are. With several nodes a little more than evenly apart, so that no second
+/// holds more than the pace says.
+pub fn turns_apart(pace: &Pace, dialers: Dialers) -> Duration {
+    let evenly = interval_us(pace);
+    Duration::from_micros(match dialers {
+        Dialers::One => evenly,
+        Dialers::Several => evenly.max(SHARED_SECOND / u64::from(pace.cps.max(1))),
+    })
+}
+
 /// Watches the moments at which INVITEs really leave, so that no second ever holds more than the pace allows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cadence {
@@ -116,6 +138,11 @@ impl Cadence {
     /// A cadence of which nobody knows what left in the second before `now_us`.
     pub fn after_unknown(now_us: u64) -> Self {
         Self { sent_us: VecDeque::new(), not_before_us: now_us.saturating_add(SECOND) }
+    }
+
+    /// Before this nothing leaves, whatever the pace.
+    pub const fn opening(&self) -> u64 {
+        self.not_before_us
     }
 
     /// The earliest moment at which the next may leave.

@@ -1,7 +1,7 @@
 //! Campaigns under scripts and random sequences.
 
 use super::csv::{BadFile, BadLine, Line, MAX_COLUMNS, Mapping, Sheet};
-use super::pacing::{Cadence, Guard, Pacer, Supply, how_many};
+use super::pacing::{Cadence, Dialers, Guard, Pacer, Supply, how_many, turns_apart};
 use super::*;
 use proptest::prelude::*;
 
@@ -299,6 +299,22 @@ proptest! {
         // And it is not needlessly slow.
         let ideal = (1_008_000 / u64::from(cps)).max(gap_ms * 1_000) + 40_000;
         prop_assert!(sent.last().unwrap() - sent[0] <= ideal * sent.len() as u64);
+    }
+
+    /// Turns of several nodes hold no second too full although each takes up to 50 ms from its turn to the INVITE.
+    #[test]
+    fn turns_of_several_nodes_keep_the_pace(
+        cps in 1_u32..60, gap_ms in prop_oneof![Just(0_u64), 1_u64..50], late in prop::collection::vec(0_u64..49_000, 300),
+    ) {
+        let pace = Pace { concurrency: 1, cps, gap_ms };
+        let apart = u64::try_from(turns_apart(&pace, Dialers::Several).as_micros()).unwrap();
+        let mut sent: Vec<u64> = (0_u64..).zip(late).map(|(turn, late)| turn * apart + late).collect();
+        sent.sort_unstable();
+        for window in sent.windows(cps as usize + 1) {
+            prop_assert!(window[cps as usize] - window[0] > 1_000_000);
+        }
+        prop_assert!(apart >= gap_ms * 1_000 && apart <= (1_050_000 / u64::from(cps)).max(gap_ms * 1_000));
+        prop_assert!(turns_apart(&pace, Dialers::One) <= turns_apart(&pace, Dialers::Several));
     }
 
     /// The pacer gives out no more than the pace over any stretch, and nothing in the first second.

@@ -143,8 +143,8 @@ impl<'a> Campaigns<'a> {
     }
 }
 
-/// Callees on their way into a campaign. They count when [`Upload::commit`] returns; an upload that is dropped or given up
-/// leaves nothing behind.
+/// Callees on their way into a campaign. They count when [`Upload::commit`] returns. What an upload leaves that is dropped or
+/// given up counts for nothing, and the next one removes it.
 pub struct Upload {
     node: Arc<Node>,
     import: Import,

@@ -6,9 +6,9 @@ use super::launching::{Launcher, Trouble};
 use crate::calls::{Calls, HangUp};
 use crate::limits::{CAMPAIGN_CLAIM_EVERY, CAMPAIGN_GUARD_EVERY, CAMPAIGN_TICK, CLAIM_BATCH};
 use crate::node::Node;
-use callwright_domain::Moment;
 use callwright_domain::campaign::pacing::{Guard, Pacer, Supply, how_many};
 use callwright_domain::campaign::{Campaign, CampaignState, Step, Stopped};
+use callwright_domain::{CallId, CallState, Moment};
 use callwright_store::{CampaignError, CampaignKey, StepOrder, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,7 +49,14 @@ impl Driver {
                 () = sleep(CAMPAIGN_TICK) => {}
             }
             if self.node.is_draining() {
-                continue;
+                // Another node goes on with them, however long the calls that are up here take.
+                match self.node.store.leave_campaigns().await {
+                    Ok(_) => return,
+                    Err(error) => {
+                        error!(%error, "campaigns could not be given to other nodes; tried again");
+                        continue;
+                    }
+                }
             }
             if let Err(error) = self.look().await {
                 error!(%error, "campaigns could not be looked at");
@@ -106,17 +113,22 @@ impl Driver {
     }
 
     async fn close(&self, key: &CampaignKey, campaign: &Campaign, now: Moment) -> Result<(), CampaignError> {
-        if campaign.stopped == Some(Stopped::AskedWithCalls) {
-            for call in self.node.reader.calling_rows(key).await?.into_iter().filter_map(|row| row.call) {
-                if let Err(error) = self.calls.hang_up(&key.account, call, HangUp::Now).await {
-                    debug!(%call, %error, "a call of a stopped campaign was not ended now");
-                }
+        for call in self.node.reader.calling_rows(key).await?.into_iter().filter_map(|row| row.call) {
+            // A call that nobody was rung for ends however the campaign was stopped.
+            let ends = campaign.stopped == Some(Stopped::AskedWithCalls) || self.is_queued(key, call).await?;
+            if ends && let Err(error) = self.calls.hang_up(&key.account, call, HangUp::Now).await {
+                debug!(%call, %error, "a call of a stopped campaign was not ended now");
             }
         }
         if self.node.store.close_stopped(key.clone(), now).await?.is_some() {
             info!(campaign = %key.id, "stopped campaign finished");
         }
         Ok(())
+    }
+
+    async fn is_queued(&self, key: &CampaignKey, call: CallId) -> Result<bool, StoreError> {
+        let view = self.node.reader.call(&key.account, call).await?;
+        Ok(view.is_some_and(|view| view.state == CallState::Queued))
     }
 
     async fn step(&self, key: &CampaignKey, order: StepOrder, now: Moment) -> Result<(), CampaignError> {
@@ -165,7 +177,7 @@ impl Driver {
         }
         let rows = self.node.reader.due_rows(key, now, count).await?;
         if rows.is_empty() {
-            if !self.node.reader.has_campaign_work(key).await? {
+            if !self.node.reader.has_campaign_work(key, now).await? {
                 self.step(key, Step::Finish.into(), now).await?;
             }
             return Ok(0);

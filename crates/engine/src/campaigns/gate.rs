@@ -1,13 +1,17 @@
-//! Keeps the pace of each campaign at the moment when its INVITEs leave: whatever was queued, late or left over from an
+//! Keeps the pace of each campaign: calls take turns before they are judged, all nodes of the database together, and what
+//! the way from there to the INVITE took is evened out when it leaves. Whatever was queued, late or left over from an
 //! earlier life, no second holds more than the campaign's setting. Never decides whether a call is made.
 
-use callwright_domain::campaign::pacing::Cadence;
-use callwright_domain::{AccountId, CallPlan, CampaignId};
+use callwright_domain::campaign::CampaignCall;
+use callwright_domain::campaign::pacing::{Cadence, Dialers, turns_apart};
+use callwright_domain::{AccountId, CallPlan, CampaignId, Moment};
+use callwright_store::{Store, Turns};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard};
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
 /// Campaigns whose cadence is remembered; beyond it those that nobody waits at are forgotten, and begin with a pause.
 const REMEMBERED: usize = 10_000;
@@ -36,7 +40,27 @@ impl Gates {
         Self { bell: Notify::new(), began: Instant::now(), cadences: std::sync::Mutex::default() }
     }
 
-    /// Waits for the turn of a call. Calls of no campaign have none to wait for.
+    /// When the turn of a campaign's call comes. What left just before this life began is not known: it is waited out.
+    pub(crate) async fn turn_of(
+        &self,
+        store: &Store,
+        (account, call): (&AccountId, &CampaignCall),
+        now: Moment,
+    ) -> Instant {
+        let cadence = self.cadence((account.clone(), call.campaign.clone()));
+        let opening = self.began + Duration::from_micros(cadence.lock().await.opening());
+        let (asked, dialers) = (Instant::now(), if store.is_shared() { Dialers::Several } else { Dialers::One });
+        let turns = Turns::Campaign(call.campaign.clone());
+        match store.take_turn(account.clone(), turns, turns_apart(&call.pace, dialers), now).await {
+            Ok(wait) => opening.max(asked + wait),
+            Err(error) => {
+                warn!(campaign = %call.campaign, %error, "the nodes' common pace could not be asked for; this one keeps its own");
+                opening
+            }
+        }
+    }
+
+    /// Waits until the INVITE of a call may leave. Calls of no campaign have nothing to wait for.
     pub(crate) async fn turn(&self, plan: &CallPlan) -> Option<Turn> {
         let call = plan.campaign.as_ref()?;
         let cadence = self.cadence((plan.account.clone(), call.campaign.clone()));
@@ -66,4 +90,31 @@ impl Turn {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::tests::account;
+    use callwright_domain::campaign::Pace;
+    use callwright_store::StoreSettings;
+
+    /// A campaign that calls once a minute does so over restarts, too.
+    #[tokio::test]
+    async fn turns_go_on_where_an_earlier_life_left_them() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let pace = Pace { concurrency: 9, cps: 5, gap_ms: 60_000 };
+        let call = CampaignCall { campaign: CampaignId::new("c").expect("an id"), row: 1, attempt: 1, pace };
+        let now = Moment(1_700_000_000_000);
+        for (life, turn) in [(0, 0), (0, 60), (1, 120)] {
+            let settings = StoreSettings::directory(directory.path(), "node");
+            let store = Store::open(settings, now).await.expect("it opens").store;
+            let (asked, gates) = (Instant::now(), Gates::new());
+            let due = gates.turn_of(&store, (&account(), &call), now).await;
+            let (opening, turn) = (Duration::from_secs(1), Duration::from_secs(turn));
+            assert!(due >= asked + turn.max(opening), "turn {turn:?} of life {life}");
+            assert!(due < asked + turn + Duration::from_secs(50), "turn {turn:?} of life {life}");
+            store.close().await;
+        }
+    }
 }

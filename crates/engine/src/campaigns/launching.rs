@@ -2,12 +2,13 @@
 //! in one transaction with its row. Says what becomes of rows that the rules refuse.
 
 use crate::calls::{Calls, StartCall, StartError};
-use crate::limits::CAMPAIGN_AGAIN;
 use crate::node::Node;
 use callwright_domain::agent::CallLimitsPatch;
-use callwright_domain::campaign::{Campaign, CampaignCall, Row, RowState};
+use callwright_domain::campaign::{Campaign, CampaignCall, Fate, Row, RowState};
 use callwright_domain::{AgentPatch, Moment, PhoneNumber, Refusal};
-use callwright_store::{Admission, AdmitError, CampaignKey, Launch, NumberStatus, Patience, StoreError, Verdict};
+use callwright_store::{
+    Admission, AdmitError, CampaignKey, Launch, Launched, NumberStatus, Patience, StoreError, Verdict,
+};
 use futures_util::future::join_all;
 use std::sync::Arc;
 use tracing::{debug, warn};
@@ -40,47 +41,6 @@ impl Callers {
         let (number, free) = self.0.iter_mut().max_by_key(|(_, free)| *free)?;
         *free = free.checked_sub(1)?;
         Some(number.clone())
-    }
-}
-
-/// What a refusal means for the row that met it.
-enum Grade {
-    /// It is called as soon as there is room.
-    Wait,
-    /// It is called later.
-    Later,
-    /// It is not called.
-    Row,
-    /// Nobody of the campaign can be called.
-    Campaign,
-}
-
-fn grade(refusal: Refusal) -> Grade {
-    match refusal {
-        Refusal::CallerBusy
-        | Refusal::AccountBusy
-        | Refusal::AgentBusy
-        | Refusal::NodeBusy
-        | Refusal::Draining
-        | Refusal::CallerTooOften
-        | Refusal::AccountTooOften => Grade::Wait,
-        Refusal::OutsideCallingHours | Refusal::CalleeTooOften | Refusal::CalleeDailyLimit => Grade::Later,
-        Refusal::CalleeBlocked
-        | Refusal::EmergencyNumber
-        | Refusal::ShortNumber
-        | Refusal::PremiumNumber
-        | Refusal::SatelliteNumber
-        | Refusal::DestinationNotAllowed
-        | Refusal::OwnNumber
-        | Refusal::RegionBlocked
-        | Refusal::NoConsent => Grade::Row,
-        Refusal::UnknownAgent
-        | Refusal::CallerNotOwned
-        | Refusal::CallerDisabled
-        | Refusal::NoCallerNumber
-        | Refusal::NoTrunk
-        | Refusal::QuotaUsedUp
-        | Refusal::PlanExpired => Grade::Campaign,
     }
 }
 
@@ -178,7 +138,8 @@ impl<'a> Launcher<'a> {
         };
         let launch = Launch { key: self.key.clone(), row: row.row, attempts: row.attempts, admission };
         match self.node.store.launch(launch, now).await {
-            Ok(()) => Outcome::Begun,
+            Ok(Launched::Begun) => Outcome::Begun,
+            Ok(Launched::Later(_)) => Outcome::Left,
             // Paused, stopped or taken over between the look and the launch.
             Err(AdmitError::Store(StoreError::NotOwner)) => Outcome::Left,
             Err(AdmitError::Store(error)) => Outcome::Trouble(error.into()),
@@ -230,14 +191,15 @@ impl<'a> Launcher<'a> {
 
     fn refused(&self, row: &Row, refusal: Refusal, now: Moment) -> Outcome {
         debug!(campaign = %self.key.id, row = row.row, %refusal, "a row was refused");
-        match grade(refusal) {
-            Grade::Wait => Outcome::Left,
-            Grade::Later => {
+        let fate = Fate::of(refusal);
+        match fate {
+            Fate::Wait => Outcome::Left,
+            Fate::Later => {
                 let state = if row.attempts == 0 { RowState::Waiting } else { RowState::Retrying };
-                Outcome::Judged(state, Some(now.after(CAMPAIGN_AGAIN)), refusal.id().to_owned())
+                Outcome::Judged(state, fate.again(now), refusal.id().to_owned())
             }
-            Grade::Row => Outcome::Judged(RowState::Refused, None, refusal.id().to_owned()),
-            Grade::Campaign => Outcome::Trouble(Trouble::Campaign(refusal.id().to_owned())),
+            Fate::Row => Outcome::Judged(RowState::Refused, None, refusal.id().to_owned()),
+            Fate::Campaign => Outcome::Trouble(Trouble::Campaign(refusal.id().to_owned())),
         }
     }
 }

@@ -45,7 +45,7 @@ use callwright_domain::{
 };
 use callwright_net::{CallEvent as SipEvent, LegReport, RecordError};
 use callwright_store::StoreError;
-use dialing::{Approach, Dialed};
+use dialing::{Approach, Dialed, Early};
 use ears::EarsReport;
 use ending::Ending;
 use futures_util::FutureExt;
@@ -129,6 +129,17 @@ enum Stimulus {
     Clock,
 }
 
+/// What came of waiting for a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CampaignTurn {
+    /// It is the call's turn.
+    Come,
+    /// The call was ended meanwhile.
+    Over(HangupCause),
+    /// The node takes no more calls: another one, or its next life, is to have it.
+    Draining,
+}
+
 /// What a call needs whatever it is doing.
 pub(crate) struct LiveCall {
     node: Arc<Node>,
@@ -146,25 +157,58 @@ impl LiveCall {
     }
 
     /// Lives the call to its end. The end is written whatever happens.
-    pub(crate) async fn run(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>, passage: Passage) {
+    pub(crate) async fn run(mut self, passage: Passage) {
         let _counted = Counted::new();
-        let way = Approach::of(&plan, passage);
-        let mut call = Self::beginning(node, plan, orders);
-        let began = call.began.1;
-        match way {
+        let began = instant();
+        self.began = (self.node.clock.now(), began);
+        match Approach::of(&self.plan, passage) {
             // Its channel is given back when the recording is closed.
             Some(mut way) => {
-                let ending = call.dial_and_talk(&mut way).await;
-                call.close(ending).await;
+                let ending = self.dial_and_talk(&mut way).await;
+                self.close(ending).await;
             }
-            None => call.close(Ending::of(HangupCause::InternalError)).await,
+            None => self.close(Ending::of(HangupCause::InternalError)).await,
         }
         metrics::histogram!("callwright_call_seconds").record(instant().saturating_duration_since(began).as_secs_f64());
     }
 
-    fn beginning(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>) -> Self {
+    /// A call that nobody was rung for yet.
+    pub(crate) fn beginning(node: Arc<Node>, plan: CallPlan, orders: mpsc::Receiver<Ordered>) -> Self {
         let began = (node.clock.now(), instant());
         Self { node, plan, orders, began }
+    }
+
+    /// What it is to be.
+    pub(crate) const fn plan(&self) -> &CallPlan {
+        &self.plan
+    }
+
+    /// The orders that it has not heard, of a call that does not come to life.
+    pub(crate) fn into_orders(self) -> mpsc::Receiver<Ordered> {
+        self.orders
+    }
+
+    /// Waits for the call's turn among those of its campaign, before the rules are asked: what was paused, forbidden or
+    /// ended meanwhile is seen. Calls of no campaign have none to wait for.
+    pub(crate) async fn campaign_turn(&mut self) -> CampaignTurn {
+        let Some(call) = &self.plan.campaign else { return CampaignTurn::Come };
+        let (account, now) = (&self.plan.account, self.node.clock.now());
+        let due = self.node.gates.turn_of(&self.node.store, (account, call), now).await;
+        loop {
+            if self.node.is_draining() {
+                return CampaignTurn::Draining;
+            }
+            let look = due.min(tokio::time::Instant::now() + limits::CAMPAIGN_CLAIM_EVERY);
+            tokio::select! {
+                biased;
+                ordered = self.orders.recv() => match self.before_answer(ordered) {
+                    Early::Change(patch) => self.change_plan(*patch),
+                    Early::End(cause) => return CampaignTurn::Over(cause),
+                    Early::Nothing => {}
+                },
+                () = tokio::time::sleep_until(look) => if look == due { return CampaignTurn::Come },
+            }
+        }
     }
 
     /// The time of this call: the wall's when it began, and what has gone by since. Whoever sets the clock during a call makes

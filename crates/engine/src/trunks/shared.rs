@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::limits::TURN_PATIENCE;
 use crate::tasks::Tasks;
 use callwright_domain::CallId;
-use callwright_store::{Channel, Store, StoreError};
+use callwright_store::{Channel, Store, StoreError, Turns};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -61,7 +61,8 @@ impl SharedTurns {
     pub(super) async fn next(&self, apart: Duration) -> Option<Instant> {
         let (account, trunk) = self.key.clone();
         let asked = Instant::now();
-        match timeout(TURN_PATIENCE, self.store.take_turn(account, trunk, apart, self.clock.now())).await {
+        match timeout(TURN_PATIENCE, self.store.take_turn(account, Turns::Trunk(trunk), apart, self.clock.now())).await
+        {
             // Reckoned from the question: not later than it is, by the time the answer took, so that no turn is wasted;
             // two turns of one node are kept apart by its own pace.
             Ok(Ok(wait)) => Some(asked + wait),

@@ -5,6 +5,7 @@ mod admission;
 mod archive;
 mod away;
 mod browsers;
+mod campaigns;
 mod changing;
 mod ends;
 mod extracts;

@@ -62,12 +62,12 @@ impl Reader {
         campaign_rows::count_calling(&self.pool, key).await
     }
 
-    /// Whether a row is to be called or has a call that has not ended.
+    /// Whether a row is to be called or has a call that has not ended, or callees are just being added.
     ///
     /// # Errors
     /// As the database says.
-    pub async fn has_campaign_work(&self, key: &CampaignKey) -> Result<bool, StoreError> {
-        campaign_rows::has_work(&self.pool, key).await
+    pub async fn has_campaign_work(&self, key: &CampaignKey, now: Moment) -> Result<bool, StoreError> {
+        campaign_rows::has_work(&self.pool, key, now).await
     }
 
     /// Rows that pass `filter`, in their order, after row `after` (0: from the beginning).

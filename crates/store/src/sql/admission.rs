@@ -1,6 +1,7 @@
 //! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
 //! [`policy::judge`] does.
 
+use super::campaigns::{self, Word};
 use super::choosing::{self, Places};
 use super::facts::{self, Audience, Ready, ready};
 use super::journal::{self, Told};
@@ -9,6 +10,7 @@ use super::{Ask, Conn, Query, once, outbox, query, rules, threads, together, wai
 use crate::calls::{Answer, Permit, Undone};
 use crate::{Admission, AdmitError, Admitted, Idempotency, NoneAdmitted, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
+use callwright_domain::campaign::Fate;
 use callwright_domain::policy::alarm::{self, Near};
 use callwright_domain::policy::{self, Case, Evidence, Facts, Numbers, Placement};
 use callwright_domain::webhook::Whose;
@@ -38,13 +40,24 @@ const KEEP_KEY: &str = "
 
 /// [`crate::Store::admit`]. A refusal is no error here: its evidence is to be kept.
 pub(crate) async fn admit(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Told<Answer>, AdmitError> {
-    let told = |done, messages| Ok(Told { done, messages });
     if let Some(idempotency) = &request.idempotency
         && let Some(earlier) = keep_key(conn, request, idempotency, now).await?
     {
-        return told(Answer::Admitted(earlier), 0);
+        return Ok(Told { done: Answer::Admitted(earlier), messages: 0 });
     }
-    let Judged { mut plan, outcome, waits, evidence, audience } = judge(conn, request, now).await?;
+    let judged = judge(conn, request, now).await?;
+    carry_out(conn, request, judged, now).await
+}
+
+/// Writes down what was judged: the call, or why there is none.
+pub(super) async fn carry_out(
+    conn: &mut Conn,
+    request: &Admission,
+    judged: Judged,
+    now: Moment,
+) -> Result<Told<Answer>, AdmitError> {
+    let told = |done, messages| Ok(Told { done, messages });
+    let Judged { mut plan, outcome, waits, evidence, audience } = judged;
     let verdict = rules::verdict(&plan, &evidence)?;
     match outcome {
         Ok(placement) => plan.due = plan.due.max(placement.at),
@@ -99,7 +112,7 @@ pub(crate) async fn admit_all(
 }
 
 /// What would become of a request.
-struct Judged {
+pub(super) struct Judged {
     /// With the number that would show.
     plan: CallPlan,
     outcome: Result<Placement, Refusal>,
@@ -109,7 +122,14 @@ struct Judged {
     audience: Audience,
 }
 
-async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judged, StoreError> {
+impl Judged {
+    /// When it would be dialled, if not now.
+    pub(super) fn put_off(&self, now: Moment) -> Option<Moment> {
+        self.outcome.as_ref().ok().map(|placement| placement.at).filter(|at| *at > now)
+    }
+}
+
+pub(super) async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judged, StoreError> {
     let mut plan = request.plan.clone();
     let ready = ready(conn, &plan).await?;
     // What is due later takes its place among the others' when it is dialled.
@@ -139,16 +159,33 @@ fn may_wait(request: &Admission, refusal: Refusal) -> bool {
 
 /// [`crate::Store::permit`].
 pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Permit, StoreError> {
+    match campaigns::word(conn, plan, now).await? {
+        Word::Go => {}
+        Word::Hold(due) => {
+            campaigns::give_back(conn, plan, (due, None), now).await?;
+            return Ok(Permit::Withdrawn);
+        }
+        Word::Gone => return Ok(Permit::Withdrawn),
+    }
     let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
     let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
     let evidence = case_of(&ready, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
     let (evidence, change, permit) = match outcome {
-        Err(refusal) if refusal.is_busy() => {
+        // A campaign waits itself: with its row, and not with a call that a pause would not reach.
+        Ok(placement) if placement.at > now && plan.campaign.is_some() => {
+            rules::verdict(plan, &evidence)?.execute(&mut *conn).await?;
+            campaigns::give_back(conn, plan, (placement.at, Some(Refusal::OutsideCallingHours)), now).await?;
+            return Ok(Permit::Withdrawn);
+        }
+        Err(refusal) if refusal.is_busy() && plan.campaign.is_none() => {
             (waiting::waits(evidence), waiting::begin(plan, refusal, now), Permit::Waits(refusal))
         }
         Err(refusal) => {
-            rules::verdict(plan, &evidence)?.execute(conn).await?;
+            rules::verdict(plan, &evidence)?.execute(&mut *conn).await?;
+            if let Some(due) = Fate::of(refusal).again(now) {
+                campaigns::give_back(conn, plan, (due, Some(refusal)), now).await?;
+            }
             return Ok(Permit::Refused(refusal));
         }
         Ok(placement) if placement.at > now => (evidence, postpone(plan, placement.at), Permit::Later(placement.at)),

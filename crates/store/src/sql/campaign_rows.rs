@@ -162,12 +162,29 @@ pub(crate) async fn count_calling(pool: &Pool, key: &CampaignKey) -> Result<u32,
     unsigned("count", of_key(text, key).fetch_one(pool).await?.read(0)?)
 }
 
+/// A row that is to be called, if there is one.
+pub(super) fn callable(key: &CampaignKey) -> Query {
+    let mut select = query("SELECT r.place");
+    select.push(FROM_ROWS).push(" AND r.due IS NOT NULL LIMIT 1");
+    select.bind(key.account.as_str()).bind(key.id.as_str())
+}
+
+/// Anything that keeps a campaign from being through: a row that is to be called or being called, or callees that are just
+/// being added. What an import left that broke off does not.
+pub(super) fn work(key: &CampaignKey, now: Moment) -> Query {
+    let mut select = query("SELECT 1 FROM campaigns c WHERE c.account = $1 AND c.id = $2 AND (");
+    select
+        .push("EXISTS (SELECT 1 FROM campaign_rows r WHERE r.account = $1 AND r.campaign = $2 AND r.state = 'calling')")
+        .push(
+            " OR EXISTS (SELECT 1 FROM campaign_rows r WHERE r.account = $1 AND r.campaign = $2 AND r.due IS NOT NULL",
+        )
+        .push(" AND r.import <= c.imports) OR c.importing_until > $3)");
+    select.bind(key.account.as_str()).bind(key.id.as_str()).bind(now.millis())
+}
+
 /// See [`crate::Reader::has_campaign_work`].
-pub(crate) async fn has_work(pool: &Pool, key: &CampaignKey) -> Result<bool, StoreError> {
-    let due = "SELECT place FROM campaign_rows WHERE account = $1 AND campaign = $2 AND due IS NOT NULL LIMIT 1";
-    let calling = "SELECT place FROM campaign_rows WHERE account = $1 AND campaign = $2 AND state = 'calling' LIMIT 1";
-    let due = of_key(due, key).fetch_optional(pool).await?.is_some();
-    Ok(due || of_key(calling, key).fetch_optional(pool).await?.is_some())
+pub(crate) async fn has_work(pool: &Pool, key: &CampaignKey, now: Moment) -> Result<bool, StoreError> {
+    Ok(work(key, now).fetch_optional(pool).await?.is_some())
 }
 
 /// See [`crate::Reader::campaign_rows`].
@@ -233,10 +250,18 @@ pub(crate) async fn counters(pool: &Pool, key: &CampaignKey) -> Result<Counters,
 
 /// See [`crate::Reader::campaign_answers`].
 pub(crate) async fn answers(pool: &Pool, key: &CampaignKey, now: Moment) -> Result<Answers, StoreError> {
+    counted(&answers_of(key, now).fetch_one(pool).await?)
+}
+
+pub(super) fn answers_of(key: &CampaignKey, now: Moment) -> Query {
     let text = "SELECT CAST(COALESCE(SUM(answered), 0) AS BIGINT) AS answered,
             CAST(COALESCE(SUM(abandoned), 0) AS BIGINT) AS abandoned
         FROM campaign_days WHERE account = $1 AND campaign = $2 AND day > $3";
-    let row = of_key(text, key).bind(day_of(now) - GUARDED_DAYS).fetch_one(pool).await?;
+    of_key(text, key).bind(day_of(now) - GUARDED_DAYS)
+}
+
+/// What [`answers_of`] found.
+pub(super) fn counted(row: &Row) -> Result<Answers, StoreError> {
     Ok(Answers {
         answered: unsigned("count", row.read("answered")?)?,
         abandoned: unsigned("count", row.read("abandoned")?)?,

@@ -1,17 +1,18 @@
 //! Writing campaigns: their own rows, imports, launches, and what the end of a call means for the row that it was made
 //! for. Never decides: [`CampaignState::apply`] and [`settle`] do.
 
-use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, campaign_of, day_of};
+use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, answers_of, callable, campaign_of, counted, day_of, work};
 use super::rows::{cause_word, json, parsed, unsigned};
 use super::{Conn, admission, dialect, query};
 use crate::calls::Answer;
 use crate::calls::Key;
-use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, StepOrder, Verdict};
-use crate::{AdmitError, NodeIdentity, StoreError};
+use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, Launched, NewRow, Repeats, StepOrder, Verdict};
+use crate::{AdmitError, NodeIdentity, StoreError, Turns};
+use callwright_domain::campaign::pacing::Guard;
 use callwright_domain::campaign::{
-    Attempt, Campaign, CampaignState, Contact, RowState, Settings, Step, Stopped, settle,
+    Attempt, Campaign, CampaignState, Contact, Hold, RowState, Settings, Step, Stopped, settle,
 };
-use callwright_domain::{CampaignId, HangupCause, Moment, Recorded};
+use callwright_domain::{CallPlan, CampaignId, HangupCause, Moment, Recorded, Refusal};
 
 const INSERT: &str = "
     INSERT INTO campaigns (account, id, settings, state, created, places, imports)
@@ -29,6 +30,15 @@ const TAKE_ROW: &str = "
     WHERE account = $1 AND campaign = $2 AND place = $3 AND attempts = $4 AND due IS NOT NULL
         AND EXISTS (SELECT 1 FROM campaigns c WHERE c.account = $1 AND c.id = $2 AND c.state = 'running'
             AND c.owner = $7 AND c.epoch = $8)";
+
+/// The row of a call that was not dialled is as it was before the call was made, but for when it is due and why.
+const GIVE_BACK: &str = "
+    UPDATE campaign_rows SET state = CASE WHEN attempts > 1 THEN 'retrying' ELSE 'waiting' END, due = $5,
+        attempts = attempts - 1, reason = $6, updated = $7,
+        call = (SELECT a.call FROM campaign_attempts a WHERE a.account = campaign_rows.account
+            AND a.campaign = campaign_rows.campaign AND a.place = campaign_rows.place
+            AND a.attempt = campaign_rows.attempts - 1)
+    WHERE account = $1 AND campaign = $2 AND place = $3 AND call = $4 AND state = 'calling'";
 
 const CLAIM: &str = "
     UPDATE campaigns SET owner = $1, epoch = $2 WHERE finished IS NULL AND state <> 'draft' AND (owner IS NULL OR (
@@ -96,20 +106,13 @@ pub(crate) async fn step(
     let (mut campaign, step) = (load(conn, key).await?, order.step);
     campaign.state = campaign.state.apply(step)?;
     if step == Step::Start {
-        if !has_rows(
-            conn,
-            key,
-            "SELECT 1 FROM campaign_rows r, campaigns c WHERE r.account = $1 AND r.campaign = $2 \
-            AND c.account = $1 AND c.id = $2 AND r.import <= c.imports AND r.due IS NOT NULL LIMIT 1",
-        )
-        .await?
-        {
+        if callable(key).fetch_optional(&mut *conn).await?.is_none() {
             return Err(CampaignError::Empty);
         }
         campaign.started = Some(now);
     }
     if step == Step::Finish {
-        if has_work(conn, key).await? {
+        if has_work(conn, key, now).await? {
             return Err(CampaignError::State(CampaignState::Running));
         }
         campaign.finished = Some(now);
@@ -155,7 +158,7 @@ pub(crate) async fn close_stopped(
     .bind(i64::from(limit))
     .execute(&mut *conn)
     .await?;
-    if swept > 0 || has_work(conn, key).await? {
+    if swept > 0 || has_work(conn, key, now).await? {
         return Ok(None);
     }
     query("UPDATE campaigns SET finished = $3 WHERE account = $1 AND id = $2")
@@ -167,16 +170,8 @@ pub(crate) async fn close_stopped(
     Ok(Some(now))
 }
 
-/// Whether a row is to be called or being called.
-async fn has_work(conn: &mut Conn, key: &CampaignKey) -> Result<bool, StoreError> {
-    let due = "SELECT 1 FROM campaign_rows WHERE account = $1 AND campaign = $2 AND due IS NOT NULL LIMIT 1";
-    let calling = "SELECT 1 FROM campaign_rows WHERE account = $1 AND campaign = $2 AND state = 'calling' LIMIT 1";
-    Ok(has_rows(conn, key, due).await? || has_rows(conn, key, calling).await?)
-}
-
-async fn has_rows(conn: &mut Conn, key: &CampaignKey, statement: &'static str) -> Result<bool, StoreError> {
-    let found = query(statement).bind(key.account.as_str()).bind(key.id.as_str()).fetch_optional(conn).await?;
-    Ok(found.is_some())
+async fn has_work(conn: &mut Conn, key: &CampaignKey, now: Moment) -> Result<bool, StoreError> {
+    Ok(work(key, now).fetch_optional(conn).await?.is_some())
 }
 
 /// [`crate::Store::delete_campaign`]: rows first, `limit` at a time, then the campaign; `true` when it is gone.
@@ -189,6 +184,7 @@ pub(crate) async fn delete(conn: &mut Conn, key: &CampaignKey, limit: u32) -> Re
     if gone > 0 {
         return Ok(false);
     }
+    super::shares::forget(conn, &key.account, &Turns::Campaign(key.id.clone()).name()).await?;
     query("DELETE FROM campaigns WHERE account = $1 AND id = $2")
         .bind(key.account.as_str())
         .bind(key.id.as_str())
@@ -326,8 +322,13 @@ async fn insert_row(
     Ok(insert.bind(now.millis()).execute(conn).await? == 1)
 }
 
-/// [`crate::Store::end_import`]: `commit` makes its rows count; otherwise the next import removes them.
+/// [`crate::Store::end_import`]: `commit` makes its rows count; otherwise the next import removes them. Nothing is added
+/// to a campaign that is over by now.
 pub(crate) async fn end_import(conn: &mut Conn, import: &Import, commit: i64) -> Result<(), CampaignError> {
+    let campaign = load(conn, &import.key).await?;
+    if commit > 0 && campaign.state.is_over() {
+        return Err(CampaignError::State(campaign.state));
+    }
     let ended = query(
         "UPDATE campaigns SET imports = imports + $4, importing = NULL, importing_until = NULL
          WHERE account = $1 AND id = $2 AND importing = $3",
@@ -343,11 +344,26 @@ pub(crate) async fn end_import(conn: &mut Conn, import: &Import, commit: i64) ->
 
 /// [`crate::Store::claim_campaigns`].
 pub(crate) async fn claim(conn: &mut Conn, me: &NodeIdentity, now: Moment) -> Result<u64, StoreError> {
-    query(CLAIM).bind(&me.node).bind(me.epoch).bind(now.millis()).execute(conn).await
+    let leases = dialect::lease_clock(conn, now).await?;
+    query(CLAIM).bind(&me.node).bind(me.epoch).bind(leases.millis()).execute(conn).await
+}
+
+/// [`crate::Store::leave_campaigns`].
+pub(crate) async fn leave(conn: &mut Conn, me: &NodeIdentity) -> Result<u64, StoreError> {
+    query("UPDATE campaigns SET owner = NULL, epoch = NULL WHERE finished IS NULL AND owner = $1 AND epoch = $2")
+        .bind(&me.node)
+        .bind(me.epoch)
+        .execute(conn)
+        .await
 }
 
 /// [`crate::Store::launch`].
-pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, now: Moment) -> Result<(), AdmitError> {
+pub(crate) async fn launch(
+    conn: &mut Conn,
+    me: &NodeIdentity,
+    order: &Launch,
+    now: Moment,
+) -> Result<Launched, AdmitError> {
     let (account, id) = (order.key.account.as_str(), order.key.id.as_str());
     let call = order.admission.plan.id.to_string();
     let place = i64::try_from(order.row).unwrap_or(i64::MAX);
@@ -366,7 +382,14 @@ pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, n
     if taken != 1 {
         return Err(StoreError::NotOwner.into());
     }
-    if let Answer::Refused(refusal, _) = admission::admit(conn, &order.admission, now).await?.done {
+    let judged = admission::judge(conn, &order.admission, now).await?;
+    if let Some(opening) = judged.put_off(now) {
+        // A call that waits for its hour would go on when the campaign is paused, and take a place among its calls.
+        let reason = Some(Refusal::OutsideCallingHours);
+        give_back(conn, &order.admission.plan, (opening, reason), now).await?;
+        return Ok(Launched::Later(opening));
+    }
+    if let Answer::Refused(refusal, _) = admission::carry_out(conn, &order.admission, judged, now).await?.done {
         // The row keeps the reason; everything of this try is undone.
         return Err(refusal.into());
     }
@@ -376,6 +399,76 @@ pub(crate) async fn launch(conn: &mut Conn, me: &NodeIdentity, order: &Launch, n
         .bind(place)
         .bind(i64::from(order.attempts) + 1)
         .bind(call)
+        .execute(conn)
+        .await?;
+    Ok(Launched::Begun)
+}
+
+/// What its campaign says to a call that is about to be dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is dialled.
+    Go,
+    /// Not now: its row is due then.
+    Hold(Moment),
+    /// It is not dialled any more, by whatever call.
+    Gone,
+}
+
+/// Whether the campaign that a call was made for lets it be dialled; calls of none go. One whose row was given back is
+/// nobody's.
+pub(super) async fn word(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Word, StoreError> {
+    if plan.campaign.is_none() {
+        return Ok(Word::Go);
+    }
+    let mut select = query("SELECT ");
+    select.push(CAMPAIGN_COLUMNS).push(
+        " FROM campaigns WHERE account = $1 AND id = (SELECT campaign FROM campaign_attempts WHERE account = $1 AND call = $2)",
+    );
+    let row = select.bind(plan.account.as_str()).bind(plan.id.to_string()).fetch_optional(&mut *conn).await?;
+    let Some(campaign) = row.as_ref().map(campaign_of).transpose()? else { return Ok(Word::Gone) };
+    match campaign.state {
+        CampaignState::Running => {}
+        CampaignState::Paused => return Ok(Word::Hold(now)),
+        CampaignState::Draft | CampaignState::Stopped | CampaignState::Done => return Ok(Word::Gone),
+    }
+    let guard = if campaign.settings.abandonment_guard.is_on() {
+        let key = CampaignKey { account: campaign.account.clone(), id: campaign.id.clone() };
+        let answers = counted(&answers_of(&key, now).fetch_one(conn).await?)?;
+        Guard::of(answers.answered, answers.abandoned)
+    } else {
+        Guard::Clear
+    };
+    Ok(match campaign.hold(now, guard) {
+        None => Word::Go,
+        Some(Hold::NotYet(opening) | Hold::Closed(Some(opening))) => Word::Hold(opening),
+        // The driver holds it, for as long as that lasts.
+        Some(Hold::Closed(None) | Hold::Abandonment) => Word::Hold(now),
+    })
+}
+
+/// Gives the row of a call that is not dialled back to its campaign; the call is to be ended, and never dialled. Calls of
+/// no campaign have none.
+pub(super) async fn give_back(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    (due, reason): (Moment, Option<Refusal>),
+    now: Moment,
+) -> Result<(), StoreError> {
+    let Some(call) = &plan.campaign else { return Ok(()) };
+    query(GIVE_BACK)
+        .bind(plan.account.as_str())
+        .bind(call.campaign.as_str())
+        .bind(i64::try_from(call.row).unwrap_or(i64::MAX))
+        .bind(plan.id.to_string())
+        .bind(due.millis())
+        .bind(reason.map(Refusal::id))
+        .bind(now.millis())
+        .execute(&mut *conn)
+        .await?;
+    query("DELETE FROM campaign_attempts WHERE account = $1 AND call = $2")
+        .bind(plan.account.as_str())
+        .bind(plan.id.to_string())
         .execute(conn)
         .await?;
     Ok(())

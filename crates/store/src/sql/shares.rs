@@ -80,3 +80,13 @@ pub(crate) async fn turn(
     let wait = row.read::<i64>("slot")?.saturating_sub(apart).saturating_sub(row.read("taken")?);
     Ok(Duration::from_micros(unsigned("time", wait.max(0))?))
 }
+
+/// Forgets whose shares nobody will take any more.
+pub(super) async fn forget(conn: &mut Conn, account: &AccountId, name: &str) -> Result<(), StoreError> {
+    query("DELETE FROM shares WHERE account = $1 AND name = $2")
+        .bind(account.as_str())
+        .bind(name)
+        .execute(conn)
+        .await?;
+    Ok(())
+}

@@ -2,7 +2,7 @@
 //! for a hundred thousand rows.
 
 use super::Store;
-use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, StepOrder, Verdict};
+use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, Launched, NewRow, StepOrder, Verdict};
 use crate::sql::campaigns;
 use crate::{AdmitError, StoreError};
 use callwright_domain::Moment;
@@ -122,13 +122,22 @@ impl Store {
         self.writer.write(move |conn| Box::pin(async move { campaigns::claim(conn, &me, now).await })).await
     }
 
+    /// Lets go of our campaigns, so that another node goes on with them; how many.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn leave_campaigns(&self) -> Result<u64, StoreError> {
+        let me = Arc::clone(&self.me);
+        self.writer.write(move |conn| Box::pin(async move { campaigns::leave(conn, &me).await })).await
+    }
+
     /// Accepts the next call of a row: the row's change, the rules, the call, its first event and the attempt in one
     /// transaction, so that no crash can call a row twice or forget it.
     ///
     /// # Errors
     /// [`AdmitError::Refused`] by the rules; [`StoreError::NotOwner`] when the campaign is not ours, does not run, or the
-    /// row has moved on. In every case nothing has changed.
-    pub async fn launch(&self, order: Launch, now: Moment) -> Result<(), AdmitError> {
+    /// row has moved on. Nothing has changed then.
+    pub async fn launch(&self, order: Launch, now: Moment) -> Result<Launched, AdmitError> {
         let me = Arc::clone(&self.me);
         self.writer.write(move |conn| Box::pin(async move { campaigns::launch(conn, &me, &order, now).await })).await
     }

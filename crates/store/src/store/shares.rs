@@ -3,7 +3,7 @@
 use super::Store;
 use crate::StoreError;
 use crate::sql::{Lane, channels, shares};
-use callwright_domain::{AccountId, CallId, Moment, TrunkId};
+use callwright_domain::{AccountId, CallId, CampaignId, Moment, TrunkId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,25 @@ pub struct Channel {
     pub call: CallId,
     /// Tells apart what this node takes for the same call: a second leg, or another try.
     pub hold: i64,
+}
+
+/// What gives out turns, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turns {
+    /// A trunk, to INVITEs.
+    Trunk(TrunkId),
+    /// A campaign, to its calls.
+    Campaign(CampaignId),
+}
+
+impl Turns {
+    /// How its row is called.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Trunk(trunk) => format!("trunk {trunk}"),
+            Self::Campaign(campaign) => format!("campaign {campaign}"),
+        }
+    }
 }
 
 /// Shares of one account that are asked for together are given out in one transaction, each row in its turn: one flush of
@@ -58,19 +77,19 @@ impl Store {
             .await
     }
 
-    /// Takes the next turn of a trunk whose turns are `apart`, all nodes together; how long it is until then. A turn that
-    /// is not used is lost.
+    /// Takes the next of turns that are `apart`, all nodes together; how long it is until then. A turn that is not used is
+    /// lost.
     ///
     /// # Errors
     /// As the database says.
     pub async fn take_turn(
         &self,
         account: AccountId,
-        trunk: TrunkId,
+        turns: Turns,
         apart: Duration,
         now: Moment,
     ) -> Result<Duration, StoreError> {
-        let name = format!("trunk {trunk}");
+        let name = turns.name();
         let (lane, whose) = (lane(&account, &name), Arc::new((account, name)));
         self.writer
             .write_for(lane, move |conn| {

@@ -3,8 +3,8 @@
 
 use crate::cluster::{self, Database};
 use crate::suite::shares::channel;
-use crate::suite::{CALLER, NOW, account, admission, answered, call, dialing, equip, number};
-use callwright_domain::{CallEvent, CallState, HangupCause, KeyId, Refusal};
+use crate::suite::{CALLER, NOW, account, admission, answered, call, campaigns, dialing, equip, number};
+use callwright_domain::{CallEvent, CallState, HangupCause, KeyId, Moment, Refusal};
 use callwright_store::{
     Admission, AdmitError, Admitted, CallFilter, CallOwner, Ending, Idempotency, Number, Opened, Reader, Store,
     StoreError, StoreSettings, move_to_shared,
@@ -242,6 +242,17 @@ async fn the_channels_of_a_trunk_hold_over_both() {
         b.store.finish(dialled.call, NOW, Ending::from(HangupCause::ServerRestarted)).await.unwrap();
         fill(1).await;
     }
+}
+
+/// Whose campaign it is, the database's clock says: not that of a node which is an hour ahead, or behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_neither_steals_nor_leaves_a_campaign() {
+    let Some((_database, a, b)) = pair().await else { return };
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    campaigns::running(&a).await;
+    assert_eq!(b.store.claim_campaigns(Moment(i64::MAX / 2)).await.unwrap(), 0, "its owner lives");
+    a.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+    assert_eq!(b.store.claim_campaigns(Moment(0)).await.unwrap(), 1, "its owner is dead");
 }
 
 /// A node that starts again does not wait for the lease of its earlier life.

@@ -3,12 +3,14 @@
 use super::{CALLER, NOW, account, admission, answered, dialing, equip, later, number};
 use callwright_domain::agent::Switch;
 use callwright_domain::campaign::{
-    Callee, Campaign, CampaignState, Pace, RetryPlan, Row, RowState, Settings, Step, Stopped,
+    Callee, Campaign, CampaignCall, CampaignState, Pace, RetryPlan, Row, RowState, Settings, Step, Stopped, Windows,
 };
-use callwright_domain::{AccountId, AgentId, AgentPatch, CampaignId, HangupCause, Moment, Origin, Pii, Refusal};
+use callwright_domain::{
+    AccountId, AgentId, AgentPatch, CallId, CampaignId, HangupCause, Moment, Origin, Pii, Refusal,
+};
 use callwright_store::{
-    AdmitError, CampaignError, CampaignKey, Import, Launch, NewRow, Opened, Reader, Repeats, RowFilter, StepOrder,
-    Store, StoreError, Verdict,
+    AdmitError, CampaignError, CampaignKey, Import, Launch, Launched, NewRow, Opened, Permit, Reader, Repeats,
+    RowFilter, StepOrder, Store, StoreError, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -86,8 +88,29 @@ async fn due(reader: &Reader, owner: &AccountId, now: Moment) -> Vec<(u64, u32)>
     rows.iter().map(|row| (row.row, row.attempts)).collect()
 }
 
-async fn launch(store: &Store, owner: &AccountId, (row, attempts): (u64, u32), id: u128) -> Result<(), AdmitError> {
-    store.launch(Launch { key: key(owner), row, attempts, admission: admission(owner, id) }, NOW).await
+async fn launch(
+    store: &Store,
+    owner: &AccountId,
+    (row, attempts): (u64, u32),
+    id: u128,
+) -> Result<Launched, AdmitError> {
+    let mut admission = admission(owner, id);
+    let (campaign, attempt) = (key(owner).id, attempts + 1);
+    admission.plan.campaign = Some(CampaignCall { campaign, row, attempt, pace: Pace::default() });
+    store.launch(Launch { key: key(owner), row, attempts, admission }, NOW).await
+}
+
+/// Asks for the one call that is due.
+async fn permit(store: &Store, now: Moment) -> Permit {
+    let claimed = store.claim_due(now, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    store.permit(claimed[0].clone(), now).await.unwrap()
+}
+
+/// Where a row stands: its state, when it is due, its attempts and its call.
+async fn standing(reader: &Reader, owner: &AccountId, place: u64) -> (RowState, Option<Moment>, u32, Option<CallId>) {
+    let row = row_of(reader, owner, place).await;
+    (row.state, row.due, row.attempts, row.call)
 }
 
 async fn end(store: &Store, id: u128, cause: HangupCause, with_answer: bool) {
@@ -196,6 +219,126 @@ pub(crate) async fn a_pause_and_a_stop_hold_at_once(opened: Opened) {
     assert!(reader.call(&owner, super::call(1)).await.unwrap().is_some(), "its calls stay");
 }
 
+/// What was launched and not dialled yet is no more dialled than what was not launched: its row is as it was before.
+pub(crate) async fn a_pause_reaches_calls_that_wait_to_be_dialled(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    launch(store, &owner, (1, 0), 1).await.unwrap();
+    store.step_campaign(key(&owner), Step::Pause.into(), NOW).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    assert_eq!(standing(reader, &owner, 1).await, (RowState::Waiting, Some(NOW), 0, None));
+    // The call may be asked for again before its end is written: by another life, after a crash.
+    let plan = reader.call(&owner, super::call(1)).await.unwrap().unwrap().plan;
+    assert_eq!(store.permit(plan, NOW).await.unwrap(), Permit::Withdrawn);
+    store.step_campaign(key(&owner), Step::Resume.into(), NOW).await.unwrap();
+    // The row's first attempt is made by another call; the end of the first one is nothing to it.
+    launch(store, &owner, (1, 0), 2).await.unwrap();
+    store.finish(super::call(1), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    assert_eq!(standing(reader, &owner, 1).await, (RowState::Calling, None, 1, Some(super::call(2))));
+    assert_eq!(permit(store, NOW).await, Permit::Granted);
+    end(store, 2, HangupCause::Busy, false).await;
+    // A second attempt that is given back is the second attempt still.
+    launch(store, &owner, (1, 1), 3).await.unwrap();
+    let plan = reader.call(&owner, super::call(3)).await.unwrap().unwrap().plan;
+    store.step_campaign(key(&owner), Step::Pause.into(), NOW).await.unwrap();
+    assert_eq!(store.permit(plan, NOW).await.unwrap(), Permit::Withdrawn);
+    assert_eq!(standing(reader, &owner, 1).await, (RowState::Retrying, Some(NOW), 1, Some(super::call(2))));
+    store.finish(super::call(3), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    // A campaign that is over lets nobody be dialled, and its rows are final.
+    store.step_campaign(key(&owner), Step::Resume.into(), NOW).await.unwrap();
+    launch(store, &owner, (3, 0), 4).await.unwrap();
+    let stop = StepOrder { step: Step::Stop, stopped: Some(Stopped::Asked), trouble: None };
+    store.step_campaign(key(&owner), stop, NOW).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    store.finish(super::call(4), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    assert_eq!(row_of(reader, &owner, 3).await.state, RowState::Cancelled);
+}
+
+/// NOW is a Tuesday, 22:13 UTC.
+pub(crate) async fn windows_and_the_guard_reach_calls_that_wait_to_be_dialled(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    launch(store, &owner, (1, 0), 1).await.unwrap();
+    let day: Windows = serde_json::from_str(
+        r#"{"zone":"UTC","weekly":[{"days":["mon","tue","wed","thu","fri"],"from":"08:00","to":"22:00"}]}"#,
+    )
+    .unwrap();
+    store.change_campaign(key(&owner), Settings { windows: Some(day), ..settings() }).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    let eight = Moment(1_700_035_200_000);
+    assert_eq!(standing(reader, &owner, 1).await, (RowState::Waiting, Some(eight), 0, None));
+    store.finish(super::call(1), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    // Three who heard nobody are three of a hundred.
+    store.change_campaign(key(&owner), settings()).await.unwrap();
+    let more = (10..13).map(|line| row(line, &format!("+49300001{line}"))).collect();
+    import(store, &owner, "more", more).await;
+    for (row, id) in [(3, 2), (5, 3), (6, 4)] {
+        launch(store, &owner, (row, 0), id).await.unwrap();
+        store.claim_due(NOW, 10).await.unwrap();
+        store.append(super::call(id), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+        store.finish(super::call(id), later(5_000), HangupCause::CalleeHungUp.into()).await.unwrap();
+    }
+    assert_eq!(reader.campaign_answers(&key(&owner), NOW).await.unwrap().abandoned, 3);
+    launch(store, &owner, (7, 0), 5).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    store.finish(super::call(5), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    store.change_campaign(key(&owner), Settings { abandonment_guard: Switch::Off, ..settings() }).await.unwrap();
+    launch(store, &owner, (7, 0), 6).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Granted);
+}
+
+/// A call that would wait for its hour is none: the row waits.
+pub(crate) async fn a_row_waits_for_the_hour_of_its_callee(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    launch(store, &owner, (1, 0), 1).await.unwrap();
+    let hours = r#"{"hours":{"status":"on","windows":[{"from":"08:00","to":"21:00"}],"otherwise":"reschedule"}}"#;
+    let rules = serde_json::from_str(hours).unwrap();
+    store.put_rules(owner.clone(), None, rules, NOW).await.unwrap();
+    // 23:13 where the callee is.
+    let eight = Moment(1_700_031_600_000);
+    assert_eq!(launch(store, &owner, (3, 0), 2).await.unwrap(), Launched::Later(eight));
+    assert_eq!(standing(reader, &owner, 3).await, (RowState::Waiting, Some(eight), 0, None));
+    assert!(reader.call(&owner, super::call(2)).await.unwrap().is_none(), "no call was made");
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    assert_eq!(standing(reader, &owner, 1).await, (RowState::Waiting, Some(eight), 0, None));
+    assert_eq!(row_of(reader, &owner, 1).await.reason.as_deref(), Some("outside_calling_hours"));
+}
+
+/// Callees that are just being added keep a campaign from being through; what a broken import left does not.
+pub(crate) async fn a_broken_import_keeps_no_campaign_from_its_end(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    for (row, id) in [(1, 1), (3, 2), (5, 3)] {
+        launch(store, &owner, (row, 0), id).await.unwrap();
+        end(store, id, HangupCause::Rejected, false).await;
+    }
+    let broken = Import { key: key(&owner), token: "two".into() };
+    store.begin_import(broken.clone(), NOW).await.unwrap();
+    store.add_rows(broken.clone(), vec![row(2, "+4930000009")], NOW).await.unwrap();
+    assert!(reader.has_campaign_work(&key(&owner), NOW).await.unwrap());
+    let early = store.step_campaign(key(&owner), Step::Finish.into(), NOW).await;
+    assert!(matches!(early, Err(CampaignError::State(CampaignState::Running))), "{early:?}");
+    let past = later(61_000);
+    assert!(!reader.has_campaign_work(&key(&owner), past).await.unwrap());
+    store.step_campaign(key(&owner), Step::Finish.into(), past).await.unwrap();
+    // Whoever comes back with the rest hears that it is too late, and nobody is called.
+    let late = store.commit_import(broken).await;
+    assert!(matches!(late, Err(CampaignError::State(CampaignState::Done))), "{late:?}");
+    let counters = reader.campaign_counters(&key(&owner)).await.unwrap();
+    assert_eq!((counters.finished(), counters.total()), (5, 5));
+}
+
+/// A node that goes down leaves its campaigns to whoever looks next.
+pub(crate) async fn a_campaign_that_was_left_is_taken_at_once(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    assert_eq!(store.leave_campaigns().await.unwrap(), 1);
+    assert_eq!(reader.open_campaigns().await.unwrap()[0].1, None);
+    assert!(matches!(launch(store, &owner, (1, 0), 1).await, Err(AdmitError::Store(StoreError::NotOwner))));
+    assert_eq!(store.claim_campaigns(NOW).await.unwrap(), 1);
+}
+
 pub(crate) async fn another_account_sees_no_campaign(opened: Opened) {
     let owner = running(&opened).await;
     let (store, reader) = (&opened.store, &opened.reader);
@@ -208,5 +351,5 @@ pub(crate) async fn another_account_sees_no_campaign(opened: Opened) {
     let import = Import { key: foreign, token: "x".into() };
     assert!(matches!(store.begin_import(import, NOW).await, Err(CampaignError::Unknown)));
     assert_eq!(reader.open_campaigns().await.unwrap().len(), 1);
-    assert!(reader.has_campaign_work(&key(&owner)).await.unwrap());
+    assert!(reader.has_campaign_work(&key(&owner), NOW).await.unwrap());
 }

@@ -228,6 +228,7 @@ pub(crate) async fn what_is_due_later_holds_no_place(opened: Opened) {
             }
             Permit::Later(until) => panic!("put off until {until:?}"),
             Permit::Moved => panic!("it has one number"),
+            Permit::Withdrawn => panic!("it is of no campaign"),
             Permit::Refused(refusal) => panic!("{refusal}"),
             Permit::Over => panic!("none of them ended"),
         }

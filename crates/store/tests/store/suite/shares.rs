@@ -2,7 +2,7 @@
 
 use super::{NOW, account, admission, call, dialing, equip, later};
 use callwright_domain::{HangupCause, TrunkId};
-use callwright_store::{Channel, Ending, Opened};
+use callwright_store::{Channel, Ending, Opened, Turns};
 use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) async fn turns_are_as_far_apart_as_they_are_to_be(opened: Opened) {
     let began = std::time::Instant::now();
     let tasks = (0..20).map(|_| {
         let (store, acme, trunk) = (store.clone(), acme.clone(), trunk.clone());
-        tokio::spawn(async move { store.take_turn(acme, trunk, apart, NOW).await.unwrap() })
+        tokio::spawn(async move { store.take_turn(acme, Turns::Trunk(trunk), apart, NOW).await.unwrap() })
     });
     let mut waits: Vec<_> = join_all(tasks).await.into_iter().map(Result::unwrap).collect();
     waits.sort_unstable();
@@ -52,7 +52,7 @@ pub(crate) async fn turns_are_as_far_apart_as_they_are_to_be(opened: Opened) {
     for (turn, wait) in (0..).map(|place| apart * place).zip(&waits) {
         assert!(wait.abs_diff(turn) <= late, "{turn:?}: {waits:?}");
     }
-    let other = store.take_turn(acme, TrunkId::new("other").unwrap(), apart, later(0)).await.unwrap();
+    let other = store.take_turn(acme, Turns::Trunk(TrunkId::new("other").unwrap()), apart, later(0)).await.unwrap();
     assert_eq!(other, Duration::ZERO, "another trunk has its own turns");
 }
 
