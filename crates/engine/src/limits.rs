@@ -33,6 +33,8 @@ pub const CLAIM_EVERY: Duration = Duration::from_millis(150);
 pub const CAMPAIGN_TICK: Duration = Duration::from_millis(100);
 /// How often a campaign that another node drives is asked for: that node may have died.
 pub const CAMPAIGN_CLAIM_EVERY: Duration = Duration::from_secs(1);
+/// How long a campaign rests that met nothing but refusals: each costs a transaction.
+pub const CAMPAIGN_REST: Duration = Duration::from_millis(500);
 /// How often a campaign's abandoned calls are counted anew.
 pub const CAMPAIGN_GUARD_EVERY: Duration = Duration::from_secs(2);
 /// Callees written in one transaction of an upload: a few milliseconds, so that calls are accepted in between.

@@ -53,7 +53,7 @@ pub struct Supply {
     pub active: u32,
     /// Lines free at its caller numbers.
     pub callers: u32,
-    /// Calls that the account may still have.
+    /// Calls that the account, and the agent, may still have.
     pub account: u32,
     /// Calls that the node may still carry.
     pub node: u32,

@@ -4,7 +4,7 @@
 
 use super::launching::{Launcher, Trouble};
 use crate::calls::{Calls, HangUp};
-use crate::limits::{CAMPAIGN_CLAIM_EVERY, CAMPAIGN_GUARD_EVERY, CAMPAIGN_TICK, CLAIM_BATCH};
+use crate::limits::{CAMPAIGN_CLAIM_EVERY, CAMPAIGN_GUARD_EVERY, CAMPAIGN_REST, CAMPAIGN_TICK, CLAIM_BATCH};
 use crate::node::Node;
 use callwright_domain::campaign::pacing::{Guard, Pacer, Supply, how_many};
 use callwright_domain::campaign::{Campaign, CampaignState, Step, Stopped};
@@ -20,6 +20,8 @@ struct Memory {
     pacer: Pacer,
     guard: Guard,
     guarded_at: Option<Instant>,
+    /// It has met nothing but refusals, and is not tried before.
+    rests_until: Option<Instant>,
 }
 
 /// The loop.
@@ -156,18 +158,18 @@ impl Driver {
         let began = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let pace = campaign.settings.pace;
         let paced = self.memory(key, began).pacer.allowance(&pace, began);
-        if paced == 0 {
+        if paced == 0 || self.memory(key, began).rests_until.is_some_and(|until| until > Instant::now()) {
             return Ok(0);
         }
         let launcher = Launcher::new(&self.node, &self.calls, key, campaign);
-        let callers = match launcher.callers().await {
-            Ok(callers) => callers,
+        let free = match launcher.free().await {
+            Ok(free) => free,
             Err(trouble) => return self.pause(key, trouble, now).await,
         };
         let supply = Supply {
             active: self.node.reader.count_calling(key).await?,
-            callers: callers.free(),
-            account: u32::MAX,
+            callers: free.callers.free(),
+            account: free.account.min(free.agent),
             node: room,
             paced: paced.min(u32::try_from(CLAIM_BATCH).unwrap_or(u32::MAX)),
         };
@@ -182,8 +184,12 @@ impl Driver {
             }
             return Ok(0);
         }
-        let (begun, trouble) = launcher.launch(rows, callers, now).await;
-        self.memory(key, began).pacer.spend(&pace, begun);
+        let (begun, trouble) = launcher.launch(rows, free.callers, now).await;
+        let memory = self.memory(key, began);
+        memory.pacer.spend(&pace, begun);
+        if begun == 0 {
+            memory.rests_until = Some(Instant::now() + CAMPAIGN_REST);
+        }
         if begun > 0 {
             self.node.bell.notify_one();
         }
@@ -210,6 +216,7 @@ impl Driver {
             pacer: Pacer::after_unknown(now_us),
             guard: Guard::Clear,
             guarded_at: None,
+            rests_until: None,
         })
     }
 

@@ -7,11 +7,15 @@ use callwright_domain::agent::CallLimitsPatch;
 use callwright_domain::campaign::{Campaign, CampaignCall, Fate, Row, RowState};
 use callwright_domain::{AgentPatch, Moment, PhoneNumber, Refusal};
 use callwright_store::{
-    Admission, AdmitError, CampaignKey, Launch, Launched, NumberStatus, Patience, StoreError, Verdict,
+    Admission, AdmitError, Basis, CampaignKey, Launch, Launched, Number, NumberStatus, Patience, StoreError, Verdict,
 };
 use futures_util::future::join_all;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::{debug, warn};
+
+/// Numbers that are asked for one call: each is judged, in one transaction, until one may show.
+const SHOWN: usize = 16;
 
 /// Why nothing of the campaign can be dialled now.
 pub(super) enum Trouble {
@@ -31,17 +35,45 @@ impl From<StoreError> for Trouble {
 pub(super) struct Callers(Vec<(PhoneNumber, u32)>);
 
 impl Callers {
+    /// Those of `numbers` that may be used, with their free lines.
+    fn of(numbers: Vec<Number>, busy: &BTreeMap<String, u32>) -> Result<Self, Trouble> {
+        let active = numbers.into_iter().filter(|number| number.status == NumberStatus::Active);
+        let lines: Vec<_> = active
+            .map(|number| {
+                let held = busy.get(number.number.dial()).copied().unwrap_or(0);
+                (number.number, number.max_calls.saturating_sub(held))
+            })
+            .collect();
+        if lines.is_empty() {
+            return Err(Trouble::Campaign(Refusal::NoCallerNumber.id().to_owned()));
+        }
+        Ok(Self(lines))
+    }
+
     /// Lines free at all of them.
     pub(super) fn free(&self) -> u32 {
         self.0.iter().fold(0, |sum, (_, free)| sum.saturating_add(*free))
     }
 
-    /// The number with the most free lines; one of them is taken.
-    fn take(&mut self) -> Option<PhoneNumber> {
-        let (number, free) = self.0.iter_mut().max_by_key(|(_, free)| *free)?;
+    /// The number with the most free lines, one of which is taken, and others that may show in its place when the rules do
+    /// not let it.
+    fn take(&mut self) -> Option<Vec<PhoneNumber>> {
+        self.0.sort_by_key(|(_, free)| u32::MAX - *free);
+        let (_, free) = self.0.first_mut()?;
         *free = free.checked_sub(1)?;
-        Some(number.clone())
+        let spare = self.0.iter().skip(1).filter(|(_, free)| *free > 0);
+        Some(self.0.iter().take(1).chain(spare).take(SHOWN).map(|(number, _)| number.clone()).collect())
     }
+}
+
+/// What is free for one campaign.
+pub(super) struct Free {
+    /// At its numbers.
+    pub(super) callers: Callers,
+    /// In its account: calls.
+    pub(super) account: u32,
+    /// With its agent: calls.
+    pub(super) agent: u32,
 }
 
 /// What came of one row.
@@ -70,29 +102,23 @@ impl<'a> Launcher<'a> {
         Self { node, calls, key, campaign }
     }
 
-    /// The campaign's numbers with their free lines.
-    pub(super) async fn callers(&self) -> Result<Callers, Trouble> {
-        let wanted = &self.campaign.settings.callers;
-        let owned = self.node.reader.numbers(&self.key.account).await?;
-        let busy = self.node.reader.active_by_caller(&self.key.account).await?;
-        let mut callers = Vec::new();
-        for number in owned {
-            if number.status != NumberStatus::Active || !(wanted.is_empty() || wanted.contains(&number.number)) {
-                continue;
-            }
-            let active = busy.get(number.number.dial()).copied().unwrap_or(0);
-            callers.push((number.number, number.max_calls.saturating_sub(active)));
-        }
-        if callers.is_empty() {
-            Err(Trouble::Campaign(Refusal::NoCallerNumber.id().to_owned()))
-        } else {
-            Ok(Callers(callers))
-        }
+    /// What the campaign's account, its agent and its numbers have free.
+    pub(super) async fn free(&self) -> Result<Free, Trouble> {
+        let (reader, account, settings) = (&self.node.reader, &self.key.account, &self.campaign.settings);
+        let busy = reader.active_by_caller(account).await?;
+        let most = reader.account(account).await?.map_or(u32::MAX, |account| account.max_calls);
+        let Basis { rules, numbers, .. } = reader.basis(account, &settings.agent, &settings.callers).await?;
+        let agent = match rules.agent_calls {
+            0 => u32::MAX,
+            most => most.saturating_sub(reader.active_calls_of(account, &settings.agent).await?),
+        };
+        let held = busy.values().fold(0_u32, |sum, held| sum.saturating_add(*held));
+        Ok(Free { callers: Callers::of(numbers, &busy)?, account: most.saturating_sub(held), agent })
     }
 
     /// Launches one call for each row; how many began, and what is wrong with the whole when something is.
     pub(super) async fn launch(&self, rows: Vec<Row>, mut callers: Callers, now: Moment) -> (u32, Option<Trouble>) {
-        let launches = rows.into_iter().map_while(|row| callers.take().map(|caller| self.one(row, caller, now)));
+        let launches = rows.into_iter().map_while(|row| callers.take().map(|callers| self.one(row, callers, now)));
         let (mut begun, mut trouble) = (0, None);
         for outcome in join_all(launches).await {
             match outcome {
@@ -104,8 +130,8 @@ impl<'a> Launcher<'a> {
         (begun, trouble)
     }
 
-    async fn one(&self, row: Row, caller: PhoneNumber, now: Moment) -> Outcome {
-        let outcome = self.try_one(&row, caller, now).await;
+    async fn one(&self, row: Row, callers: Vec<PhoneNumber>, now: Moment) -> Outcome {
+        let outcome = self.try_one(&row, callers, now).await;
         let Outcome::Judged(state, due, reason) = outcome else { return outcome };
         let verdict = Verdict { row: row.row, attempts: row.attempts, state, due, reason: reason.clone() };
         match self.node.store.judge_row(self.key.clone(), verdict, now).await {
@@ -114,8 +140,8 @@ impl<'a> Launcher<'a> {
         }
     }
 
-    async fn try_one(&self, row: &Row, caller: PhoneNumber, now: Moment) -> Outcome {
-        let Some(request) = self.request(row, caller) else {
+    async fn try_one(&self, row: &Row, callers: Vec<PhoneNumber>, now: Moment) -> Outcome {
+        let Some(request) = self.request(row, callers) else {
             return Outcome::Judged(RowState::Invalid, None, String::from("number_invalid"));
         };
         let mut plan = match self.calls.plan(request, now).await {
@@ -149,7 +175,7 @@ impl<'a> Launcher<'a> {
     }
 
     /// The row as the request that it stands for; none when its number cannot be read any more.
-    fn request(&self, row: &Row, caller: PhoneNumber) -> Option<StartCall> {
+    fn request(&self, row: &Row, callers: Vec<PhoneNumber>) -> Option<StartCall> {
         let settings = &self.campaign.settings;
         let mut variables = settings.variables.clone();
         variables.extend(row.variables.clone());
@@ -160,7 +186,7 @@ impl<'a> Launcher<'a> {
             agent: settings.agent.clone().into(),
             patch: own.over(settings.patch.clone()),
             callee: PhoneNumber::parse(row.number.expose()).ok()?,
-            callers: vec![caller],
+            callers,
             variables,
             user_data: row.user_data.clone(),
             thread: None,

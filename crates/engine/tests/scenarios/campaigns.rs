@@ -3,9 +3,9 @@
 use crate::dialing;
 use callwright_domain::agent::Switch;
 use callwright_domain::campaign::{Callee as Somebody, Counters, Pace, RetryPlan, RowState, Settings, Step};
-use callwright_domain::{AgentId, AgentPatch, CallId, HangupCause, Origin, PhoneNumber};
+use callwright_domain::{AgentId, AgentPatch, CallId, HangupCause, Origin, PhoneNumber, TrunkId};
 use callwright_engine::HangUp;
-use callwright_store::{CampaignKey, NewRow, Repeats, RowFilter, Turns};
+use callwright_store::{CampaignKey, NewRow, Number, Repeats, RowFilter, Trunk, TrunkSettings, Turns};
 use callwright_testkit::{AGENT, Callee, Node, NodeBuilder, PATIENCE, Plan};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -120,4 +120,26 @@ async fn a_call_that_waits_for_its_turn_can_be_ended() {
     assert!(!node.events(call).await.iter().any(dialing), "nobody was about to be rung");
     stand(&node, &key, "the row is cancelled", |rows| rows.of(RowState::Cancelled) == 1).await;
     assert_eq!(callee.calls(), 0);
+}
+
+/// A pool is as good as its best number.
+#[tokio::test]
+async fn a_number_whose_trunk_is_off_stops_no_campaign() {
+    let mut callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let off = TrunkId::new("off").expect("a trunk id");
+    let trunk = Trunk { id: off.clone(), settings: TrunkSettings::default(), enabled: Switch::Off };
+    node.store().put_trunk(node.account(), trunk).await.expect("stored");
+    // With more lines than the other: it would be asked first.
+    let number = PhoneNumber::parse("+15550199").expect("a number");
+    let number = Number { max_calls: 1000, ..Number::new(node.account(), number, off) };
+    node.store().put_number(number).await.expect("stored");
+    let key = created(&node).await;
+    filled(&node, &key, 3).await;
+    for _ in 0..3 {
+        callee.line().await.hang_up();
+    }
+    stand(&node, &key, "all are called", |rows| rows.of(RowState::Answered) == 3).await;
+    let campaign = node.calls().reader().campaign(&key).await.expect("readable").expect("known");
+    assert_eq!(campaign.trouble, None);
 }
