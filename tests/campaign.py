@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """A whole campaign against the callee simulator: invalid rows, busy and silent callees, retries, a pause in the middle, and
-the server killed on the way. Afterwards every row must be in one final state, the counters must be the simulator's own, no
+the server (or one of several after the other) killed on the way. Afterwards every row must be in one final state, the counters must be the simulator's own, no
 attempt may have been dialled twice, and no second may have held more calls than the campaign's setting."""
 
 import argparse
 import collections
+import contextlib
 import json
 import pathlib
 import random
@@ -32,15 +33,30 @@ def write_callees(count, dice):
     return "\r\n".join(lines) + "\r\n", [number_of(at) for at in range(count) if at not in bad]
 
 
+@contextlib.contextmanager
+def servers(count):
+    """One server with a database of its own, or several on one PostgreSQL."""
+    if count == 1:
+        with tempfile.TemporaryDirectory(prefix="callwright-campaign-") as folder:
+            yield [harness.Server(folder)]
+    else:
+        names = [f"n{place}" for place in range(count)]
+        with harness.Postgres(durable=True) as database, harness.nodes(database, names) as nodes:
+            yield nodes
+
+
 class Run:
-    def __init__(self, chosen, folder):
+    def __init__(self, chosen, nodes):
         self.chosen, self.dice = chosen, random.Random(chosen.seed)
-        self.server, self.sim, self.paused, self.killed = harness.Server(folder), callees.Callees(), False, 0
+        self.nodes, self.server = nodes, nodes[0]
+        self.sim, self.paused, self.killed = callees.Callees(), False, 0
 
     def start(self):
-        chosen, server = self.chosen, self.server.start()
+        chosen, server = self.chosen, self.server
+        for node in self.nodes:
+            node.start()
         server.agent(opening={"greeting": "none"}, recording="off", limits={"max_duration_s": 5, "ring_timeout_s": chosen.ring})
-        server.trunk("t1", self.sim.port)
+        server.trunk("t1", self.sim.port, max_calls=chosen.channels)
         for caller in CALLERS:
             server.number(caller, "t1", chosen.concurrency)
         made = server.must("POST", "/v1/campaigns", {
@@ -71,21 +87,31 @@ class Run:
             if not self.paused and share >= 0.5:
                 self.pause()
             if self.killed < len(points) and share >= points[self.killed]:
-                self.killed += 1
                 print(f"killed at {share:.0%}: {progress['rows']['calling']} calls up", flush=True)
-                self.server.kill()
-                self.server.start()
+                self.kill()
             time.sleep(0.3)
+
+    def kill(self):
+        """One server after the other, so that whichever has the campaign is killed once; the others go on for a while."""
+        victim, self.server = self.nodes[self.killed % len(self.nodes)], self.nodes[(self.killed + 1) % len(self.nodes)]
+        self.killed += 1
+        victim.kill()
+        if len(self.nodes) > 1:
+            time.sleep(20)
+        victim.start()
 
     def pause(self):
         self.paused = True
+        waiting = self.server.must("GET", self.path)["progress"]["rows"]["calling"] - self.chosen.channels
         self.server.must("POST", self.path + "/pause")
-        harness.wait_for("end of the calls", lambda: self.server.must("GET", self.path)["progress"]["rows"]["calling"] == 0, 60)
+        # What was about to leave has left; what waits for a channel is not to leave as channels get free.
+        time.sleep(1)
         before = self.sim.calls()
+        harness.wait_for("end of the calls", lambda: self.server.must("GET", self.path)["progress"]["rows"]["calling"] == 0, 60)
         time.sleep(3)
         assert self.sim.calls() == before, "calls were begun during the pause"
         self.server.must("POST", self.path + "/resume")
-        print(f"paused and resumed after {before} calls", flush=True)
+        print(f"paused after {before} calls while {max(waiting, 0)} waited for a channel, and resumed", flush=True)
 
     def judge(self, took):
         _, _, text = self.server.raw("GET", self.path + "/results?format=jsonl", timeout=120)
@@ -135,16 +161,18 @@ class Run:
         if doubled or twice or stray:
             problems.append(f"attempts out of order {doubled[:3]}, dialled twice {twice[:3]}, of no row {stray[:3]}")
         words = {"busy": "busy", "cancelled": "no_answer", "answered": "callee_hung_up"}
-        wrong, cut = [], 0
+        wrong, cut, withdrawn = [], 0, 0
         for call, cause in self.causes():
             outcome = next((seen[call_id][1] for call_id in of_call.get(call, ())), None)
             if cause == "server_restarted":
                 cut += 1
+            elif cause == "cancelled" and outcome is None and call not in attempts:
+                withdrawn += 1
             elif words.get(outcome) != cause:
                 wrong.append((call, cause, outcome))
         if wrong:
             problems.append(f"{len(wrong)} calls ended otherwise than the simulator says: {wrong[:3]}")
-        print(f"{len(attempts)} attempts, {cut} cut by a kill")
+        print(f"{len(attempts)} attempts, {cut} cut by a kill; {withdrawn} calls were withdrawn by the pause before anybody was rung")
 
     def causes(self):
         cursor = ""
@@ -155,15 +183,16 @@ class Run:
 
 
 def run(chosen):
-    with tempfile.TemporaryDirectory(prefix="callwright-campaign-") as folder:
-        trial = Run(chosen, folder)
+    with servers(chosen.nodes) as nodes:
+        trial = Run(chosen, nodes)
         try:
             problems = trial.start().judge(trial.watch())
         except BaseException:
             print(trial.server.tail(), file=sys.stderr)
             raise
         finally:
-            trial.server.stop()
+            for node in nodes:
+                node.stop()
             trial.sim.close()
     for problem in problems:
         print("WRONG:", problem)
@@ -175,7 +204,9 @@ def arguments(given=None):
     parser.add_argument("--callees", type=int, default=10_000)
     parser.add_argument("--cps", type=int, default=50)
     parser.add_argument("--concurrency", type=int, default=100, help="of the campaign and of each of its three numbers")
+    parser.add_argument("--channels", type=int, default=40, help="of the trunk: fewer than the campaign would use, so that calls wait for one")
     parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--nodes", type=int, default=1, help="servers; several share one PostgreSQL")
     parser.add_argument("--ring", type=int, default=2, help="seconds before a callee who does not answer is given up")
     parser.add_argument("--limit", type=int, default=3600, help="seconds after which it has failed")
     parser.add_argument("--seed", type=int, default=int(time.time()))

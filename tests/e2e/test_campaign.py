@@ -13,7 +13,7 @@ import campaign  # noqa: E402
 
 class WholeCampaign(unittest.TestCase):
     def test_every_row_ends_once_through_a_pause_and_a_kill(self):
-        chosen = campaign.arguments(["--callees", "300", "--cps", "20", "--concurrency", "20", "--kills", "1", "--limit", "300"])
+        chosen = campaign.arguments(["--callees", "300", "--cps", "20", "--concurrency", "20", "--channels", "8", "--kills", "1", "--limit", "300"])
         self.assertEqual(campaign.run(chosen), [])
 
 

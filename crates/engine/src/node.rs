@@ -3,7 +3,7 @@
 
 use crate::archive::Archivist;
 use crate::calls::Calls;
-use crate::campaigns::{Driver, Gates};
+use crate::campaigns::{Driver, Pacing};
 use crate::clock::Clock;
 use crate::dialer::Dialer;
 use crate::extracts;
@@ -122,7 +122,7 @@ pub(crate) struct Node {
     /// Rung when a call was accepted here, so that the dialer need not wait for its next look.
     pub(crate) bell: Notify,
     /// The pace of each campaign on the wire, and the bell of those that were moved here.
-    pub(crate) gates: Gates,
+    pub(crate) pacing: Pacing,
     /// Places for written answers.
     pub(crate) chats: Semaphore,
 }
@@ -209,7 +209,7 @@ impl Engine {
             tasks: tasks.clone(),
             bell: Notify::new(),
             chats: Semaphore::new(CHATS),
-            gates: Gates::new(),
+            pacing: Pacing::new(),
         });
         let desk = desk(&node, parts.seed);
         node.store.renew_lease(node.clock.now(), LEASE).await?;

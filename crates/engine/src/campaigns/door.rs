@@ -91,7 +91,7 @@ impl<'a> Campaigns<'a> {
             self.check(&key.account, &campaign.settings, now).await?;
         }
         let moved = self.node.store.step_campaign(key.clone(), step.into(), now).await?;
-        self.node.gates.bell.notify_one();
+        self.node.pacing.bell.notify_one();
         Ok(moved)
     }
 
@@ -102,7 +102,7 @@ impl<'a> Campaigns<'a> {
     pub async fn stop(&self, key: &CampaignKey, how: Stopped, now: Moment) -> Result<Campaign, CampaignFault> {
         let order = StepOrder { step: Step::Stop, stopped: Some(how), trouble: None };
         let moved = self.node.store.step_campaign(key.clone(), order, now).await?;
-        self.node.gates.bell.notify_one();
+        self.node.pacing.bell.notify_one();
         Ok(moved)
     }
 
@@ -169,7 +169,7 @@ impl Upload {
     pub async fn commit(mut self) -> Result<Vec<u64>, CampaignFault> {
         self.write().await?;
         self.node.store.commit_import(self.import).await?;
-        self.node.gates.bell.notify_one();
+        self.node.pacing.bell.notify_one();
         Ok(self.duplicates)
     }
 

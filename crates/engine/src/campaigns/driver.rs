@@ -47,7 +47,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.node.gates.bell.notified() => {}
+                () = self.node.pacing.bell.notified() => {}
                 () = sleep(CAMPAIGN_TICK) => {}
             }
             if self.node.is_draining() {

@@ -193,7 +193,7 @@ impl LiveCall {
     pub(crate) async fn campaign_turn(&mut self) -> CampaignTurn {
         let Some(call) = &self.plan.campaign else { return CampaignTurn::Come };
         let (account, now) = (&self.plan.account, self.node.clock.now());
-        let due = self.node.gates.turn_of(&self.node.store, (account, call), now).await;
+        let due = self.node.pacing.turn_of(&self.node.store, (account, call), now).await;
         loop {
             if self.node.is_draining() {
                 return CampaignTurn::Draining;

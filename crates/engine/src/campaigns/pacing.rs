@@ -18,9 +18,9 @@ const REMEMBERED: usize = 10_000;
 
 type Key = (AccountId, CampaignId);
 
-/// The gates of a node, one for each campaign.
+/// The pace of each campaign on this node.
 #[derive(Debug)]
-pub(crate) struct Gates {
+pub(crate) struct Pacing {
     /// Rung when a campaign was moved or got callees here.
     pub(crate) bell: Notify,
     began: Instant,
@@ -34,8 +34,8 @@ pub(crate) struct Turn {
     cadence: OwnedMutexGuard<Cadence>,
 }
 
-impl Gates {
-    /// Gates at which nothing has passed, as far as anybody knows.
+impl Pacing {
+    /// Pacing at which nothing has passed, as far as anybody knows.
     pub(crate) fn new() -> Self {
         Self { bell: Notify::new(), began: Instant::now(), cadences: std::sync::Mutex::default() }
     }
@@ -109,8 +109,8 @@ mod tests {
         for (life, turn) in [(0, 0), (0, 60), (1, 120)] {
             let settings = StoreSettings::directory(directory.path(), "node");
             let store = Store::open(settings, now).await.expect("it opens").store;
-            let (asked, gates) = (Instant::now(), Gates::new());
-            let due = gates.turn_of(&store, (&account(), &call), now).await;
+            let (asked, pacing) = (Instant::now(), Pacing::new());
+            let due = pacing.turn_of(&store, (&account(), &call), now).await;
             let (opening, turn) = (Duration::from_secs(1), Duration::from_secs(turn));
             assert!(due >= asked + turn.max(opening), "turn {turn:?} of life {life}");
             assert!(due < asked + turn + Duration::from_secs(50), "turn {turn:?} of life {life}");
