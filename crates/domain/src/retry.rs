@@ -48,6 +48,12 @@ impl Retries {
         self.windows.as_ref().map_or(Ok(()), Windows::check).map_err(under)
     }
 
+    /// Whether this call may ring at `now`: a retry may in its hours alone, the first call at any.
+    pub fn opening(&self, now: Moment) -> Opening {
+        let windows = self.windows.as_ref().filter(|_| self.attempt > 1);
+        windows.map_or(Opening::Open, |windows| windows.opening(now))
+    }
+
     /// When the next call is due after this one ended; none: there is none.
     fn due(&self, cause: HangupCause, ended: Moment, deadline: Option<Moment>) -> Option<Moment> {
         let due = self.plan.next(self.attempt, cause, ended)?;

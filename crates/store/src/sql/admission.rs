@@ -10,7 +10,7 @@ use super::{Ask, Conn, Query, once, outbox, query, rules, threads, together, wai
 use crate::calls::{Answer, Permit, Undone};
 use crate::{Admission, AdmitError, Admitted, Idempotency, NoneAdmitted, Patience, Stage, StoreError};
 use callwright_domain::call::Timeline;
-use callwright_domain::campaign::Fate;
+use callwright_domain::campaign::{Fate, Opening};
 use callwright_domain::policy::alarm::{self, Near};
 use callwright_domain::policy::{self, Case, Evidence, Facts, Numbers, Placement};
 use callwright_domain::webhook::Whose;
@@ -167,6 +167,9 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
         }
         Word::Gone => return Ok(Permit::Withdrawn),
     }
+    if let Some(Opening::Closed(opens)) = plan.retry.as_ref().map(|retries| retries.opening(now)) {
+        return wait_for_hours(conn, plan, opens).await;
+    }
     let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
     let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
@@ -204,6 +207,15 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
         rules::alarm(conn, &plan.account, calls_near(&facts), now).await?;
     }
     Ok(permit)
+}
+
+/// A retry that found its way only when its hours were over waits for the next.
+async fn wait_for_hours(conn: &mut Conn, plan: &CallPlan, opens: Option<Moment>) -> Result<Permit, StoreError> {
+    match opens.filter(|opens| plan.deadline.is_none_or(|deadline| *opens < deadline)) {
+        Some(opens) if postpone(plan, opens).fetch_optional(conn).await?.is_none() => Ok(Permit::Over),
+        Some(opens) => Ok(Permit::Later(opens)),
+        None => Ok(Permit::Refused(Refusal::OutsideCallingHours)),
+    }
 }
 
 /// Whether the account has nearly all of its calls, with one more than the facts know of.

@@ -105,6 +105,7 @@ macro_rules! conformance {
             retries::a_call_is_followed_as_its_plan_says,
             retries::an_end_that_is_repeated_is_followed_once,
             retries::a_retry_is_judged_like_any_other,
+            retries::a_retry_that_is_late_waits_for_its_hours,
             retries::the_calls_endpoint_hears_of_its_retries,
             waiting::a_free_place_is_whose_turn_it_is,
             waiting::places_are_exact_while_many_wait,

@@ -2,7 +2,7 @@
 
 use crate::suite::outbox::webhook;
 use crate::suite::{NOW, account, admission, answered, call, dialing, equip, later};
-use callwright_domain::campaign::RetryPlan;
+use callwright_domain::campaign::{RetryPlan, Windows};
 use callwright_domain::retry::Retries;
 use callwright_domain::webhook::Whose;
 use callwright_domain::{AccountId, HangupCause, Moment, Refusal};
@@ -83,6 +83,35 @@ pub(crate) async fn a_retry_is_judged_like_any_other(opened: Opened) {
     assert_eq!(verdict, Permit::Refused(Refusal::CalleeBlocked));
     store.finish(claimed[0].id, NOW, Ending::from(HangupCause::CalleeBlocked)).await.unwrap();
     assert_eq!(count(&reader, &acme).await, 2, "the plan does not name this end");
+}
+
+/// A retry whose way is free only when its hours are over waits for the next ones. NOW is a Tuesday, 22:13 UTC.
+pub(crate) async fn a_retry_that_is_late_waits_for_its_hours(opened: Opened) {
+    let (store, acme) = (opened.store, account("acme"));
+    equip(&store, &acme).await;
+    let windows: Windows =
+        serde_json::from_str(r#"{"zone":"UTC","weekly":[{"days":[],"from":"08:00","to":"22:14"}]}"#).unwrap();
+    let eight = Moment(1_700_035_200_000);
+    for (id, deadline, says) in [
+        (1, None, Permit::Later(eight)),
+        (2, Some(Moment(eight.millis() - 1)), Permit::Refused(Refusal::OutsideCallingHours)),
+    ] {
+        let mut first = tried(&acme, id, &[0]);
+        first.plan.deadline = deadline;
+        first.plan.retry = first.plan.retry.map(|retries| Retries { windows: Some(windows.clone()), ..retries });
+        store.admit(first, NOW).await.unwrap();
+        // The first call has no hours to keep.
+        let late = later(60_000);
+        let claimed = store.claim_due(NOW, 10).await.unwrap();
+        assert_eq!(store.permit(claimed[0].clone(), late).await.unwrap(), Permit::Granted);
+        store.finish(call(id), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+        let claimed = store.claim_due(NOW, 10).await.unwrap();
+        assert_eq!(store.permit(claimed[0].clone(), late).await.unwrap(), says);
+        assert_eq!(store.claim_due(late, 10).await.unwrap(), []);
+    }
+    let claimed = store.claim_due(eight, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1);
+    assert_eq!(store.permit(claimed[0].clone(), eight).await.unwrap(), Permit::Granted);
 }
 
 /// The endpoint that a request brought for its call is told of the calls that follow, too.
