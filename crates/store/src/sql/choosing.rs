@@ -28,7 +28,7 @@ pub(crate) fn lane(plan: &CallPlan) -> Lane {
     let mut numbers: Vec<&str> = plan.callers().map(PhoneNumber::dial).collect();
     numbers.sort_unstable();
     let one = numbers.len() == 1;
-    let lane = Lane::of((plan.account.as_str(), numbers), (plan.agent_id.as_str(), plan.callee_dialled()));
+    let lane = Lane::of((plan.account.as_str(), numbers), (plan.agent_id.as_str(), &facts::callee_gate(plan)));
     if one { lane.asking(Ask::of(plan)) } else { lane }
 }
 

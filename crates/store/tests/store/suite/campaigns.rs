@@ -34,7 +34,7 @@ fn settings() -> Settings {
     }
 }
 
-fn row(line: u64, digits: &str) -> NewRow {
+pub(crate) fn row(line: u64, digits: &str) -> NewRow {
     let callee = Callee {
         number: number(digits),
         own_id: Some(format!("k{line}")),
@@ -50,7 +50,7 @@ fn bad(line: u64) -> NewRow {
     NewRow { line, callee: Err((Pii::new("x".into()), "number_invalid")), repeats: Repeats::Skipped }
 }
 
-async fn import(store: &Store, owner: &AccountId, token: &str, rows: Vec<NewRow>) -> Vec<bool> {
+pub(crate) async fn import(store: &Store, owner: &AccountId, token: &str, rows: Vec<NewRow>) -> Vec<bool> {
     let import = Import { key: key(owner), token: token.into() };
     store.begin_import(import.clone(), NOW).await.unwrap();
     let duplicates = store.add_rows(import.clone(), rows, NOW).await.unwrap();
@@ -86,7 +86,12 @@ async fn due(reader: &Reader, owner: &AccountId, now: Moment) -> Vec<(u64, u32)>
     rows.iter().map(|row| (row.row, row.attempts)).collect()
 }
 
-async fn launch(store: &Store, owner: &AccountId, (row, attempts): (u64, u32), id: u128) -> Result<(), AdmitError> {
+pub(crate) async fn launch(
+    store: &Store,
+    owner: &AccountId,
+    (row, attempts): (u64, u32),
+    id: u128,
+) -> Result<(), AdmitError> {
     store.launch(Launch { key: key(owner), row, attempts, admission: admission(owner, id) }, NOW).await
 }
 

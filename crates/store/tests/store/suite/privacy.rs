@@ -13,7 +13,7 @@ const DAY: i64 = 24 * 3600 * 1000;
 const CALLEE: &str = "+4915112345678";
 const OTHER: &str = "+4915199999999";
 
-async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str) {
+pub(crate) async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str) {
     let rules: RulesPatch = serde_json::from_str(json).unwrap();
     rules.check().unwrap();
     let agent = agent.map(|agent| AgentId::new(agent).unwrap());
@@ -21,7 +21,7 @@ async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str)
 }
 
 /// A call that was talked, recorded and ended at `ended`.
-async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &str, &str), ended: Moment) {
+pub(crate) async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &str, &str), ended: Moment) {
     let mut request = admission(owner, id);
     request.plan.agent_id = AgentId::new(agent).unwrap();
     rings(&mut request.plan, callee);
@@ -129,7 +129,7 @@ pub(crate) async fn what_outlives_its_rules_goes_and_nothing_else(opened: Opened
     assert_eq!(store.sweep(later(40 * DAY), 10).await.unwrap(), Swept::default());
 }
 
-fn order(owner: &AccountId, callee: &str, suppress: Suppress) -> ErasureOrder {
+pub(crate) fn order(owner: &AccountId, callee: &str, suppress: Suppress) -> ErasureOrder {
     ErasureOrder { account: owner.clone(), number: number(callee), suppress, now: later(5) }
 }
 
