@@ -140,6 +140,21 @@ impl Reader {
         erasure::all_open(self.pool()).await
     }
 
+    /// Calls that wait to be dialled and are to be taken back for an erasure, in the order of their ids. Not those that
+    /// were asked for after it was.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn queued_for_erasure(
+        &self,
+        account: &AccountId,
+        id: &str,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<CallId>, StoreError> {
+        erasure::queued(self.pool(), (account, id), after, limit).await
+    }
+
     /// An erasure.
     ///
     /// # Errors

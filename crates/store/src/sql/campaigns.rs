@@ -3,13 +3,13 @@
 
 use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, campaign_of, day_of};
 use super::rows::{cause_word, json, parsed, unsigned};
-use super::{Conn, admission, dialect, query};
+use super::{Conn, admission, dialect, erasure, query};
 use crate::calls::Answer;
 use crate::calls::Key;
 use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, NewRow, Repeats, StepOrder, Verdict};
 use crate::{AdmitError, NodeIdentity, StoreError};
 use callwright_domain::campaign::{
-    Attempt, Campaign, CampaignState, Contact, RowState, Settings, Step, Stopped, settle,
+    Attempt, Campaign, CampaignState, Contact, RowState, Settings, Settled, Step, Stopped, settle,
 };
 use callwright_domain::{CampaignId, HangupCause, Moment, Recorded};
 
@@ -429,7 +429,10 @@ pub(super) async fn settle_call(
     let state = state.ok_or_else(|| StoreError::unreadable("campaign", "unknown state"))?;
     let contact = contact(conn, key, ended).await?;
     let number = unsigned("attempt", attempt.read("attempt")?)?;
-    let settled = settle(&Attempt { number, cause, contact, ended }, &settings.retry, state, settings.deadline);
+    let mut settled = settle(&Attempt { number, cause, contact, ended }, &settings.retry, state, settings.deadline);
+    if settled.due.is_some() && is_being_erased(conn, key, ended).await? {
+        settled = Settled { state: RowState::Cancelled, due: None };
+    }
     query(SETTLE)
         .bind(key.0.as_str())
         .bind(id.as_str())
@@ -448,6 +451,12 @@ pub(super) async fn settle_call(
     };
     query(COUNT_DAY).bind(key.0.as_str()).bind(id.as_str()).bind(day_of(ended)).bind(abandoned).execute(conn).await?;
     Ok(())
+}
+
+async fn is_being_erased(conn: &mut Conn, key: &Key, now: Moment) -> Result<bool, StoreError> {
+    let row = query("SELECT callee FROM calls WHERE account = $1 AND id = $2").bind(key.0.as_str());
+    let row = row.bind(key.1.to_string()).fetch_one(&mut *conn).await?;
+    erasure::is_open(conn, &key.0, row.read("callee")?, now).await
 }
 
 /// Whether somebody answered and was spoken to; the journal up to here is in this transaction.

@@ -16,7 +16,6 @@ use callwright_domain::policy::{
 use callwright_domain::webhook::Whose;
 use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,9 +179,6 @@ impl Counted {
 /// How far the moment of asking may lie behind that of somebody else's dialling: a wait in the store, and clocks of nodes
 /// that do not agree.
 const APART: Duration = Duration::from_secs(60);
-
-/// Behind the digest's `sha256:`: 4,096 gates, so that callees who are called at the same time hardly ever share one.
-const DIGEST_SLOT: Range<usize> = 7..10;
 
 /// What a verdict on a call begins with.
 pub(super) struct Ready {
@@ -363,11 +359,8 @@ fn gates_of(plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Gates {
     gates.into_iter().map(|gate| (plan.account.as_str().to_owned(), gate)).collect()
 }
 
-/// The gate that a callee shares with a few others: it does not tell who is called, and an account has no more of them
-/// however many it calls.
 pub(super) fn callee_gate(plan: &CallPlan) -> String {
-    let digest = plan.callee().map(|callee| erasure::digest(&plan.account, callee)).unwrap_or_default();
-    format!("callee {}", digest.get(DIGEST_SLOT).unwrap_or_default())
+    erasure::gate("callee", &plan.account, plan.callee_dialled())
 }
 
 /// Locks everything that verdicts on these calls, at these moments, need, before the first of them: whoever locks more than
@@ -392,7 +385,7 @@ pub(super) async fn lock_for_all(conn: &mut Conn, plans: &[(&CallPlan, Moment)])
     lock(conn, gates, touched).await
 }
 
-async fn lock(conn: &mut Conn, wanted: Gates, now: Moment) -> Result<(), StoreError> {
+pub(super) async fn lock(conn: &mut Conn, wanted: Gates, now: Moment) -> Result<(), StoreError> {
     let Some(held) = conn.held().map(|held| &held.gates) else { return Ok(()) };
     let wanted: Gates = wanted.difference(held).cloned().collect();
     if wanted.is_empty() {

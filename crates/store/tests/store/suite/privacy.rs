@@ -1,12 +1,13 @@
 //! What outlives its rules and what is erased: exactly that, of exactly those calls, in steps that can be repeated.
 
-use crate::suite::{NOW, account, admission, call, dialing, equip, later, number, rings};
+use crate::suite::{NOW, account, admission, call, campaigns, dialing, equip, later, number, retries, rings};
 use callwright_domain::agent::Switch;
+use callwright_domain::campaign::RowState;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{Absence, AccountId, AgentId, CallEvent, HangupCause, Moment, PhoneNumber, Pii, Refusal};
 use callwright_store::{
-    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Note, Opened, Reader, Removal, Store,
-    StoredConsent, Suppress, Swept,
+    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Note, Opened, Reader, Removal, RowFilter,
+    Store, StoredConsent, Suppress, Swept,
 };
 
 const DAY: i64 = 24 * 3600 * 1000;
@@ -226,4 +227,57 @@ pub(crate) async fn an_erased_number_stays_on_the_deny_list_without_being_there(
         assert_eq!(reader.denial(&list, &number(callee)).await.unwrap(), None);
     }
     assert_eq!(store.erase_some(acme, "er_unknown".into(), 10, NOW).await.unwrap(), None);
+}
+
+pub(crate) async fn what_waits_for_an_erased_number_is_to_be_taken_back(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for id in 1..=5 {
+        let mut tried = retries::tried(&acme, id, &[60]);
+        rings(&mut tried.plan, if id == 5 { OTHER } else { CALLEE });
+        store.admit(tried, NOW).await.unwrap();
+    }
+    // The fourth ended before, and another try follows.
+    store.append(call(4), vec![(later(1), dialing(1))]).await.unwrap();
+    store.finish(call(4), later(7), Ending::from(HangupCause::Busy)).await.unwrap();
+    let retry = reader.call(&acme, call(4)).await.unwrap().unwrap().next.unwrap();
+    let begun = store.open_erasure(order(&acme, CALLEE, Suppress::AsItWas)).await.unwrap();
+    let mut anew = admission(&acme, 6);
+    anew.plan.created = later(6);
+    store.admit(anew, NOW).await.unwrap();
+    let waiting = async |after, limit| reader.queued_for_erasure(&acme, &begun.id, after, limit).await.unwrap();
+    assert_eq!(waiting(None, 2).await, [call(1), call(2)]);
+    assert_eq!(waiting(Some(call(2)), 9).await, [call(3), retry]);
+    assert_eq!(reader.queued_for_erasure(&account("others"), &begun.id, None, 9).await.unwrap(), []);
+}
+
+/// A call and a campaign's call are up while the number is erased: both end as if they were to be tried again.
+pub(crate) async fn nothing_follows_to_a_number_that_is_being_erased(opened: Opened) {
+    let acme = campaigns::running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    let campaign = campaigns::key(&acme);
+    campaigns::import(store, &acme, "own", vec![campaigns::row(2, CALLEE)]).await;
+    let place = reader.due_rows(&campaign, NOW, 9).await.unwrap().last().unwrap().row;
+    campaigns::launch(store, &acme, (place, 0), 1).await.unwrap();
+    for (id, callee) in [(2, CALLEE), (3, OTHER)] {
+        let mut tried = retries::tried(&acme, id, &[60]);
+        rings(&mut tried.plan, callee);
+        store.admit(tried, NOW).await.unwrap();
+    }
+    let begun = store.open_erasure(order(&acme, CALLEE, Suppress::AsItWas)).await.unwrap();
+    for id in 1..=3 {
+        store.append(call(id), vec![(later(5), dialing(1))]).await.unwrap();
+        store.finish(call(id), later(6), Ending::from(HangupCause::Busy)).await.unwrap();
+    }
+    let next = async |id| reader.call(&acme, call(id)).await.unwrap().unwrap().next;
+    assert_eq!(next(2).await, None);
+    assert!(next(3).await.is_some(), "another number is tried again");
+    let row = async || {
+        let rows = reader.campaign_rows(&campaign, &RowFilter::default(), place - 1, 1).await.unwrap().items;
+        rows.into_iter().next().map(|row| (row.state, row.due)).unwrap()
+    };
+    assert_eq!(row().await, (RowState::Cancelled, None));
+    store.erase_some(acme.clone(), begun.id, 10, later(9)).await.unwrap();
+    assert_eq!(row().await, (RowState::Cancelled, None));
+    assert_eq!(reader.due_rows(&campaign, later(1 << 40), 9).await.unwrap().len(), 3, "the other rows are called");
 }
