@@ -35,7 +35,8 @@ pub struct ErasureOrder {
     pub account: AccountId,
     /// The number, as it was or would be dialled.
     pub number: PhoneNumber,
-    /// Whether nobody is to call it again. One that is on the deny list stays there in any case, as a digest.
+    /// Whether nobody is to call it again. One that is on the deny list stays there in any case, as
+    /// a digest, and one whose consent was taken back comes to stand there.
     pub suppress: Suppress,
     /// When it was asked for.
     pub now: Moment,

@@ -97,22 +97,33 @@ pub(crate) async fn open(conn: &mut Conn, order: &ErasureOrder) -> Result<Erasur
     .execute(&mut *conn)
     .await?;
     let (mut erasure, _) = load(conn, (&order.account, &id)).await?.ok_or(StoreError::Closed)?;
-    let consents = query("DELETE FROM consents WHERE account = $1 AND number = $2");
-    erasure.tally.consents +=
-        consents.bind(order.account.as_str()).bind(order.number.dial()).execute(&mut *conn).await?;
+    let consents = query("DELETE FROM consents WHERE account = $1 AND number = $2 RETURNING revoked");
+    let consents = consents.bind(order.account.as_str()).bind(order.number.dial()).fetch_all(&mut *conn).await?;
+    erasure.tally.consents += consents.len() as u64;
+    let mut refuses = order.suppress;
+    for consent in &consents {
+        if consent.read::<Option<i64>>("revoked")?.is_some() {
+            refuses = Suppress::Deny;
+        }
+    }
     super::rules::delete_zone(conn, &order.account, &order.number).await?;
-    erasure.tally.suppressed = suppress(conn, order, &digest).await?;
+    erasure.tally.suppressed = suppress(conn, order, (refuses, &digest)).await?;
     // All of them at once: none is to be launched from here on.
     erasure.tally.campaign_rows += erase_rows(conn, &order.account, order.number.dial(), (i64::MAX, order.now)).await?;
     save(conn, &order.account, &erasure).await?;
     Ok(erasure)
 }
 
-/// The number's entry on the account's deny list becomes its digest; the words that say why go.
-async fn suppress(conn: &mut Conn, order: &ErasureOrder, digest: &str) -> Result<u64, StoreError> {
+/// The number's entry on the account's deny list becomes its digest; the words that say why go. `refuses`: whether one is
+/// made. Who took a consent back asked for that.
+async fn suppress(
+    conn: &mut Conn,
+    order: &ErasureOrder,
+    (refuses, digest): (Suppress, &str),
+) -> Result<u64, StoreError> {
     let plain = query("DELETE FROM denied WHERE account = $1 AND number = $2");
     let plain = plain.bind(order.account.as_str()).bind(order.number.dial()).execute(&mut *conn).await?;
-    if plain > 0 || order.suppress == Suppress::Deny {
+    if plain > 0 || refuses == Suppress::Deny {
         query("INSERT INTO denied (account, number, reason, added) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
             .bind(order.account.as_str())
             .bind(digest)

@@ -97,6 +97,7 @@ macro_rules! conformance {
             privacy::what_outlives_its_rules_goes_and_nothing_else,
             privacy::a_number_is_erased_from_its_account,
             privacy::an_erased_number_stays_on_the_deny_list_without_being_there,
+            privacy::a_consent_that_was_taken_back_is_not_forgotten,
             privacy::what_waits_for_an_erased_number_is_to_be_taken_back,
             privacy::nothing_follows_to_a_number_that_is_being_erased,
             retries::a_call_is_followed_as_its_plan_says,

@@ -229,6 +229,35 @@ pub(crate) async fn an_erased_number_stays_on_the_deny_list_without_being_there(
     assert_eq!(store.erase_some(acme, "er_unknown".into(), 10, NOW).await.unwrap(), None);
 }
 
+/// Who took the consent back is not called after the erasure either, whether or not the rules ask for consent.
+pub(crate) async fn a_consent_that_was_taken_back_is_not_forgotten(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for (id, callee, revoked, refused) in
+        [(1, CALLEE, Some(later(1)), Some(Refusal::CalleeBlocked)), (2, OTHER, None, None)]
+    {
+        let consent = StoredConsent {
+            number: number(callee),
+            scope: "service".into(),
+            source: "form".into(),
+            wording: String::new(),
+            given: NOW,
+            revoked,
+        };
+        store.put_consent(acme.clone(), consent).await.unwrap();
+        let begun = store.open_erasure(order(&acme, callee, Suppress::AsItWas)).await.unwrap();
+        assert_eq!((begun.tally.consents, begun.tally.suppressed), (1, u64::from(refused.is_some())));
+        assert_eq!(reader.consents(&acme, &number(callee)).await.unwrap(), []);
+        let mut request = admission(&acme, id);
+        rings(&mut request.plan, callee);
+        let outcome = match store.admit(request, NOW).await {
+            Err(AdmitError::Refused(refusal)) => Some(refusal),
+            other => other.map(|_| None).unwrap(),
+        };
+        assert_eq!(outcome, refused);
+    }
+}
+
 pub(crate) async fn what_waits_for_an_erased_number_is_to_be_taken_back(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
     equip(&store, &acme).await;
