@@ -1,13 +1,14 @@
 //! Which of a call's numbers shows: the first that the rules let through, asked in their order with all of them locked, so
 //! that a call is refused or waits only when none of them will do at that moment. Never judges: [`policy::judge`] does.
 
-use super::admission::{before_deadline, case_of};
+use super::admission::{before_deadline, case_of, talks_ms};
 use super::facts::{self, Ready};
 use super::rows::{json, of_json};
 use super::{Ask, Conn, Lane, dialect, query};
 use crate::StoreError;
-use callwright_domain::policy::{self, Facts, Placement};
+use callwright_domain::policy::{self, Facts, Placement, Usage};
 use callwright_domain::{CallPlan, Moment, PhoneNumber, Refusal};
+use std::time::Duration;
 
 /// Whether the places that are taken are in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +34,31 @@ pub(crate) fn lane(plan: &CallPlan) -> Lane {
 }
 
 /// The verdict on the first number that may show, which shows in `plan` from then on. When none may, `plan` is as it was,
-/// and the verdict is on the first that is only busy, or on the first.
+/// and the verdict is on the first that is only busy, or on the first. A call that takes its place now talks no longer than
+/// the quota lets it, nor than it was told before.
 pub(super) async fn choose(
+    conn: &mut Conn,
+    plan: &mut CallPlan,
+    ready: &Ready,
+    (at, places): (Moment, Places),
+) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
+    let (facts, outcome) = first_that_may(conn, plan, ready, (at, places)).await?;
+    if let Ok(Placement { at: placed, talks_ms: Some(left) }) = &outcome
+        && *placed <= at
+        && places == Places::Counted
+    {
+        let longest = plan.talks_at_most().min(Duration::from_millis(*left));
+        plan.talks_ms = u64::try_from(longest.as_millis()).ok();
+    }
+    Ok((facts, outcome))
+}
+
+/// Whether there is something to [`keep`].
+pub(super) fn changed(plan: &CallPlan, chosen: &CallPlan) -> bool {
+    (plan.caller(), plan.talks_ms) != (chosen.caller(), chosen.talks_ms)
+}
+
+async fn first_that_may(
     conn: &mut Conn,
     plan: &mut CallPlan,
     ready: &Ready,
@@ -72,24 +96,27 @@ async fn verdict(
     let case = case_of(ready, plan, at);
     let mut facts = facts::facts(conn, plan, ready, &case).await?;
     if places == Places::NotYet {
-        facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, ..facts };
+        let usage = Usage { held_ms: 0, held_cost: 0, ..facts.usage };
+        facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, usage, ..facts };
     }
     let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
     Ok((facts, outcome))
 }
 
-/// Writes down which number shows. What else has been changed in the call's plan meanwhile stays.
+/// Writes down which number shows and how long the call may talk. What else has been changed in the call's plan meanwhile stays.
 pub(super) async fn keep(conn: &mut Conn, chosen: &CallPlan) -> Result<(), StoreError> {
     let mut select = query("SELECT plan FROM calls WHERE account = $1 AND id = $2");
     select.push(dialect::for_update(conn.backend()));
     let row = select.bind(chosen.account.as_str()).bind(chosen.id.to_string()).fetch_one(&mut *conn).await?;
     let mut plan: CallPlan = of_json("call plan", row.read("plan")?)?;
     plan.show(chosen.lines(), 0);
-    query("UPDATE calls SET plan = $3, caller = $4 WHERE account = $1 AND id = $2")
+    plan.talks_ms = chosen.talks_ms;
+    query("UPDATE calls SET plan = $3, caller = $4, talks_ms = $5 WHERE account = $1 AND id = $2")
         .bind(plan.account.as_str())
         .bind(plan.id.to_string())
         .bind(json(&plan)?)
         .bind(plan.caller_dialled())
+        .bind(talks_ms(&plan))
         .execute(conn)
         .await?;
     Ok(())

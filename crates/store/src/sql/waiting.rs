@@ -133,7 +133,7 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
             Ok(untold(Seat::Moved))
         }
         Ok(_) => {
-            if chosen.caller() != plan.caller() {
+            if choosing::changed(plan, &chosen) {
                 choosing::keep(conn, &chosen).await?;
             }
             change(conn, plan, (None, 1), None).await?;

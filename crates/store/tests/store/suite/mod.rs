@@ -82,6 +82,8 @@ macro_rules! conformance {
             rules::what_is_due_later_holds_no_place,
             rules::calls_out_of_hours_are_refused_or_put_off,
             rules::quotas_are_used_up,
+            rules::a_quota_holds_while_calls_are_up,
+            rules::a_quota_holds_for_what_was_due_later,
             rules::who_comes_near_a_limit_is_told_once,
             rules::a_callee_is_where_the_account_says,
             rules::what_is_tried_out_leaves_nothing,
@@ -176,6 +178,7 @@ pub(crate) fn plan(owner: &AccountId, id: u128) -> CallPlan {
         retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
+        talks_ms: None,
         origin: Origin { dialect: "native".into(), memo: String::new() },
     }
 }
