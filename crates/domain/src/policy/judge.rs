@@ -103,6 +103,14 @@ impl Case<'_> {
         }
     }
 
+    /// When the calling hours let the call be dialled: at the moment that is asked for, or at the next opening.
+    ///
+    /// # Errors
+    /// [`Refusal::OutsideCallingHours`].
+    pub fn opening(&self) -> Result<Moment, Refusal> {
+        self.numbers.map_or(Ok(self.at), |numbers| hours(self, numbers))
+    }
+
     /// The evidence of a verdict on this case.
     pub fn evidence(
         &self,
@@ -168,7 +176,7 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
         consent(case, facts)?;
     }
     let talks_ms = quota(case, facts)?;
-    let at = case.numbers.map_or(Ok(case.at), |numbers| hours(case, numbers))?;
+    let at = case.opening()?;
     for (place, count) in counts_needed(case).iter().enumerate() {
         if !facts.counts.get(place).is_some_and(|found| count.allows(*found)) {
             return Err(count.refusal);

@@ -1,7 +1,7 @@
 //! Accepting a call: facts, rules and the call's first rows in one transaction. Never judges by itself:
 //! [`policy::judge`] does.
 
-use super::choosing::{self, Places};
+use super::choosing::{self, Choice, Places};
 use super::facts::{self, Audience, Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
@@ -114,8 +114,8 @@ async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> Result<Judg
     let ready = ready(conn, &plan).await?;
     // What is due later takes its place among the others' when it is dialled.
     let places = if plan.due > now { Places::NotYet } else { Places::Counted };
-    let at = plan.due.max(now);
-    let (facts, outcome) = choosing::choose(conn, &mut plan, &ready, (at, places)).await?;
+    let asked = (plan.due.max(now), places);
+    let Choice { at, facts, outcome } = choosing::choose(conn, &mut plan, &ready, asked).await?;
     let evidence = case_of(&ready, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
     let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
     let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
@@ -141,8 +141,9 @@ fn may_wait(request: &Admission, refusal: Refusal) -> bool {
 pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Result<Permit, StoreError> {
     let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
-    let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
-    let evidence = case_of(&ready, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
+    let asked = (now, Places::Counted);
+    let Choice { at, facts, outcome } = choosing::choose(conn, &mut chosen, &ready, asked).await?;
+    let evidence = case_of(&ready, &chosen, at).evidence(policy::Stage::Dial, now, &facts, &outcome);
     let (evidence, change, permit) = match outcome {
         Err(refusal) if refusal.is_busy() => {
             (waiting::waits(evidence), waiting::begin(plan, refusal, now), Permit::Waits(refusal))

@@ -18,6 +18,14 @@ pub(super) enum Places {
     NotYet,
 }
 
+/// A verdict, with what it was made of.
+pub(super) struct Choice {
+    /// For which moment: that which was asked for, or the next opening.
+    pub(super) at: Moment,
+    pub(super) facts: Facts,
+    pub(super) outcome: Result<Placement, Refusal>,
+}
+
 /// All the numbers of a call that has several, each between two commas: what `LIKE` can find one in.
 pub(super) fn pool_of(plan: &CallPlan) -> Option<String> {
     let several = plan.callers().nth(1).is_some();
@@ -41,16 +49,16 @@ pub(super) async fn choose(
     plan: &mut CallPlan,
     ready: &Ready,
     (at, places): (Moment, Places),
-) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
-    let (facts, outcome) = first_that_may(conn, plan, ready, (at, places)).await?;
-    if let Ok(Placement { at: placed, talks_ms: Some(left) }) = &outcome
-        && *placed <= at
+) -> Result<Choice, StoreError> {
+    let choice = first_that_may(conn, plan, ready, (at, places)).await?;
+    if let Ok(Placement { talks_ms: Some(left), .. }) = &choice.outcome
+        && choice.at <= at
         && places == Places::Counted
     {
         let longest = plan.talks_at_most().min(Duration::from_millis(*left));
         plan.talks_ms = u64::try_from(longest.as_millis()).ok();
     }
-    Ok((facts, outcome))
+    Ok(choice)
 }
 
 /// Whether there is something to [`keep`].
@@ -63,26 +71,27 @@ async fn first_that_may(
     plan: &mut CallPlan,
     ready: &Ready,
     (at, places): (Moment, Places),
-) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
+) -> Result<Choice, StoreError> {
     if plan.callers().nth(1).is_none() {
         return verdict(conn, plan, ready, (at, places)).await;
     }
     let lines = plan.lines();
-    let mut refused: Option<(Facts, Refusal)> = None;
+    let mut refused: Option<(Choice, Refusal)> = None;
     for place in 0..lines.len() {
         plan.show(lines.clone(), place);
-        match verdict(conn, plan, ready, (at, places)).await? {
-            (facts, Err(refusal)) if refusal.is_of_caller() => {
+        let choice = verdict(conn, plan, ready, (at, places)).await?;
+        match choice.outcome {
+            Err(refusal) if refusal.is_of_caller() => {
                 if refused.as_ref().is_none_or(|(_, first)| refusal.is_busy() && !first.is_busy()) {
-                    refused = Some((facts, refusal));
+                    refused = Some((choice, refusal));
                 }
             }
-            decided => return Ok(decided),
+            _ => return Ok(choice),
         }
     }
     plan.show(lines, 0);
     match refused {
-        Some((facts, refusal)) => Ok((facts, Err(refusal))),
+        Some((choice, _)) => Ok(choice),
         None => verdict(conn, plan, ready, (at, places)).await,
     }
 }
@@ -92,7 +101,10 @@ async fn verdict(
     plan: &CallPlan,
     ready: &Ready,
     (at, places): (Moment, Places),
-) -> Result<(Facts, Result<Placement, Refusal>), StoreError> {
+) -> Result<Choice, StoreError> {
+    // What is put off is dialled among the calls of then: no place of now is its own, nor in its way.
+    let opening = case_of(ready, plan, at).opening().unwrap_or(at);
+    let (at, places) = if opening > at { (opening, Places::NotYet) } else { (at, places) };
     let case = case_of(ready, plan, at);
     let mut facts = facts::facts(conn, plan, ready, &case).await?;
     if places == Places::NotYet {
@@ -100,7 +112,7 @@ async fn verdict(
         facts = Facts { caller_active: 0, account_active: 0, agent_active: 0, usage, ..facts };
     }
     let outcome = policy::judge(&case, &facts).and_then(|placement| before_deadline(placement, plan));
-    Ok((facts, outcome))
+    Ok(Choice { at, facts, outcome })
 }
 
 /// Writes down which number shows and how long the call may talk. What else has been changed in the call's plan meanwhile stays.

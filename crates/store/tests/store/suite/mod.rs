@@ -81,6 +81,7 @@ macro_rules! conformance {
             rules::consent_is_asked_when_it_is_required,
             rules::what_is_due_later_holds_no_place,
             rules::calls_out_of_hours_are_refused_or_put_off,
+            rules::what_is_put_off_is_judged_for_its_opening,
             rules::quotas_are_used_up,
             rules::a_quota_holds_while_calls_are_up,
             rules::a_quota_holds_for_what_was_due_later,

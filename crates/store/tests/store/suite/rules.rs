@@ -267,6 +267,39 @@ pub(crate) async fn calls_out_of_hours_are_refused_or_put_off(opened: Opened) {
     assert_eq!(store.permit(claimed[0].clone(), eight).await.unwrap(), Permit::Granted);
 }
 
+/// What is put off takes no place tonight and is counted among tomorrow's calls; so is what was to be made later.
+pub(crate) async fn what_is_put_off_is_judged_for_its_opening(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let one = Number::new(acme.clone(), number(CALLER), TrunkId::new("main").unwrap());
+    store.put_number(Number { max_calls: 1, ..one }).await.unwrap();
+    // The only line is busy with a call to the callee; another to somebody else is due in a moment.
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    store.claim_due(NOW, 10).await.unwrap();
+    store.append(call(1), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+    let mut soon = due(&acme, 2, later(1000));
+    super::rings(&mut soon.plan, "+4915199999999");
+    store.admit(soon, NOW).await.unwrap();
+    let hours = r#"{"hours":{"status":"on","windows":[{"from":"08:00","to":"21:00"}],"otherwise":"reschedule"},
+        "callee":{"status":"on","per_day":1},"quota":{"status":"on","minutes_per_day":10}}"#;
+    rule(&store, &acme, hours).await;
+    let eight = Moment(1_700_031_600_000);
+    assert_eq!(refusal(store.admit(admission(&acme, 3), NOW).await), None);
+    let view = reader.call(&acme, call(3)).await.unwrap().unwrap();
+    assert_eq!((view.plan.due, view.plan.talks_ms), (eight, None), "what it may talk is asked tomorrow");
+    let told = reader.verdicts(&acme, call(3)).await.unwrap();
+    let evidence = &told[0].evidence;
+    assert_eq!(
+        (evidence["clocks"][0][1].as_str(), evidence["facts"]["counts"][0].as_u64()),
+        (Some("Wed 2023-11-15 08:00:00"), Some(0))
+    );
+    for (id, at) in [(4, NOW), (5, later(3_600_000)), (6, eight)] {
+        assert_eq!(refusal(store.admit(due(&acme, id, at), NOW).await), Some(Refusal::CalleeDailyLimit), "{id}");
+    }
+    let claimed = store.claim_due(later(1000), 10).await.unwrap();
+    assert_eq!(store.permit(claimed[0].clone(), later(1000)).await.unwrap(), Permit::Later(eight));
+}
+
 pub(crate) async fn quotas_are_used_up(opened: Opened) {
     let (store, acme) = (opened.store, account("acme"));
     equip(&store, &acme).await;
