@@ -65,6 +65,9 @@ pub struct CallPlan {
     /// What is taken out of its words before they are written.
     #[serde(default)]
     pub redaction: Redaction,
+    /// What its account's quota lets it talk, in milliseconds; none: nothing was said about it.
+    #[serde(default)]
+    pub talks_ms: Option<u64>,
 }
 
 impl CallPlan {
@@ -120,6 +123,12 @@ impl CallPlan {
         if let Way::Telephone(telephone) = &mut self.way {
             telephone.show(lines, place);
         }
+    }
+
+    /// How long it may talk.
+    pub fn talks_at_most(&self) -> Duration {
+        let longest = Duration::from_secs(self.agent.limits.max_duration_s.max(1));
+        self.talks_ms.map_or(longest, |granted| longest.min(Duration::from_millis(granted)))
     }
 
     /// Until when it may wait for a place, when it begins to wait at `now`; none: for ever.

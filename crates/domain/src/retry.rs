@@ -74,7 +74,7 @@ impl CallPlan {
         let first = retries.first.unwrap_or(self.id);
         let next = Retries { attempt: retries.attempt + 1, first: Some(first), ..retries.clone() };
         let id = CallId::from_entropy(first.bits().wrapping_add(STRIDE.wrapping_mul(u128::from(retries.attempt))));
-        Some(Self { id, created: ended, due, retry: Some(next), ..self.clone() })
+        Some(Self { id, created: ended, due, retry: Some(next), talks_ms: None, ..self.clone() })
     }
 }
 
@@ -113,6 +113,7 @@ mod tests {
             origin: Origin::default(),
             campaign: None,
             redaction: crate::Redaction::default(),
+            talks_ms: None,
         }
     }
 

@@ -14,13 +14,12 @@ use crate::campaigns::Campaigns;
 use crate::configure::Configure;
 use crate::excerpt::{Clip, Excerpt};
 use crate::journal::Fed;
-use crate::limits;
 use crate::node::Node;
 use crate::retention;
 use crate::trunks::TrunkStatus;
 use callwright_domain::{AccountId, KeyId, Moment, TrunkId};
 use callwright_store::blobs::Blob;
-use callwright_store::{BlobError, BlobName, CallFilter, Erasure, ErasureOrder, Reader, Share, Stage, StoreError};
+use callwright_store::{BlobError, BlobName, Erasure, ErasureOrder, Reader, Share, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -141,15 +140,8 @@ impl Calls {
     /// # Errors
     /// [`StoreError`] when it could not be written; what was written is found again by the sweeper.
     pub async fn erase(&self, order: ErasureOrder) -> Result<Erasure, StoreError> {
-        let (account, number) = (order.account.clone(), order.number.clone());
+        let account = order.account.clone();
         let erasure = self.node.store.open_erasure(order).await?;
-        let filter = CallFilter { state: Some(Stage::Queued), callee: Some(number), ..CallFilter::default() };
-        for waiting in self.node.reader.calls(&account, &filter, None, limits::ERASED_CALLS).await?.items {
-            // One that is being dialled by now is erased after its end like any other.
-            if let Err(error) = self.hang_up(&account, waiting.plan.id, HangUp::Now).await {
-                tracing::info!(call = %waiting.plan.id, %error, "a call to an erased number could not be taken back");
-            }
-        }
         let done = retention::erase(&self.node, &account, &erasure.id).await?;
         Ok(done.unwrap_or(erasure))
     }

@@ -207,5 +207,5 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(10);
 pub const SWEEP_BATCH: u32 = 200;
 /// Transactions of one round of the sweeper. *Leave in the store*: the next round goes on.
 pub const SWEEP_ROUNDS: u32 = 500;
-/// Queued calls to an erased number that are taken back at once.
-pub const ERASED_CALLS: u32 = 1000;
+/// Queued calls to an erased number that are taken back at the same time; then the next.
+pub const ERASED_CALLS: u32 = 32;

@@ -2,10 +2,12 @@
 //! names any more. Never decides how long something is kept. Each step is a transaction of its own and finds by itself
 //! what is left, so that a crash in the middle, or another node beside it, changes nothing.
 
-use crate::limits::{SWEEP_BATCH, SWEEP_ROUNDS};
+use crate::calls::{Calls, HangUp};
+use crate::limits::{ERASED_CALLS, SWEEP_BATCH, SWEEP_ROUNDS};
 use crate::node::Node;
 use callwright_domain::AccountId;
 use callwright_store::{BlobError, Erasure, StoreError};
+use futures_util::future::join_all;
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -38,7 +40,8 @@ async fn round(node: &Arc<Node>) -> Result<(), StoreError> {
 }
 
 /// Goes on with an erasure as far as that is possible now; none: there is no such erasure.
-pub(crate) async fn erase(node: &Node, account: &AccountId, id: &str) -> Result<Option<Erasure>, StoreError> {
+pub(crate) async fn erase(node: &Arc<Node>, account: &AccountId, id: &str) -> Result<Option<Erasure>, StoreError> {
+    take_back(node, account, id).await?;
     let mut before = None;
     for _ in 0..SWEEP_ROUNDS {
         let now = node.clock.now();
@@ -53,6 +56,26 @@ pub(crate) async fn erase(node: &Node, account: &AccountId, id: &str) -> Result<
         before = tally;
     }
     node.reader.erasure(account, id).await
+}
+
+/// Ends the calls to the number that are not dialled yet, however many.
+async fn take_back(node: &Arc<Node>, account: &AccountId, id: &str) -> Result<(), StoreError> {
+    let (calls, mut after) = (Calls::new(Arc::clone(node)), None);
+    loop {
+        let waiting = node.reader.queued_for_erasure(account, id, after, ERASED_CALLS).await?;
+        let Some(last) = waiting.last() else { return Ok(()) };
+        after = Some(*last);
+        let ends = waiting.into_iter().map(|call| {
+            let calls = &calls;
+            async move {
+                // One that is being dialled by now is erased after its end like any other.
+                if let Err(error) = calls.hang_up(account, call, HangUp::Now).await {
+                    info!(%call, %error, "a call to an erased number could not be taken back");
+                }
+            }
+        });
+        join_all(ends).await;
+    }
 }
 
 /// Removes the files of this node that nothing names any more; how many.

@@ -76,6 +76,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
+        talks_ms: None,
     };
     let idempotency = Idempotency { key: id.to_string(), body_hash: [7; 32] };
     Ok(Admission {

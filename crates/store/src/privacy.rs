@@ -35,7 +35,8 @@ pub struct ErasureOrder {
     pub account: AccountId,
     /// The number, as it was or would be dialled.
     pub number: PhoneNumber,
-    /// Whether nobody is to call it again. One that is on the deny list stays there in any case, as a digest.
+    /// Whether nobody is to call it again. One that is on the deny list stays there in any case, as
+    /// a digest, and one whose consent was taken back comes to stand there.
     pub suppress: Suppress,
     /// When it was asked for.
     pub now: Moment,
@@ -138,6 +139,21 @@ impl Reader {
     /// As the database says.
     pub async fn open_erasures(&self) -> Result<Vec<(AccountId, String)>, StoreError> {
         erasure::all_open(self.pool()).await
+    }
+
+    /// Calls that wait to be dialled and are to be taken back for an erasure, in the order of their ids. Not those that
+    /// were asked for after it was.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn queued_for_erasure(
+        &self,
+        account: &AccountId,
+        id: &str,
+        after: Option<CallId>,
+        limit: u32,
+    ) -> Result<Vec<CallId>, StoreError> {
+        erasure::queued(self.pool(), (account, id), after, limit).await
     }
 
     /// An erasure.

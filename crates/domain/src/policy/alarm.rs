@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn four_fifths_are_near() {
         let rule = Quota { status: Switch::On, minutes_per_day: 10, cost_per_day: 5, ..Quota::default() };
-        let usage = |today_ms, today_cost| Usage { today_ms, ever_ms: today_ms, today_cost };
+        let usage = |today_ms, today_cost| Usage { today_ms, ever_ms: today_ms, today_cost, ..Usage::default() };
         let words = |usage: &Usage| near(&rule, usage).iter().map(|near| near.limit.word()).collect::<Vec<_>>();
         assert_eq!(words(&usage(479_999, 3_999_999)), Vec::<&str>::new());
         assert_eq!(words(&usage(480_000, 4_000_000)), ["minutes_per_day", "cost_per_day"]);

@@ -49,6 +49,8 @@ pub struct Numbers<'a> {
 pub struct Placement {
     /// When it may be dialled: later than asked when it was put off to the next opening.
     pub at: Moment,
+    /// How long it may talk so that the quota holds, in milliseconds; none: the quota sets no limit.
+    pub talks_ms: Option<u64>,
 }
 
 /// What a verdict was and what it was made of, to be kept with the call.
@@ -99,6 +101,14 @@ impl Case<'_> {
             (None, Some(numbers)) => zones::of_number(numbers.callee).into_iter().map(str::to_owned).collect(),
             (None, None) => Vec::new(),
         }
+    }
+
+    /// When the calling hours let the call be dialled: at the moment that is asked for, or at the next opening.
+    ///
+    /// # Errors
+    /// [`Refusal::OutsideCallingHours`].
+    pub fn opening(&self) -> Result<Moment, Refusal> {
+        self.numbers.map_or(Ok(self.at), |numbers| hours(self, numbers))
     }
 
     /// The evidence of a verdict on this case.
@@ -165,8 +175,8 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
         callable(case, numbers, facts)?;
         consent(case, facts)?;
     }
-    quota(case, facts)?;
-    let at = case.numbers.map_or(Ok(case.at), |numbers| hours(case, numbers))?;
+    let talks_ms = quota(case, facts)?;
+    let at = case.opening()?;
     for (place, count) in counts_needed(case).iter().enumerate() {
         if !facts.counts.get(place).is_some_and(|found| count.allows(*found)) {
             return Err(count.refusal);
@@ -176,7 +186,7 @@ pub fn judge(case: &Case<'_>, facts: &Facts) -> Result<Placement, Refusal> {
         return Err(Refusal::AgentBusy);
     }
     admit(facts)?;
-    Ok(Placement { at })
+    Ok(Placement { at, talks_ms })
 }
 
 /// Whether the number may be rung at all.
@@ -233,22 +243,33 @@ fn consent(case: &Case<'_>, facts: &Facts) -> Result<(), Refusal> {
     }
 }
 
-fn quota(case: &Case<'_>, facts: &Facts) -> Result<(), Refusal> {
+/// How long the call may talk, in milliseconds: what neither calls that are over nor those that are up have for themselves.
+fn quota(case: &Case<'_>, facts: &Facts) -> Result<Option<u64>, Refusal> {
     let rule = &case.rules.quota;
     if !rule.status.is_on() {
-        return Ok(());
+        return Ok(None);
     }
-    let over = |limit: u32, used: u64, unit: u64| limit > 0 && used >= u64::from(limit) * unit;
     if let Some(last) = rule.ends
         && local_date(case.at).is_none_or(|today| today > last)
     {
         return Err(Refusal::PlanExpired);
     }
+    let left = |limit: u32, unit: u64, used: u64, held: u64| {
+        (limit > 0).then(|| (u64::from(limit) * unit).saturating_sub(used.saturating_add(held)))
+    };
     let usage = facts.usage;
-    let used_up = over(rule.minutes_per_day, usage.today_ms, 60_000)
-        || over(rule.minutes, usage.ever_ms, 60_000)
-        || over(rule.cost_per_day, usage.today_cost, 1_000_000);
-    if used_up { Err(Refusal::QuotaUsedUp) } else { Ok(()) }
+    let money = left(rule.cost_per_day, 1_000_000, usage.today_cost, usage.held_cost);
+    let digits = case.numbers.and_then(|numbers| numbers.callee.international()).unwrap_or_default();
+    let times = [
+        left(rule.minutes_per_day, 60_000, usage.today_ms, usage.held_ms),
+        left(rule.minutes, 60_000, usage.ever_ms, usage.held_ms),
+        money.and_then(|money| rule.affords(digits, money)),
+    ];
+    let seconds = times.into_iter().flatten().min().map(|time| time / 1000);
+    if money == Some(0) || seconds == Some(0) {
+        return Err(Refusal::QuotaUsedUp);
+    }
+    Ok(seconds.map(|seconds| seconds * 1000))
 }
 
 fn local_date(at: Moment) -> Option<jiff::civil::Date> {

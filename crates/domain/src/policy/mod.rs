@@ -253,6 +253,10 @@ pub struct Usage {
     pub ever_ms: u64,
     /// Spent today (UTC), in millionths of the account's currency.
     pub today_cost: u64,
+    /// Talked by the calls that hold a place, if each talks as long as it may, in milliseconds.
+    pub held_ms: u64,
+    /// What that would cost, in millionths of the account's currency.
+    pub held_cost: u64,
 }
 
 impl Default for Facts {

@@ -206,10 +206,19 @@ impl Quota {
     /// What `talked_ms` to a number (international digits) cost, in millionths of the account's currency: by the second,
     /// rounded up. Numbers without a rate cost nothing.
     pub fn cost(&self, digits: &str, talked_ms: u64) -> u64 {
-        let fits = |rate: &&Rate| rate.prefix.strip_prefix('+').is_some_and(|prefix| digits.starts_with(prefix));
-        let rate = self.rates.iter().filter(fits).max_by_key(|rate| rate.prefix.len());
         let seconds = talked_ms.div_ceil(1000);
-        rate.map_or(0, |rate| seconds.saturating_mul(rate.micros_per_minute).div_ceil(60))
+        self.micros_per_minute(digits).map_or(0, |price| seconds.saturating_mul(price).div_ceil(60))
+    }
+
+    /// How many milliseconds to a number cost no more than `money`: whole seconds. None: as many as one likes.
+    pub fn affords(&self, digits: &str, money: u64) -> Option<u64> {
+        let price = self.micros_per_minute(digits).filter(|price| *price > 0)?;
+        Some((money.saturating_mul(60) / price).saturating_mul(1000))
+    }
+
+    fn micros_per_minute(&self, digits: &str) -> Option<u64> {
+        let fits = |rate: &&Rate| rate.prefix.strip_prefix('+').is_some_and(|prefix| digits.starts_with(prefix));
+        self.rates.iter().filter(fits).max_by_key(|rate| rate.prefix.len()).map(|rate| rate.micros_per_minute)
     }
 }
 

@@ -322,6 +322,7 @@ impl Calls {
             origin: request.origin,
             campaign: None,
             redaction: rules.redaction,
+            talks_ms: None,
         })
     }
 

@@ -108,7 +108,7 @@ impl LiveCall {
         let Some(ears) = line.ears.take() else { return Ending::of(HangupCause::InternalError) };
         let Some(brain) = line.brain.take() else { return Ending::of(HangupCause::InternalError) };
         let voice = Voice::new(line.voice(), self.node.tasks.clone());
-        let until = instant() + Duration::from_secs(self.plan.agent.limits.max_duration_s.max(1));
+        let until = instant() + self.plan.talks_at_most();
         let tape = line.tape.take();
         let greeting = line.greeting.take();
         if self.plan.agent.opening.tone.is_on() {

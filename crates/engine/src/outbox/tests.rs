@@ -210,6 +210,7 @@ pub(crate) fn plan(id: u128, now: Moment) -> CallPlan {
         retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
+        talks_ms: None,
         variables: BTreeMap::new(),
         user_data: None,
         thread: None,

@@ -9,6 +9,7 @@ use callwright_sip::EndedBy;
 use callwright_store::Idempotency;
 use callwright_testkit::{Callee, Node, NodeBuilder, PATIENCE, Plan, Then};
 use std::future::{pending, ready};
+use std::time::Instant;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
@@ -60,6 +61,29 @@ async fn a_repeated_request_is_the_same_call() {
     let other = start(&node, |r| r.once = once(2)).await;
     assert!(matches!(other, Err(StartError::OtherRequest)), "{other:?}");
     assert_eq!(node.active_calls().await, 1);
+}
+
+/// One unit of money a day, which is a second: the call that has it is cut off after that, and no other is made, neither beside
+/// it nor later.
+#[tokio::test]
+async fn a_quota_cuts_the_call_that_would_pass_it() {
+    let callee = Callee::start(Plan::answer()).await;
+    let node = NodeBuilder::to(&callee).start().await;
+    let rules = r#"{"quota":{"status":"on","cost_per_day":1,"rates":[{"prefix":"+","micros_per_minute":60000000}]}}"#;
+    let rules: RulesPatch = serde_json::from_str(rules).expect("rules");
+    node.store().put_rules(node.account(), None, rules, node.now()).await.expect("stored");
+    let refused = async || match start(&node, |_| {}).await {
+        Err(StartError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let began = Instant::now();
+    let call = node.call().await;
+    assert_eq!(refused().await, Refusal::QuotaUsedUp);
+    node.wait_for(call, "the answer", answered).await;
+    assert_eq!(node.ended(call).await, HangupCause::MaxDuration);
+    assert!(began.elapsed() < ms(5_000), "{:?}", began.elapsed());
+    assert_eq!(refused().await, Refusal::QuotaUsedUp);
+    assert_eq!(callee.calls(), 1);
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use crate::{heard, ms, said};
 use callwright_domain::agent::Recording;
 use callwright_domain::policy::RulesPatch;
-use callwright_domain::{CallEvent, Pii};
-use callwright_store::Keyring;
+use callwright_domain::{CallEvent, HangupCause, Pii};
+use callwright_engine::StartCall;
+use callwright_store::{ErasureOrder, Keyring, Suppress};
 use callwright_testkit::{Callee, NodeBuilder, Plan, Reply, ScriptedBrain, ScriptedEars, Wav};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const CARD: &str = "four one one one one one one one one one one one one one one one";
 
@@ -61,8 +62,37 @@ async fn a_sealed_recording_plays_here_and_nowhere_else() {
     blob.content.read_to_end(&mut bytes).expect("readable");
     assert_eq!(blob.length, bytes.len() as u64);
     let wav = Wav::parse(&bytes).expect("a WAV file");
-    assert!(wav.length().abs_diff(std::time::Duration::from_millis(duration_ms)) < ms(30), "{:?}", wav.length());
+    assert!(wav.length().abs_diff(Duration::from_millis(duration_ms)) < ms(30), "{:?}", wav.length());
     assert!(wav.first_loud(1).is_some(), "the agent is heard");
     let on_disk = std::fs::read(directory.path().join("recordings").join(&name)).expect("there");
     assert!(on_disk.starts_with(b"CWSEAL1") && !on_disk.windows(4).any(|at| at == b"RIFF" || at == b"WAVE"));
+}
+
+/// A hundred calls for tomorrow, and a node that dies before it has taken any of them back.
+#[tokio::test]
+async fn whoever_is_erased_is_not_rung_by_what_waits() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let callee = Callee::start(Plan::answer()).await;
+    let doomed = NodeBuilder::to(&callee).data(directory.path()).start_doomed().await;
+    let node = doomed.node();
+    let due = Some(node.now().after(Duration::from_secs(86_400)));
+    let tomorrow = || StartCall { due, ..node.request() };
+    let waiting = node.calls().start_all((0..100).map(|_| tomorrow()).collect(), node.now()).await.expect("accepted");
+    let number = node.request().callee;
+    let order = ErasureOrder { account: node.account(), number, suppress: Suppress::AsItWas, now: node.now() };
+    let erasure = node.store().open_erasure(order.clone()).await.expect("opened");
+    doomed.kill();
+
+    let node = NodeBuilder::to(&callee).data(directory.path()).start().await;
+    for call in &waiting {
+        assert_eq!(node.ended(call.id).await, HangupCause::Cancelled);
+    }
+    let kept = async || node.calls().reader().erasure(&node.account(), &erasure.id).await.expect("readable");
+    while kept().await.expect("there").finished.is_none() {
+        node.calls().erase(order.clone()).await.expect("gone on with");
+    }
+    assert_eq!(kept().await.expect("there").tally.calls, 100);
+    assert_eq!(callee.calls(), 0);
+    let anew = node.call().await;
+    node.wait_for(anew, "a call that is asked for later", said("Hello there.")).await;
 }

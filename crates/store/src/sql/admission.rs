@@ -2,7 +2,7 @@
 //! [`policy::judge`] does.
 
 use super::campaigns::{self, Word};
-use super::choosing::{self, Places};
+use super::choosing::{self, Choice, Places};
 use super::facts::{self, Audience, Ready, ready};
 use super::journal::{self, Told};
 use super::rows::{json, parsed};
@@ -19,8 +19,8 @@ use std::fmt::Write;
 
 const INSERT_CALL: &str = "
     INSERT INTO calls (account, id, agent, callee, caller, plan, created, due, state, timeline, seq, attempt,
-        held, waits, waits_until, first_call, retries, wants_findings, pool, channel, joins_until)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+        held, waits, waits_until, first_call, retries, wants_findings, pool, channel, joins_until, talks_ms)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
 
 /// Whether somebody hears of the call comes back with its first event, so that where nobody does, nothing more is asked.
 /// `$6` and `$7`: whose the agent's and the call's own endpoints are.
@@ -134,8 +134,8 @@ pub(super) async fn judge(conn: &mut Conn, request: &Admission, now: Moment) -> 
     let ready = ready(conn, &plan).await?;
     // What is due later takes its place among the others' when it is dialled.
     let places = if plan.due > now { Places::NotYet } else { Places::Counted };
-    let at = plan.due.max(now);
-    let (facts, outcome) = choosing::choose(conn, &mut plan, &ready, (at, places)).await?;
+    let asked = (plan.due.max(now), places);
+    let Choice { at, facts, outcome } = choosing::choose(conn, &mut plan, &ready, asked).await?;
     let evidence = case_of(&ready, &plan, at).evidence(policy::Stage::Accept, now, &facts, &outcome);
     let waits = outcome.as_ref().err().copied().filter(|refusal| may_wait(request, *refusal));
     let evidence = if waits.is_some() { waiting::waits(evidence) } else { evidence };
@@ -172,8 +172,9 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
     }
     let ready = ready(conn, plan).await?;
     let mut chosen = plan.clone();
-    let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
-    let evidence = case_of(&ready, &chosen, now).evidence(policy::Stage::Dial, now, &facts, &outcome);
+    let asked = (now, Places::Counted);
+    let Choice { at, facts, outcome } = choosing::choose(conn, &mut chosen, &ready, asked).await?;
+    let evidence = case_of(&ready, &chosen, at).evidence(policy::Stage::Dial, now, &facts, &outcome);
     let (evidence, change, permit) = match outcome {
         // A campaign waits itself: with its row, and not with a call that a pause would not reach.
         Ok(placement) if placement.at > now && plan.campaign.is_some() => {
@@ -192,7 +193,7 @@ pub(crate) async fn permit(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Res
             return Ok(Permit::Refused(refusal));
         }
         Ok(placement) if placement.at > now => (evidence, postpone(plan, placement.at), Permit::Later(placement.at)),
-        Ok(_) if chosen.caller() != plan.caller() => (evidence, hold_for_nobody(plan, now), Permit::Moved),
+        Ok(_) if choosing::changed(plan, &chosen) => (evidence, hold_for_nobody(plan, now), Permit::Moved),
         Ok(_) => (evidence, hold(plan, now), Permit::Granted),
     };
     // No row: it has ended since it was claimed.
@@ -376,6 +377,11 @@ async fn put(conn: &mut Conn, rows: Vec<Query>, taken: Option<Ask>) -> Result<()
     together(conn, rows).await.map(drop)
 }
 
+/// The column `talks_ms`.
+pub(super) fn talks_ms(plan: &CallPlan) -> i64 {
+    i64::try_from(plan.talks_at_most().as_millis()).unwrap_or(i64::MAX)
+}
+
 fn call_row(plan: &CallPlan, place: Place) -> Result<Query, StoreError> {
     let (held, waits, until) = match place {
         Place::Held => (1, None, None),
@@ -402,7 +408,8 @@ fn call_row(plan: &CallPlan, place: Place) -> Result<Query, StoreError> {
         .bind(i64::from(plan.agent.extract.is_wanted()))
         .bind(choosing::pool_of(plan))
         .bind(plan.browser().map(|place| place.channel.as_str()))
-        .bind(plan.browser().map(|place| place.joins_until.millis())))
+        .bind(plan.browser().map(|place| place.joins_until.millis()))
+        .bind(talks_ms(plan)))
 }
 
 /// Digests are kept as text: the one form that every database spells alike.

@@ -3,14 +3,14 @@
 
 use super::campaign_rows::{CAMPAIGN_COLUMNS, Details, answers_of, callable, campaign_of, counted, day_of, work};
 use super::rows::{cause_word, json, parsed, unsigned};
-use super::{Conn, admission, dialect, query};
+use super::{Conn, admission, dialect, erasure, query};
 use crate::calls::Answer;
 use crate::calls::Key;
 use crate::campaigns::{CampaignError, CampaignKey, Import, Launch, Launched, NewRow, Repeats, StepOrder, Verdict};
 use crate::{AdmitError, NodeIdentity, StoreError, Turns};
 use callwright_domain::campaign::pacing::Guard;
 use callwright_domain::campaign::{
-    Attempt, Campaign, CampaignState, Contact, Hold, RowState, Settings, Step, Stopped, settle,
+    Attempt, Campaign, CampaignState, Contact, Hold, RowState, Settings, Settled, Step, Stopped, settle,
 };
 use callwright_domain::{CallPlan, CampaignId, HangupCause, Moment, Recorded, Refusal};
 
@@ -386,7 +386,7 @@ pub(crate) async fn launch(
     if let Some(opening) = judged.put_off(now) {
         // A call that waits for its hour would go on when the campaign is paused, and take a place among its calls.
         let reason = Some(Refusal::OutsideCallingHours);
-        give_back(conn, &order.admission.plan, (opening, reason), now).await?;
+        hand_back(conn, &order.admission.plan, (opening, reason), now).await?;
         return Ok(Launched::Later(opening));
     }
     if let Answer::Refused(refusal, _) = admission::carry_out(conn, &order.admission, judged, now).await?.done {
@@ -448,8 +448,20 @@ pub(super) async fn word(conn: &mut Conn, plan: &CallPlan, now: Moment) -> Resul
 }
 
 /// Gives the row of a call that is not dialled back to its campaign; the call is to be ended, and never dialled. Calls of
-/// no campaign have none.
+/// no campaign have none. A row whose number is being erased stays with its call, and is cancelled with its end.
 pub(super) async fn give_back(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    (due, reason): (Moment, Option<Refusal>),
+    now: Moment,
+) -> Result<(), StoreError> {
+    if plan.campaign.is_none() || erasure::is_open(conn, &plan.account, plan.callee_dialled(), now).await? {
+        return Ok(());
+    }
+    hand_back(conn, plan, (due, reason), now).await
+}
+
+async fn hand_back(
     conn: &mut Conn,
     plan: &CallPlan,
     (due, reason): (Moment, Option<Refusal>),
@@ -522,7 +534,10 @@ pub(super) async fn settle_call(
     let state = state.ok_or_else(|| StoreError::unreadable("campaign", "unknown state"))?;
     let contact = contact(conn, key, ended).await?;
     let number = unsigned("attempt", attempt.read("attempt")?)?;
-    let settled = settle(&Attempt { number, cause, contact, ended }, &settings.retry, state, settings.deadline);
+    let mut settled = settle(&Attempt { number, cause, contact, ended }, &settings.retry, state, settings.deadline);
+    if settled.due.is_some() && is_being_erased(conn, key, ended).await? {
+        settled = Settled { state: RowState::Cancelled, due: None };
+    }
     query(SETTLE)
         .bind(key.0.as_str())
         .bind(id.as_str())
@@ -541,6 +556,12 @@ pub(super) async fn settle_call(
     };
     query(COUNT_DAY).bind(key.0.as_str()).bind(id.as_str()).bind(day_of(ended)).bind(abandoned).execute(conn).await?;
     Ok(())
+}
+
+async fn is_being_erased(conn: &mut Conn, key: &Key, now: Moment) -> Result<bool, StoreError> {
+    let row = query("SELECT callee FROM calls WHERE account = $1 AND id = $2").bind(key.0.as_str());
+    let row = row.bind(key.1.to_string()).fetch_one(&mut *conn).await?;
+    erasure::is_open(conn, &key.0, row.read("callee")?, now).await
 }
 
 /// Whether somebody answered and was spoken to; the journal up to here is in this transaction.

@@ -4,13 +4,14 @@
 
 use super::retention::{forget_recording, forget_telling, forget_words};
 use super::rows::{json, of_json, parsed};
-use super::{Conn, Pool, Row, dialect, query};
+use super::{Conn, Gates, Pool, Row, dialect, facts, query};
 use crate::calls::Key;
 use crate::privacy::Suppress;
 use crate::{Erasure, ErasureOrder, StoreError, Tally};
 use callwright_domain::agent::Greeting;
-use callwright_domain::{Absence, AccountId, CallEvent, CallPlan, Moment, PhoneNumber, Pii, Way};
+use callwright_domain::{Absence, AccountId, CallEvent, CallId, CallPlan, Moment, PhoneNumber, Pii, Way};
 use sha2::{Digest, Sha256};
+use std::ops::Range;
 
 const COLUMNS: &str =
     "SELECT id, digest, number, requested, finished, tally FROM erasures WHERE account = $1 AND id = $2";
@@ -21,21 +22,64 @@ const ERASE_ROWS: &str = "
         once = 'erased#' || CAST(place AS TEXT), reason = $3,
         state = CASE WHEN state IN ('waiting', 'retrying') THEN 'cancelled' ELSE state END
     WHERE account = $1 AND (campaign, place) IN (
-        SELECT campaign, place FROM campaign_rows WHERE account = $1 AND number = $2 AND state <> 'calling' LIMIT $6)";
+        SELECT campaign, place FROM campaign_rows WHERE account = $1 AND number = $2 AND state <> 'calling' LIMIT $6)
+        AND state <> 'calling'";
+
+/// Queued calls to the number of an erasure, but for those that were asked for since: who wants the number called anew may.
+/// What an earlier call or a campaign made is never that.
+const QUEUED: &str = "
+    SELECT c.id FROM erasures e, calls c WHERE e.account = $1 AND e.id = $2 AND e.finished IS NULL
+        AND c.account = e.account AND c.callee = e.number AND c.state = 'queued' AND c.id > $3
+        AND (c.created <= e.requested OR c.first_call IS NOT NULL
+            OR EXISTS (SELECT 1 FROM campaign_attempts a WHERE a.account = c.account AND a.call = c.id))
+    ORDER BY c.id LIMIT $4";
 
 /// What stands for an erased number: the same for the same number of the same account, and none for another's. Numbers
 /// are few enough to be tried one by one by whoever has the database; docs/privacy.md says so.
 pub(crate) fn digest(account: &AccountId, number: &PhoneNumber) -> String {
+    digest_of(account, number.dial())
+}
+
+fn digest_of(account: &AccountId, dialled: &str) -> String {
     let mut hasher = Sha256::new();
-    for part in ["callwright erasure 1", account.as_str(), number.dial()] {
+    for part in ["callwright erasure 1", account.as_str(), dialled] {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
     format!("sha256:{}", hex::encode(hasher.finalize()))
 }
 
+/// Behind the digest's `sha256:`: 4,096 gates, so that numbers hardly ever share one at the same time.
+const GATE_OF_DIGEST: Range<usize> = 7..10;
+
+/// The gate that a number shares with a few others: it does not tell which it is, and an account has no more of them
+/// however many numbers it calls.
+pub(super) fn gate(what: &str, account: &AccountId, dialled: &str) -> String {
+    format!("{what} {}", digest_of(account, dialled).get(GATE_OF_DIGEST).unwrap_or_default())
+}
+
+/// An erasure opens, and a call's end is followed by another call, behind the same gate: whichever is first, the other
+/// knows of it.
+async fn lock_gate(conn: &mut Conn, account: &AccountId, dialled: &str, now: Moment) -> Result<(), StoreError> {
+    let gate = (account.as_str().to_owned(), gate("erasure", account, dialled));
+    facts::lock(conn, Gates::from([gate]), now).await
+}
+
+/// Whether the number is being erased: then no call to it follows from one that has ended.
+pub(super) async fn is_open(
+    conn: &mut Conn,
+    account: &AccountId,
+    dialled: &str,
+    now: Moment,
+) -> Result<bool, StoreError> {
+    lock_gate(conn, account, dialled, now).await?;
+    let open = query("SELECT 1 FROM erasures WHERE account = $1 AND number = $2 AND finished IS NULL");
+    Ok(open.bind(account.as_str()).bind(dialled).fetch_optional(conn).await?.is_some())
+}
+
 /// [`crate::Store::open_erasure`].
 pub(crate) async fn open(conn: &mut Conn, order: &ErasureOrder) -> Result<Erasure, StoreError> {
+    lock_gate(conn, &order.account, order.number.dial(), order.now).await?;
     let digest = digest(&order.account, &order.number);
     let id = format!("er_{}", digest.get("sha256:".len()..).and_then(|hex| hex.get(..32)).unwrap_or_default());
     query(
@@ -53,20 +97,33 @@ pub(crate) async fn open(conn: &mut Conn, order: &ErasureOrder) -> Result<Erasur
     .execute(&mut *conn)
     .await?;
     let (mut erasure, _) = load(conn, (&order.account, &id)).await?.ok_or(StoreError::Closed)?;
-    let consents = query("DELETE FROM consents WHERE account = $1 AND number = $2");
-    erasure.tally.consents +=
-        consents.bind(order.account.as_str()).bind(order.number.dial()).execute(&mut *conn).await?;
+    let consents = query("DELETE FROM consents WHERE account = $1 AND number = $2 RETURNING revoked");
+    let consents = consents.bind(order.account.as_str()).bind(order.number.dial()).fetch_all(&mut *conn).await?;
+    erasure.tally.consents += consents.len() as u64;
+    let mut refuses = order.suppress;
+    for consent in &consents {
+        if consent.read::<Option<i64>>("revoked")?.is_some() {
+            refuses = Suppress::Deny;
+        }
+    }
     super::rules::delete_zone(conn, &order.account, &order.number).await?;
-    erasure.tally.suppressed = suppress(conn, order, &digest).await?;
+    erasure.tally.suppressed = suppress(conn, order, (refuses, &digest)).await?;
+    // All of them at once: none is to be launched from here on.
+    erasure.tally.campaign_rows += erase_rows(conn, &order.account, order.number.dial(), (i64::MAX, order.now)).await?;
     save(conn, &order.account, &erasure).await?;
     Ok(erasure)
 }
 
-/// The number's entry on the account's deny list becomes its digest; the words that say why go.
-async fn suppress(conn: &mut Conn, order: &ErasureOrder, digest: &str) -> Result<u64, StoreError> {
+/// The number's entry on the account's deny list becomes its digest; the words that say why go. `refuses`: whether one is
+/// made. Who took a consent back asked for that.
+async fn suppress(
+    conn: &mut Conn,
+    order: &ErasureOrder,
+    (refuses, digest): (Suppress, &str),
+) -> Result<u64, StoreError> {
     let plain = query("DELETE FROM denied WHERE account = $1 AND number = $2");
     let plain = plain.bind(order.account.as_str()).bind(order.number.dial()).execute(&mut *conn).await?;
-    if plain > 0 || order.suppress == Suppress::Deny {
+    if plain > 0 || refuses == Suppress::Deny {
         query("INSERT INTO denied (account, number, reason, added) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING")
             .bind(order.account.as_str())
             .bind(digest)
@@ -89,15 +146,7 @@ pub(crate) async fn some(
 ) -> Result<Option<Erasure>, StoreError> {
     let Some((mut erasure, number)) = load(conn, (account, id)).await? else { return Ok(None) };
     let Some(number) = number.filter(|_| erasure.finished.is_none()) else { return Ok(Some(erasure)) };
-    erasure.tally.campaign_rows += query(ERASE_ROWS)
-        .bind(account.as_str())
-        .bind(&number)
-        .bind(Absence::Erased.word())
-        .bind(json(&super::campaign_rows::Details::default())?)
-        .bind(now.millis())
-        .bind(i64::from(limit))
-        .execute(&mut *conn)
-        .await?;
+    erasure.tally.campaign_rows += erase_rows(conn, account, &number, (i64::from(limit), now)).await?;
     let rows = query(
         "SELECT id, owner, plan, recording FROM calls
          WHERE account = $1 AND callee = $2 AND ended IS NOT NULL ORDER BY due LIMIT $3",
@@ -118,6 +167,23 @@ pub(crate) async fn some(
     }
     save(conn, account, &erasure).await?;
     Ok(Some(erasure))
+}
+
+async fn erase_rows(
+    conn: &mut Conn,
+    account: &AccountId,
+    number: &str,
+    (limit, now): (i64, Moment),
+) -> Result<u64, StoreError> {
+    query(ERASE_ROWS)
+        .bind(account.as_str())
+        .bind(number)
+        .bind(Absence::Erased.word())
+        .bind(json(&super::campaign_rows::Details::default())?)
+        .bind(now.millis())
+        .bind(limit)
+        .execute(conn)
+        .await
 }
 
 /// What still has the number, or waits for a node to remove its file.
@@ -254,4 +320,16 @@ pub(crate) async fn find(pool: &Pool, account: &AccountId, id: &str) -> Result<O
 pub(crate) async fn all_open(pool: &Pool) -> Result<Vec<(AccountId, String)>, StoreError> {
     let rows = query("SELECT account, id FROM erasures WHERE finished IS NULL ORDER BY account, id").fetch_all(pool);
     rows.await?.iter().map(|row| Ok((parsed("account id", row.read("account")?)?, row.read("id")?))).collect()
+}
+
+/// [`crate::Reader::queued_for_erasure`].
+pub(crate) async fn queued(
+    pool: &Pool,
+    (account, id): (&AccountId, &str),
+    after: Option<CallId>,
+    limit: u32,
+) -> Result<Vec<CallId>, StoreError> {
+    let after = after.map(|call| call.to_string()).unwrap_or_default();
+    let select = query(QUEUED).bind(account.as_str()).bind(id).bind(after).bind(i64::from(limit));
+    select.fetch_all(pool).await?.iter().map(|row| parsed("call id", row.read("id")?)).collect()
 }

@@ -9,12 +9,12 @@ use super::rules::{day, rules_of};
 use super::{Conn, Gates, Held, Query, Row, dialect, erasure, query};
 use crate::rules::DENIED_EVERYWHERE;
 use crate::{NumberStatus, StoreError};
-use callwright_domain::policy::rules::effective;
+use callwright_domain::policy::rules::{Quota, effective};
 use callwright_domain::policy::{
     CalleeStanding, CallerStanding, Case, Consent, Count, Facts, Rules, RulesPatch, Usage, Whom, counts_needed,
 };
 use callwright_domain::webhook::Whose;
-use callwright_domain::{AccountId, AgentId, CallPlan, Moment, PhoneNumber};
+use callwright_domain::{AccountId, AgentId, CallId, CallPlan, Moment, PhoneNumber};
 use std::collections::BTreeSet;
 use std::slice;
 use std::sync::Arc;
@@ -333,7 +333,7 @@ pub(super) async fn facts(
         facts.counts.push(found(conn, plan, count, case.at).await?);
     }
     if case.rules.quota.status.is_on() {
-        facts.usage = usage(conn, &plan.account, case.at).await?;
+        facts.usage = usage(conn, (&plan.account, plan.id), &case.rules.quota, case.at).await?;
     }
     Ok(facts)
 }
@@ -347,16 +347,23 @@ async fn lock_gates(conn: &mut Conn, plan: &CallPlan, ready: &Ready, counted: &[
 /// The gates that a verdict on a call needs.
 fn gates_of(plan: &CallPlan, ready: &Ready, counted: &[Count]) -> Gates {
     let mut gates = Vec::new();
-    if ready.common.account_limit.is_some() || counted.iter().any(|count| count.whom == Whom::Account) {
+    if ready.common.account_limit.is_some()
+        || counted.iter().any(|count| count.whom == Whom::Account)
+        || ready.common.rules.quota.status.is_on()
+    {
         gates.push(String::from("account"));
     }
     if ready.common.rules.agent_calls > 0 {
         gates.push(format!("agent {}", plan.agent_id));
     }
     if counted.iter().any(|count| matches!(count.whom, Whom::Callee | Whom::CalleeOfAgent)) {
-        gates.push(format!("callee {}", plan.callee_dialled()));
+        gates.push(callee_gate(plan));
     }
     gates.into_iter().map(|gate| (plan.account.as_str().to_owned(), gate)).collect()
+}
+
+pub(super) fn callee_gate(plan: &CallPlan) -> String {
+    erasure::gate("callee", &plan.account, plan.callee_dialled())
 }
 
 /// Locks everything that verdicts on these calls, at these moments, need, before the first of them: whoever locks more than
@@ -381,7 +388,7 @@ pub(super) async fn lock_for_all(conn: &mut Conn, plans: &[(&CallPlan, Moment)])
     lock(conn, gates, touched).await
 }
 
-async fn lock(conn: &mut Conn, wanted: Gates, now: Moment) -> Result<(), StoreError> {
+pub(super) async fn lock(conn: &mut Conn, wanted: Gates, now: Moment) -> Result<(), StoreError> {
     let Some(held) = conn.held().map(|held| &held.gates) else { return Ok(()) };
     let wanted: Gates = wanted.difference(held).cloned().collect();
     if wanted.is_empty() {
@@ -493,20 +500,37 @@ async fn found(conn: &mut Conn, plan: &CallPlan, count: &Count, at: Moment) -> R
     unsigned("count", select.fetch_one(conn).await?.read(0)?)
 }
 
-pub(super) async fn usage(conn: &mut Conn, account: &AccountId, at: Moment) -> Result<Usage, StoreError> {
-    let row = query(
-        "SELECT CAST(COALESCE(SUM(talked_ms), 0) AS BIGINT) AS ever,
+/// What an account has used, and what its calls other than `own` that hold a place may still use: of one moment, since a call
+/// that ends goes from here to there.
+pub(super) async fn usage(
+    conn: &mut Conn,
+    (account, own): (&AccountId, CallId),
+    quota: &Quota,
+    at: Moment,
+) -> Result<Usage, StoreError> {
+    let rows = query(
+        "SELECT CAST(NULL AS TEXT) AS callee, CAST(0 AS BIGINT) AS held,
+            CAST(COALESCE(SUM(talked_ms), 0) AS BIGINT) AS ever,
             CAST(COALESCE(SUM(CASE WHEN day = $2 THEN talked_ms ELSE 0 END), 0) AS BIGINT) AS today,
             CAST(COALESCE(SUM(CASE WHEN day = $2 THEN cost ELSE 0 END), 0) AS BIGINT) AS cost
-         FROM usage_days WHERE account = $1",
+         FROM usage_days WHERE account = $1
+         UNION ALL SELECT callee, talks_ms, 0, 0, 0 FROM calls
+         WHERE account = $1 AND ended IS NULL AND held = 1 AND id <> $3",
     )
     .bind(account.as_str())
     .bind(day(at))
-    .fetch_one(conn)
+    .bind(own.to_string())
+    .fetch_all(conn)
     .await?;
-    Ok(Usage {
-        today_ms: unsigned("usage", row.read("today")?)?,
-        ever_ms: unsigned("usage", row.read("ever")?)?,
-        today_cost: unsigned("usage", row.read("cost")?)?,
-    })
+    let mut usage = Usage::default();
+    for row in rows {
+        let held: u64 = unsigned("usage", row.read("held")?)?;
+        let digits = row.read::<Option<&str>>("callee")?.and_then(|callee| callee.strip_prefix('+'));
+        usage.held_ms = usage.held_ms.saturating_add(held);
+        usage.held_cost = usage.held_cost.saturating_add(quota.cost(digits.unwrap_or_default(), held));
+        usage.ever_ms += unsigned::<u64>("usage", row.read("ever")?)?;
+        usage.today_ms += unsigned::<u64>("usage", row.read("today")?)?;
+        usage.today_cost += unsigned::<u64>("usage", row.read("cost")?)?;
+    }
+    Ok(usage)
 }

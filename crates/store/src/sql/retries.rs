@@ -1,9 +1,9 @@
 //! The call that follows one that reached nobody, made in the transaction that ends it: a kill leaves both or neither.
-//! Never decides whether one follows: [`CallPlan::retry_after`] does.
+//! Never decides whether one follows: [`CallPlan::retry_after`] does, and none follows to a number that is being erased.
 
 use super::admission::{Place, insert};
 use super::rows::of_json;
-use super::{Conn, query};
+use super::{Conn, erasure, query};
 use crate::StoreError;
 use crate::calls::Key;
 use callwright_domain::{CallPlan, HangupCause, Moment};
@@ -20,6 +20,9 @@ pub(super) async fn follow(
     let Some(row) = row else { return Ok(0) };
     let plan: CallPlan = of_json("call plan", row.read("plan")?)?;
     let Some(next) = plan.retry_after(cause, ended) else { return Ok(0) };
+    if erasure::is_open(conn, &key.0, next.callee_dialled(), ended).await? {
+        return Ok(0);
+    }
     query("UPDATE calls SET next_call = $3 WHERE account = $1 AND id = $2")
         .bind(key.0.as_str())
         .bind(key.1.to_string())

@@ -78,6 +78,9 @@ pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms:
         .await?;
     let plan: CallPlan = of_json("call plan", row.read("plan")?)?;
     let rules = rules_of(conn, &plan.account, &plan.agent_id).await?;
+    // The moments that hanging up takes are not counted, nor those in which its node was gone: no more is used than was left.
+    let granted = plan.talks_ms.and_then(|granted| i64::try_from(granted).ok());
+    let talked_ms = granted.map_or(talked_ms, |granted| talked_ms.min(granted));
     let digits = plan.callee().and_then(PhoneNumber::international).unwrap_or_default();
     let cost = rules.quota.cost(digits, u64::try_from(talked_ms).unwrap_or(0));
     query(
@@ -94,7 +97,7 @@ pub(crate) async fn use_up(conn: &mut Conn, key: &Key, ended: Moment, talked_ms:
     if !rules.quota.status.is_on() {
         return Ok(0);
     }
-    let usage = super::facts::usage(conn, &plan.account, ended).await?;
+    let usage = super::facts::usage(conn, (&plan.account, plan.id), &rules.quota, ended).await?;
     alarm(conn, &plan.account, alarm::near(&rules.quota, &usage), ended).await
 }
 

@@ -4,7 +4,7 @@
 //! Who waits holds no place and counts for nobody but those who came later and want the same place.
 
 use super::admission::case_of;
-use super::choosing::{self, Places};
+use super::choosing::{self, Choice, Places};
 use super::facts::ready;
 use super::journal::{self, Told};
 use super::rows::{key_of, of_json, parsed};
@@ -113,7 +113,8 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         return end(conn, me, plan, if expired { HangupCause::Expired } else { HangupCause::NoPlace }, now).await;
     }
     let mut chosen = plan.clone();
-    let (facts, outcome) = choosing::choose(conn, &mut chosen, &ready, (now, Places::Counted)).await?;
+    let asked = (now, Places::Counted);
+    let Choice { at, facts, outcome } = choosing::choose(conn, &mut chosen, &ready, asked).await?;
     if let Err(refusal) = outcome
         && refusal.is_busy()
     {
@@ -123,7 +124,7 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
         change(conn, plan, (Some(refusal), 0), None).await?;
         return Ok(untold(Seat::Moved));
     }
-    let evidence = case_of(&ready, &chosen, now).evidence(Stage::Dial, now, &facts, &outcome);
+    let evidence = case_of(&ready, &chosen, at).evidence(Stage::Dial, now, &facts, &outcome);
     rules::verdict(plan, &evidence)?.execute(&mut *conn).await?;
     match outcome {
         Err(refusal) => end(conn, me, plan, HangupCause::of_refusal(refusal), now).await,
@@ -133,7 +134,7 @@ async fn settle(conn: &mut Conn, me: &NodeIdentity, plan: &CallPlan, now: Moment
             Ok(untold(Seat::Moved))
         }
         Ok(_) => {
-            if chosen.caller() != plan.caller() {
+            if choosing::changed(plan, &chosen) {
                 choosing::keep(conn, &chosen).await?;
             }
             change(conn, plan, (None, 1), None).await?;

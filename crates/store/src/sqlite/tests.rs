@@ -41,6 +41,7 @@ pub(super) fn admission(id: u128, ballast: usize) -> Admission {
         retry: None,
         campaign: None,
         redaction: callwright_domain::Redaction::default(),
+        talks_ms: None,
     };
     let (response, patience) = (String::new(), crate::Patience::AnyPlace);
     Admission { plan, idempotency: None, response, endpoint: None, alias: None, patience }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise; only whole test crates need to be told")]
 
 mod cluster;
+mod erased;
 mod nodes;
 mod postgres;
 mod restart;

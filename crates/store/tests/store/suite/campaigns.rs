@@ -1,5 +1,6 @@
 //! Campaigns: imports that count whole or not at all, rows that are called once for each attempt, ends that settle them.
 
+use super::privacy::order;
 use super::{CALLER, NOW, account, admission, answered, dialing, equip, later, number};
 use callwright_domain::agent::Switch;
 use callwright_domain::campaign::{
@@ -10,7 +11,7 @@ use callwright_domain::{
 };
 use callwright_store::{
     AdmitError, CampaignError, CampaignKey, Import, Launch, Launched, NewRow, Opened, Permit, Reader, Repeats,
-    RowFilter, StepOrder, Store, StoreError, Verdict,
+    RowFilter, StepOrder, Store, StoreError, Suppress, Verdict,
 };
 use std::collections::BTreeMap;
 
@@ -36,7 +37,7 @@ fn settings() -> Settings {
     }
 }
 
-fn row(line: u64, digits: &str) -> NewRow {
+pub(crate) fn row(line: u64, digits: &str) -> NewRow {
     let callee = Callee {
         number: number(digits),
         own_id: Some(format!("k{line}")),
@@ -52,7 +53,7 @@ fn bad(line: u64) -> NewRow {
     NewRow { line, callee: Err((Pii::new("x".into()), "number_invalid")), repeats: Repeats::Skipped }
 }
 
-async fn import(store: &Store, owner: &AccountId, token: &str, rows: Vec<NewRow>) -> Vec<bool> {
+pub(crate) async fn import(store: &Store, owner: &AccountId, token: &str, rows: Vec<NewRow>) -> Vec<bool> {
     let import = Import { key: key(owner), token: token.into() };
     store.begin_import(import.clone(), NOW).await.unwrap();
     let duplicates = store.add_rows(import.clone(), rows, NOW).await.unwrap();
@@ -88,7 +89,7 @@ async fn due(reader: &Reader, owner: &AccountId, now: Moment) -> Vec<(u64, u32)>
     rows.iter().map(|row| (row.row, row.attempts)).collect()
 }
 
-async fn launch(
+pub(crate) async fn launch(
     store: &Store,
     owner: &AccountId,
     (row, attempts): (u64, u32),
@@ -252,6 +253,19 @@ pub(crate) async fn a_pause_reaches_calls_that_wait_to_be_dialled(opened: Opened
     assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
     store.finish(super::call(4), NOW, HangupCause::Cancelled.into()).await.unwrap();
     assert_eq!(row_of(reader, &owner, 3).await.state, RowState::Cancelled);
+}
+
+/// Whoever is to be forgotten does not wait for the campaign to go on.
+pub(crate) async fn a_row_of_an_erased_number_is_not_given_back(opened: Opened) {
+    let owner = running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    launch(store, &owner, (1, 0), 1).await.unwrap();
+    store.step_campaign(key(&owner), Step::Pause.into(), NOW).await.unwrap();
+    let callee = reader.call(&owner, super::call(1)).await.unwrap().unwrap().plan.callee().unwrap().clone();
+    store.open_erasure(order(&owner, callee.dial(), Suppress::AsItWas)).await.unwrap();
+    assert_eq!(permit(store, NOW).await, Permit::Withdrawn);
+    store.finish(super::call(1), NOW, HangupCause::Cancelled.into()).await.unwrap();
+    assert_eq!(row_of(reader, &owner, 1).await.state, RowState::Cancelled);
 }
 
 /// NOW is a Tuesday, 22:13 UTC.

@@ -1,19 +1,20 @@
 //! What outlives its rules and what is erased: exactly that, of exactly those calls, in steps that can be repeated.
 
-use crate::suite::{NOW, account, admission, call, dialing, equip, later, number, rings};
+use crate::suite::{NOW, account, admission, call, campaigns, dialing, equip, later, number, retries, rings};
 use callwright_domain::agent::Switch;
+use callwright_domain::campaign::RowState;
 use callwright_domain::policy::RulesPatch;
 use callwright_domain::{Absence, AccountId, AgentId, CallEvent, HangupCause, Moment, PhoneNumber, Pii, Refusal};
 use callwright_store::{
-    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Note, Opened, Reader, Removal, Store,
-    StoredConsent, Suppress, Swept,
+    AdmitError, BlobName, CallFilter, Denial, Ending, ErasureOrder, Listed, Note, Opened, Reader, Removal, RowFilter,
+    Store, StoredConsent, Suppress, Swept,
 };
 
 const DAY: i64 = 24 * 3600 * 1000;
 const CALLEE: &str = "+4915112345678";
 const OTHER: &str = "+4915199999999";
 
-async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str) {
+pub(crate) async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str) {
     let rules: RulesPatch = serde_json::from_str(json).unwrap();
     rules.check().unwrap();
     let agent = agent.map(|agent| AgentId::new(agent).unwrap());
@@ -21,7 +22,7 @@ async fn rule(store: &Store, owner: &AccountId, agent: Option<&str>, json: &str)
 }
 
 /// A call that was talked, recorded and ended at `ended`.
-async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &str, &str), ended: Moment) {
+pub(crate) async fn talked(store: &Store, owner: &AccountId, (id, agent, callee): (u128, &str, &str), ended: Moment) {
     let mut request = admission(owner, id);
     request.plan.agent_id = AgentId::new(agent).unwrap();
     rings(&mut request.plan, callee);
@@ -129,7 +130,7 @@ pub(crate) async fn what_outlives_its_rules_goes_and_nothing_else(opened: Opened
     assert_eq!(store.sweep(later(40 * DAY), 10).await.unwrap(), Swept::default());
 }
 
-fn order(owner: &AccountId, callee: &str, suppress: Suppress) -> ErasureOrder {
+pub(crate) fn order(owner: &AccountId, callee: &str, suppress: Suppress) -> ErasureOrder {
     ErasureOrder { account: owner.clone(), number: number(callee), suppress, now: later(5) }
 }
 
@@ -226,4 +227,86 @@ pub(crate) async fn an_erased_number_stays_on_the_deny_list_without_being_there(
         assert_eq!(reader.denial(&list, &number(callee)).await.unwrap(), None);
     }
     assert_eq!(store.erase_some(acme, "er_unknown".into(), 10, NOW).await.unwrap(), None);
+}
+
+/// Who took the consent back is not called after the erasure either, whether or not the rules ask for consent.
+pub(crate) async fn a_consent_that_was_taken_back_is_not_forgotten(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for (id, callee, revoked, refused) in
+        [(1, CALLEE, Some(later(1)), Some(Refusal::CalleeBlocked)), (2, OTHER, None, None)]
+    {
+        let consent = StoredConsent {
+            number: number(callee),
+            scope: "service".into(),
+            source: "form".into(),
+            wording: String::new(),
+            given: NOW,
+            revoked,
+        };
+        store.put_consent(acme.clone(), consent).await.unwrap();
+        let begun = store.open_erasure(order(&acme, callee, Suppress::AsItWas)).await.unwrap();
+        assert_eq!((begun.tally.consents, begun.tally.suppressed), (1, u64::from(refused.is_some())));
+        assert_eq!(reader.consents(&acme, &number(callee)).await.unwrap(), []);
+        let mut request = admission(&acme, id);
+        rings(&mut request.plan, callee);
+        let outcome = match store.admit(request, NOW).await {
+            Err(AdmitError::Refused(refusal)) => Some(refusal),
+            other => other.map(|_| None).unwrap(),
+        };
+        assert_eq!(outcome, refused);
+    }
+}
+
+pub(crate) async fn what_waits_for_an_erased_number_is_to_be_taken_back(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    for id in 1..=5 {
+        let mut tried = retries::tried(&acme, id, &[60]);
+        rings(&mut tried.plan, if id == 5 { OTHER } else { CALLEE });
+        store.admit(tried, NOW).await.unwrap();
+    }
+    // The fourth ended before, and another try follows.
+    store.append(call(4), vec![(later(1), dialing(1))]).await.unwrap();
+    store.finish(call(4), later(7), Ending::from(HangupCause::Busy)).await.unwrap();
+    let retry = reader.call(&acme, call(4)).await.unwrap().unwrap().next.unwrap();
+    let begun = store.open_erasure(order(&acme, CALLEE, Suppress::AsItWas)).await.unwrap();
+    let mut anew = admission(&acme, 6);
+    anew.plan.created = later(6);
+    store.admit(anew, NOW).await.unwrap();
+    let waiting = async |after, limit| reader.queued_for_erasure(&acme, &begun.id, after, limit).await.unwrap();
+    assert_eq!(waiting(None, 2).await, [call(1), call(2)]);
+    assert_eq!(waiting(Some(call(2)), 9).await, [call(3), retry]);
+    assert_eq!(reader.queued_for_erasure(&account("others"), &begun.id, None, 9).await.unwrap(), []);
+}
+
+/// A call and a campaign's call are up while the number is erased: both end as if they were to be tried again.
+pub(crate) async fn nothing_follows_to_a_number_that_is_being_erased(opened: Opened) {
+    let acme = campaigns::running(&opened).await;
+    let (store, reader) = (&opened.store, &opened.reader);
+    let campaign = campaigns::key(&acme);
+    campaigns::import(store, &acme, "own", vec![campaigns::row(2, CALLEE)]).await;
+    let place = reader.due_rows(&campaign, NOW, 9).await.unwrap().last().unwrap().row;
+    campaigns::launch(store, &acme, (place, 0), 1).await.unwrap();
+    for (id, callee) in [(2, CALLEE), (3, OTHER)] {
+        let mut tried = retries::tried(&acme, id, &[60]);
+        rings(&mut tried.plan, callee);
+        store.admit(tried, NOW).await.unwrap();
+    }
+    let begun = store.open_erasure(order(&acme, CALLEE, Suppress::AsItWas)).await.unwrap();
+    for id in 1..=3 {
+        store.append(call(id), vec![(later(5), dialing(1))]).await.unwrap();
+        store.finish(call(id), later(6), Ending::from(HangupCause::Busy)).await.unwrap();
+    }
+    let next = async |id| reader.call(&acme, call(id)).await.unwrap().unwrap().next;
+    assert_eq!(next(2).await, None);
+    assert!(next(3).await.is_some(), "another number is tried again");
+    let row = async || {
+        let rows = reader.campaign_rows(&campaign, &RowFilter::default(), place - 1, 1).await.unwrap().items;
+        rows.into_iter().next().map(|row| (row.state, row.due)).unwrap()
+    };
+    assert_eq!(row().await, (RowState::Cancelled, None));
+    store.erase_some(acme.clone(), begun.id, 10, later(9)).await.unwrap();
+    assert_eq!(row().await, (RowState::Cancelled, None));
+    assert_eq!(reader.due_rows(&campaign, later(1 << 40), 9).await.unwrap().len(), 3, "the other rows are called");
 }

@@ -9,7 +9,7 @@ use callwright_domain::{AccountId, HangupCause, Moment, Refusal};
 use callwright_store::{Admission, CallFilter, Ending, Opened, Permit, Reader, Store};
 use futures_util::future::join_all;
 
-fn tried(owner: &AccountId, id: u128, waits_s: &[u64]) -> Admission {
+pub(crate) fn tried(owner: &AccountId, id: u128, waits_s: &[u64]) -> Admission {
     let mut request = admission(owner, id);
     let plan = RetryPlan { on: vec![HangupCause::Busy], max_attempts: 3, waits_s: waits_s.to_vec() };
     request.plan.retry = Some(Retries::new(plan, None));

@@ -268,6 +268,39 @@ pub(crate) async fn calls_out_of_hours_are_refused_or_put_off(opened: Opened) {
     assert_eq!(store.permit(claimed[0].clone(), eight).await.unwrap(), Permit::Granted);
 }
 
+/// What is put off takes no place tonight and is counted among tomorrow's calls; so is what was to be made later.
+pub(crate) async fn what_is_put_off_is_judged_for_its_opening(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let one = Number::new(acme.clone(), number(CALLER), TrunkId::new("main").unwrap());
+    store.put_number(Number { max_calls: 1, ..one }).await.unwrap();
+    // The only line is busy with a call to the callee; another to somebody else is due in a moment.
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    store.claim_due(NOW, 10).await.unwrap();
+    store.append(call(1), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+    let mut soon = due(&acme, 2, later(1000));
+    super::rings(&mut soon.plan, "+4915199999999");
+    store.admit(soon, NOW).await.unwrap();
+    let hours = r#"{"hours":{"status":"on","windows":[{"from":"08:00","to":"21:00"}],"otherwise":"reschedule"},
+        "callee":{"status":"on","per_day":1},"quota":{"status":"on","minutes_per_day":10}}"#;
+    rule(&store, &acme, hours).await;
+    let eight = Moment(1_700_031_600_000);
+    assert_eq!(refusal(store.admit(admission(&acme, 3), NOW).await), None);
+    let view = reader.call(&acme, call(3)).await.unwrap().unwrap();
+    assert_eq!((view.plan.due, view.plan.talks_ms), (eight, None), "what it may talk is asked tomorrow");
+    let told = reader.verdicts(&acme, call(3)).await.unwrap();
+    let evidence = &told[0].evidence;
+    assert_eq!(
+        (evidence["clocks"][0][1].as_str(), evidence["facts"]["counts"][0].as_u64()),
+        (Some("Wed 2023-11-15 08:00:00"), Some(0))
+    );
+    for (id, at) in [(4, NOW), (5, later(3_600_000)), (6, eight)] {
+        assert_eq!(refusal(store.admit(due(&acme, id, at), NOW).await), Some(Refusal::CalleeDailyLimit), "{id}");
+    }
+    let claimed = store.claim_due(later(1000), 10).await.unwrap();
+    assert_eq!(store.permit(claimed[0].clone(), later(1000)).await.unwrap(), Permit::Later(eight));
+}
+
 pub(crate) async fn quotas_are_used_up(opened: Opened) {
     let (store, acme) = (opened.store, account("acme"));
     equip(&store, &acme).await;
@@ -285,6 +318,83 @@ pub(crate) async fn quotas_are_used_up(opened: Opened) {
     assert_eq!(refusal(store.admit(admission(&acme, 3), later(60_000)).await), Some(Refusal::QuotaUsedUp));
     let tomorrow = later(86_400_000);
     assert_eq!(refusal(store.admit(due(&acme, 4, tomorrow), tomorrow).await), None);
+}
+
+/// 48 calls at once over four numbers, each of four minutes, with ten minutes for all or money for 200 seconds: what is used in
+/// the end is that and no more, though each call goes on for an hour.
+pub(crate) async fn a_quota_holds_while_calls_are_up(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    let callers = [0, 1, 2, 3].map(|n| number(&format!("+49301234560{n}")));
+    for caller in &callers {
+        store.put_number(Number::new(acme.clone(), caller.clone(), TrunkId::new("main").unwrap())).await.unwrap();
+    }
+    let rules = [
+        r#"{"quota":{"status":"on","minutes_per_day":10}}"#,
+        r#"{"quota":{"status":"on","cost_per_day":1,"rates":[{"prefix":"+49","micros_per_minute":300000}]}}"#,
+    ];
+    for (day, (rules, all_ms)) in rules.into_iter().zip([600_000, 200_000]).enumerate() {
+        rule(&store, &acme, rules).await;
+        let at = later(i64::try_from(day).unwrap() * 86_400_000);
+        let tasks = (0..48_usize).map(|n| {
+            let mut request = due(&acme, (day * 100 + n + 1) as u128, at);
+            request.plan.agent.limits.max_duration_s = 240;
+            if let Way::Telephone(telephone) = &mut request.plan.way {
+                telephone.caller = callers[n % 4].clone();
+            }
+            let store = store.clone();
+            tokio::spawn(async move { (request.plan.id, refusal(store.admit(request, at).await)) })
+        });
+        let mut accepted = Vec::new();
+        for outcome in join_all(tasks).await {
+            match outcome.unwrap() {
+                (id, None) => accepted.push(id),
+                (_, Some(why)) => assert_eq!(why, Refusal::QuotaUsedUp),
+            }
+        }
+        let ended = Moment(at.millis() + 3_600_000);
+        for id in accepted {
+            store.append(id, vec![(at, dialing(1)), (at, answered())]).await.unwrap();
+            store.finish(id, ended, Ending::from(HangupCause::MaxDuration)).await.unwrap();
+        }
+        let used = reader.usage(&acme, Moment(at.millis() - at.millis() % 86_400_000), ended).await.unwrap();
+        assert_eq!(used.iter().map(|day| day.talked_ms).sum::<u64>(), all_ms, "{rules}");
+    }
+}
+
+/// The same for calls that come to be due together, of which the fourth is asked while three are up. What a call leaves over is
+/// another's.
+pub(crate) async fn a_quota_holds_for_what_was_due_later(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip(&store, &acme).await;
+    rule(&store, &acme, r#"{"quota":{"status":"on","minutes_per_day":10}}"#).await;
+    let at = later(60_000);
+    for id in 1..=8 {
+        let mut request = due(&acme, id, at);
+        request.plan.agent.limits.max_duration_s = 240;
+        store.admit(request, NOW).await.unwrap();
+    }
+    let judged = async || {
+        let permits = store.claim_due(at, 10).await.unwrap().into_iter().map(|plan| store.permit(plan, at));
+        join_all(permits).await.into_iter().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    let first = judged().await;
+    assert_eq!(first.iter().filter(|permit| **permit == Permit::Moved).count(), 3, "{first:?}");
+    assert_eq!(first.iter().filter(|permit| **permit == Permit::Refused(Refusal::QuotaUsedUp)).count(), 5);
+    assert_eq!(judged().await, [Permit::Granted; 3], "taken again with what they may talk");
+    let mut up = Vec::new();
+    for id in 1..=8 {
+        let plan = reader.call(&acme, call(id)).await.unwrap().unwrap().plan;
+        up.extend(plan.talks_ms.map(|granted| (granted, plan.id)));
+    }
+    up.sort_unstable();
+    assert_eq!(up.iter().map(|(granted, _)| *granted).collect::<Vec<_>>(), [120_000, 240_000, 240_000]);
+    store.append(up[2].1, vec![(at, dialing(1)), (at, answered())]).await.unwrap();
+    let minute = Moment(at.millis() + 60_000);
+    store.finish(up[2].1, minute, Ending::from(HangupCause::CalleeHungUp)).await.unwrap();
+    let (plan, evidence) = store.try_out(due(&acme, 9, minute), minute).await.unwrap();
+    assert_eq!((evidence.verdict, plan.talks_ms), (Verdict::Placed, Some(180_000)));
+    assert_eq!((evidence.facts.usage.today_ms, evidence.facts.usage.held_ms), (60_000, 360_000));
 }
 
 /// A moved number: the hours are those of the place where its owner is.
@@ -381,6 +491,7 @@ pub(crate) async fn who_comes_near_a_limit_is_told_once(opened: Opened) {
     assert_eq!(told().await.len(), 1, "{:?}", told().await);
     talk(4, later(86_400_000), 9).await;
     assert_eq!(told().await.len(), 2, "another day");
+    rule(&store, &acme, "{}").await;
     for id in 10..13 {
         store.admit(admission(&acme, id), NOW).await.unwrap();
     }
