@@ -146,7 +146,7 @@ impl<'a> Timetable<'a> {
     }
 
     /// The first moment from `now` on at which calls are allowed; none within two weeks. Opening happens where a window
-    /// begins in one of the zones, and nowhere else.
+    /// begins in one of the zones, or where a clock is set, which may be in the middle of one.
     pub fn next_opening(&self, now: Moment) -> Option<Moment> {
         if self.is_open(now) {
             return Some(now);
@@ -155,6 +155,8 @@ impl<'a> Timetable<'a> {
         let mut candidates: Vec<Moment> = Vec::new();
         for zone in &self.zones {
             let today = zone.to_datetime(at).date();
+            let set = zone.following(at).next().map(|change| change.timestamp());
+            candidates.extend(set.map(|at| Moment(at.as_millisecond())));
             for ahead in 0..LOOK_AHEAD_DAYS {
                 let Ok(date) = today.checked_add(ahead.days()) else { continue };
                 candidates.extend(self.windows.iter().filter_map(|window| begin(zone, date, window.from)));
@@ -215,6 +217,17 @@ mod tests {
         for bad in ["", "8:30", "08:60", "24:01", "25:00", "+8:30", "0830", "08:30:00"] {
             assert_eq!(DayTime::parse(bad), Err(BadDayTime), "{bad}");
         }
+    }
+
+    /// On 25 October 2026 three o'clock in Berlin is two o'clock again: the same half hour is open twice.
+    #[test]
+    fn an_hour_that_comes_twice_opens_twice() {
+        let night = [window("01:30", "02:30")];
+        let table = Timetable::of(&night, &[], None, &["Europe/Berlin"]).expect("a window applies");
+        let between = moment("2026-10-25T00:45:00Z");
+        assert!(!table.is_open(between));
+        assert_eq!(table.next_opening(between), Some(moment("2026-10-25T01:00:00Z")));
+        assert_eq!(table.next_opening(moment("2026-10-25T01:30:00Z")), Some(moment("2026-10-26T00:30:00Z")));
     }
 
     #[test]
