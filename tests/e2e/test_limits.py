@@ -6,6 +6,7 @@ import os
 import resource
 import select
 import socket
+import time
 import unittest
 
 import harness
@@ -64,6 +65,43 @@ class CallerNumberLimit(unittest.TestCase):
             self.assertEqual(server.must("GET", f"/v1/calls/{call}")["status"], "talking")
             server.must("POST", f"/v1/calls/{call}/hangup")
             self.assertEqual(server.ended(call)["cause"], "api_hung_up")
+
+    def test_without_rtp_ports_a_call_ends_with_a_word_and_the_others_go_on(self):
+        first = free_ports(4)
+        request = {"to": "+15550200", "from": "+15550100"}
+        with harness.server(f'ports = "{first}-{first + 3}"') as server, harness.Sipp("ok-answer-wait-bye.xml", calls=100) as trunk:
+            server.agent(opening={"greeting": "none"}, limits={"max_duration_s": 120, "ring_timeout_s": 30})
+            server.trunk("t1", trunk.port)
+            server.number("+15550100", "t1")
+            state = lambda call: server.must("GET", f"/v1/calls/{call}")["status"]  # noqa: E731
+            calls = [server.call(**request) for _ in range(2)]
+            for call in calls:
+                harness.wait_for("answer", lambda: state(call) == "talking")
+            self.assertEqual(server.ended(server.call(**request))["cause"], "media_failed")
+            self.assertEqual([state(call) for call in calls], ["talking", "talking"])
+            server.must("POST", f"/v1/calls/{calls[0]}/hangup")
+
+            def goes_again():
+                time.sleep(1)
+                call = server.call(**request)
+                harness.wait_for("its fate", lambda: state(call) in ("talking", "ended"))
+                return state(call) == "talking"
+
+            # A port rests for half a minute after its call.
+            harness.wait_for("a free port", goes_again, 60)
+
+
+def free_ports(count):
+    """The first, an even one, of ports in a row that nobody has."""
+    while True:
+        first = harness.free_udp_port() // 2 * 2
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(first, first + count):
+                    held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+                return first
+            except OSError:
+                continue
 
 
 if __name__ == "__main__":

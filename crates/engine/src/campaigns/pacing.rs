@@ -2,8 +2,8 @@
 //! the way from there to the INVITE took is evened out when it leaves. Whatever was queued, late or left over from an
 //! earlier life, no second holds more than the campaign's setting. Never decides whether a call is made.
 
-use callwright_domain::campaign::CampaignCall;
 use callwright_domain::campaign::pacing::{Cadence, Dialers, turns_apart};
+use callwright_domain::campaign::{CampaignCall, Pace};
 use callwright_domain::{AccountId, CallPlan, CampaignId, Moment};
 use callwright_store::{Store, Turns};
 use std::collections::HashMap;
@@ -15,6 +15,11 @@ use tracing::warn;
 
 /// Campaigns whose cadence is remembered; beyond it those that nobody waits at are forgotten, and begin with a pause.
 const REMEMBERED: usize = 10_000;
+
+/// How late an INVITE may be for its turn; the turns of several nodes leave room for that in each second.
+const LATE: Duration = Duration::from_millis(40);
+/// Turns that one call asks for; then it goes, however late.
+const ASKED_AT_MOST: u32 = 10;
 
 type Key = (AccountId, CampaignId);
 
@@ -30,7 +35,7 @@ pub(crate) struct Pacing {
 /// The turn of one call: the next of its campaign waits until it has left.
 pub(crate) struct Turn {
     began: Instant,
-    plan: callwright_domain::campaign::Pace,
+    plan: Pace,
     cadence: OwnedMutexGuard<Cadence>,
 }
 
@@ -61,12 +66,15 @@ impl Pacing {
     }
 
     /// Waits until the INVITE of a call may leave. Calls of no campaign have nothing to wait for.
-    pub(crate) async fn turn(&self, plan: &CallPlan) -> Option<Turn> {
+    pub(crate) async fn turn(&self, store: &Store, plan: &CallPlan, now: Moment) -> Option<Turn> {
         let call = plan.campaign.as_ref()?;
         let cadence = self.cadence((plan.account.clone(), call.campaign.clone()));
         let cadence = cadence.lock_owned().await;
         let due = self.began + Duration::from_micros(cadence.earliest(&call.pace));
         sleep_until(due).await;
+        if store.is_shared() {
+            common_turn(store, (&plan.account, call), now).await;
+        }
         Some(Turn { began: self.began, plan: call.pace, cadence })
     }
 
@@ -77,6 +85,27 @@ impl Pacing {
         }
         let now = micros(self.began.elapsed());
         Arc::clone(cadences.entry(key).or_insert_with(|| Arc::new(Mutex::new(Cadence::after_unknown(now)))))
+    }
+}
+
+/// Waits for a moment at which no other node sends an INVITE of the campaign. Whoever is late for it asks for another, so
+/// that nodes which take long do not send together. The gap is kept by the turn that the call had before.
+async fn common_turn(store: &Store, (account, call): (&AccountId, &CampaignCall), now: Moment) {
+    let apart = turns_apart(&Pace { gap_ms: 0, ..call.pace }, Dialers::Several);
+    for _ in 0..ASKED_AT_MOST {
+        let (asked, turns) = (Instant::now(), Turns::Invites(call.campaign.clone()));
+        let wait = match store.take_turn(account.clone(), turns, apart, now).await {
+            Ok(wait) => wait,
+            Err(error) => {
+                warn!(campaign = %call.campaign, %error, "the nodes' common pace could not be asked for; this one keeps its own");
+                return;
+            }
+        };
+        // The turn is somewhere between the question and the answer: not before it.
+        sleep_until(Instant::now() + wait).await;
+        if asked.elapsed() <= wait + LATE {
+            return;
+        }
     }
 }
 
@@ -96,7 +125,6 @@ fn micros(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::outbox::tests::account;
-    use callwright_domain::campaign::Pace;
     use callwright_store::StoreSettings;
 
     /// A campaign that calls once a minute does so over restarts, too.

@@ -255,7 +255,7 @@ impl LiveCall {
         self.commit(CallEvent::Dialing { intent }).await?;
         *attempt += 1;
         self.node.tasks.reach(Failpoint::IntentStored).await;
-        let turn = self.node.pacing.turn(&self.plan).await;
+        let turn = self.node.pacing.turn(&self.node.store, &self.plan, self.now()).await;
         let sip = way.passage.in_turn(self.node.sip.invite(invite)).await??;
         if let Some(turn) = turn {
             turn.left();

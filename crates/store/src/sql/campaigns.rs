@@ -184,7 +184,9 @@ pub(crate) async fn delete(conn: &mut Conn, key: &CampaignKey, limit: u32) -> Re
     if gone > 0 {
         return Ok(false);
     }
-    super::shares::forget(conn, &key.account, &Turns::Campaign(key.id.clone()).name()).await?;
+    for turns in [Turns::Campaign(key.id.clone()), Turns::Invites(key.id.clone())] {
+        super::shares::forget(conn, &key.account, &turns.name()).await?;
+    }
     query("DELETE FROM campaigns WHERE account = $1 AND id = $2")
         .bind(key.account.as_str())
         .bind(key.id.as_str())

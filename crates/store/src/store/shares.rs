@@ -36,8 +36,10 @@ pub struct Channel {
 pub enum Turns {
     /// A trunk, to INVITEs.
     Trunk(TrunkId),
-    /// A campaign, to its calls.
+    /// A campaign, to its calls, before they are judged.
     Campaign(CampaignId),
+    /// A campaign, to its INVITEs.
+    Invites(CampaignId),
 }
 
 impl Turns {
@@ -46,6 +48,7 @@ impl Turns {
         match self {
             Self::Trunk(trunk) => format!("trunk {trunk}"),
             Self::Campaign(campaign) => format!("campaign {campaign}"),
+            Self::Invites(campaign) => format!("invites {campaign}"),
         }
     }
 }
