@@ -10,7 +10,8 @@ use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked, taping, thread};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
-use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
+use crate::goodbyes::{self, Farewells};
+use crate::limits::{ANSWER_STORED, BYE_GRACE, CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
 use crate::registry::Ordered;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
@@ -24,7 +25,8 @@ use callwright_domain::{
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{
-    Acknowledgement, CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall, SipGone,
+    Acknowledgement, CallEvent as SipEvent, Farewell, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall,
+    SipGone,
 };
 use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
@@ -260,6 +262,7 @@ impl LiveCall {
         if let Some(turn) = turn {
             turn.left();
         }
+        let farewell = sip.farewell();
         self.node.tasks.reach(Failpoint::Invited).await;
         if *attempt == 1 {
             if let Some(opening) = conversation.opening_request() {
@@ -283,7 +286,17 @@ impl LiveCall {
             tape: None,
             voice,
         };
-        self.ring(way, line).await
+        let tried = self.ring(way, line).await;
+        if !matches!(tried, Ok(Tried::Answered(_))) {
+            // Somebody may have answered all the same, and sits there.
+            goodbyes::settle(
+                &self.node,
+                (&self.plan.account, self.plan.id),
+                Farewells { own: Some(farewell), other: None },
+            )
+            .await;
+        }
+        tried
     }
 
     /// The way through the next of the trunks that are left. Waits for its pace or a channel, not for ever.
@@ -678,11 +691,16 @@ impl Line {
         self.voice.clone()
     }
 
-    /// Waits for the far end's answer to a goodbye. A browser gives none: what it was shown last has that time to get there.
-    pub(super) async fn answer_to_goodbye(&mut self) {
-        match &mut self.way {
-            Signalling::Sip(dialog) => drop(dialog.sip.next().await),
-            Signalling::Browser(_) => while self.reports.recv().await.is_some() {},
+    /// What tells when the far end knows of the end. A browser gives no answer: what it was shown last has a moment to get
+    /// there.
+    pub(super) async fn farewell(&mut self) -> Option<Farewell> {
+        match &self.way {
+            Signalling::Sip(dialog) => Some(dialog.sip.farewell()),
+            Signalling::Browser(_) => {
+                let gone = timeout(BYE_GRACE, async { while self.reports.recv().await.is_some() {} }).await;
+                debug!(gone = gone.is_ok(), "the browser was told");
+                None
+            }
         }
     }
 

@@ -31,6 +31,7 @@ const STEPS: &[(i64, &str)] = &[
     (151, include_str!("migrations/0151_trunk_channels.sql")),
     (160, include_str!("migrations/0160_agents_made.sql")),
     (170, include_str!("migrations/0170_number_agent.sql")),
+    (180, include_str!("migrations/0180_goodbyes.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.

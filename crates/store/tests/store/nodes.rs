@@ -266,6 +266,34 @@ async fn a_restarted_node_takes_its_own_calls_at_once() {
     assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
 }
 
+/// What a dead node had said to far ends that did not answer, another says again; the calls stay whose they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn goodbyes_of_a_dead_node_are_said_by_another() {
+    let Some((database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    a.store.admit(admission(&acme, 1), NOW).await.unwrap();
+    a.store.claim_due(NOW, 10).await.unwrap();
+    a.store.append(call(1), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+    a.store.owe_goodbye((acme.clone(), call(1)), None).await.unwrap();
+    a.store.finish(call(1), NOW, Ending::from(HangupCause::ApiHungUp)).await.unwrap();
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), [], "its owner lives");
+    a.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+    assert_eq!(b.store.left_behind(NOW).await.unwrap(), [], "another's");
+    let owed = b.store.interrupted_calls(NOW).await.unwrap();
+    assert_eq!(owed.iter().map(|call| (call.plan.id, call.state.is_ended())).collect::<Vec<_>>(), [(call(1), true)]);
+    let owner = b.reader.owner(&acme, call(1)).await.unwrap().expect("owned");
+    assert_eq!(owner.node, "a", "its recording lies there");
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), [], "ours from now on");
+    // The node that was only away strikes out nothing that is another's by now.
+    a.store.goodbye_said((acme.clone(), call(1))).await.unwrap();
+    let again = Store::open(database.node("b"), NOW).await.unwrap();
+    assert_eq!(again.store.left_behind(NOW).await.unwrap().len(), 1);
+    again.store.goodbye_said((acme, call(1))).await.unwrap();
+    let third = Store::open(database.node("b"), NOW).await.unwrap();
+    assert_eq!(third.store.interrupted_calls(NOW).await.unwrap(), []);
+}
+
 /// Everything a stopped node had is in the shared database afterwards, under the same ids; a running one is refused, and
 /// so is a database that holds calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

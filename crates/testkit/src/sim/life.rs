@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime;
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
 /// The endpoint that hears everything.
@@ -109,7 +110,7 @@ async fn run(world: &Arc<World>, (directory, life): (&Path, u64), (signalling, w
     let play = tokio::spawn(Arc::clone(world).play(move |happening| {
         tokio::spawn(ask(Arc::clone(&client), calls.clone(), happening));
     }));
-    wait(world, &living).await;
+    wait(world, &living, &play).await;
     drop(reports);
     for (what, task) in [("signalling", &endpoint), ("media", &legs), ("the world", &play)] {
         if task.is_finished() {
@@ -229,11 +230,15 @@ async fn follow(world: Arc<World>, calls: Calls) {
 }
 
 /// Waits until the trouble is over and everything has come to its end.
-async fn wait(world: &Arc<World>, living: &Living) {
+async fn wait(world: &Arc<World>, living: &Living, play: &JoinHandle<()>) {
     let mut looks = 0;
     loop {
         sleep(LOOK_EVERY).await;
         let open = checks::still_open(world, living).await;
+        if play.is_finished() {
+            // Without a world it is never calm; that it broke down is told.
+            return;
+        }
         if !world.lock().calm {
             continue;
         }

@@ -27,6 +27,8 @@ pub(super) struct Script {
     pub(super) deaths: Vec<Death>,
     /// When the wall clock jumps, and how far, in milliseconds.
     pub(super) jumps: Vec<(u64, i64)>,
+    /// Until when no goodbye comes to the trunk, in milliseconds.
+    pub(super) deaf: u64,
     /// When all trouble ends, in milliseconds: what is still open then must come to its end.
     pub(super) calm: u64,
 }
@@ -136,6 +138,7 @@ impl Script {
             vendors: Vendors { failing: dice.pick(&[0, 0, 15]) },
             deaths,
             jumps,
+            deaf: 0,
             calm: busy + 5_000,
         }
     }
@@ -156,6 +159,23 @@ impl Script {
             script.deaths.insert(0, at(DeathCause::At(1_500)));
         }
         script.calm = 12_000;
+        script
+    }
+}
+
+impl Script {
+    /// A quiet day on which no goodbye comes to the trunk before the node has died twice: of a call that was hung up, of one
+    /// whose answer was of no use, of one that was up when the node died.
+    pub(super) fn unheard_goodbyes(seed: u64) -> Self {
+        let mut script = Self::dying_at(Failpoint::EndStored, u64::MAX, seed);
+        let request = |temper, hang_up_after| Request { at: 0, due_in: 0, temper, hang_up_after };
+        script.requests = vec![
+            request(Temper::talks(100, None), Some(1_500)),
+            request(Temper::Nonsense(100), None),
+            request(Temper::talks(100, None), None),
+        ];
+        script.deaths = [2_500, 1_500].map(|life| Death { cause: DeathCause::At(life), down: 700 }).into();
+        (script.weather, script.pace, script.deaf) = (Weather { loss: 0, copies: 0, delay: 5 }, 0, 5_000);
         script
     }
 }

@@ -21,8 +21,6 @@ pub(super) const NODE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10,
 pub(super) const TRUNK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 5060);
 /// When the world begins by the wall clock.
 const EPOCH: i64 = 1_700_000_000_000;
-/// How long a goodbye that is not answered is repeated (RFC 3261, timer F).
-const REPEATED: u64 = 32_000;
 /// First media port of the telephones.
 const FIRST_MEDIA: u16 = 30_000;
 
@@ -91,11 +89,6 @@ pub(super) struct State {
     pub(super) dialled: BTreeMap<String, BTreeSet<String>>,
     /// Calls of this life that hold a place for certain, as the wire shows it.
     up: BTreeSet<String>,
-    /// When this life first said goodbye to a far end.
-    goodbyes: BTreeMap<String, u64>,
-    /// Far ends whose goodbye was still being repeated when the node died. The next life believes it said, so one that
-    /// was lost is not said again: a known weakness (ARCHITECTURE section 16).
-    cut_off: BTreeSet<String>,
     pub(super) known: Vec<Known>,
     pub(super) heard: Vec<Heard>,
     pub(super) faults: Vec<String>,
@@ -138,8 +131,6 @@ impl World {
             telephones: BTreeMap::new(),
             dialled: BTreeMap::new(),
             up: BTreeSet::new(),
-            goodbyes: BTreeMap::new(),
-            cut_off: BTreeSet::new(),
             known: vec![Known::Nothing; script.requests.len()],
             heard: Vec::new(),
             faults: Vec::new(),
@@ -390,9 +381,6 @@ impl State {
         if self.fate.powered {
             self.fate.powered = false;
             self.note(&format!("the node dies: {of}"));
-            let now = self.now;
-            let repeated = std::mem::take(&mut self.goodbyes).into_iter().filter(|(_, said)| said + REPEATED > now);
-            self.cut_off.extend(repeated.map(|(id, _)| id));
         }
     }
 
@@ -457,7 +445,6 @@ impl State {
             }
             "CANCEL" | "BYE" => {
                 self.up.remove(&id);
-                self.goodbyes.entry(id).or_insert(self.now);
             }
             _ => {}
         }
@@ -498,6 +485,9 @@ impl State {
             let (telephone, acts) = Telephone::called(temper, head, (TRUNK, SocketAddr::new(TRUNK.ip(), media)));
             self.telephones.insert(id.clone(), telephone);
             return self.act(&id, acts);
+        }
+        if head.method() == "BYE" && self.now < self.script.deaf {
+            return self.note("  unheard");
         }
         let acts = match self.telephones.get_mut(&id) {
             Some(telephone) => telephone.hear(&head),
@@ -551,7 +541,7 @@ impl State {
         let alive = self.telephones.iter().filter(|(_, telephone)| {
             telephone.stage == Stage::Up && !matches!(telephone.temper, Temper::Vanishes(_) | Temper::Mute)
         });
-        alive.map(|(id, _)| id.clone()).filter(|id| !self.cut_off.contains(id)).collect()
+        alive.map(|(id, _)| id.clone()).collect()
     }
 
     /// Media packets that the node has sent.
