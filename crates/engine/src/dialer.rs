@@ -322,7 +322,9 @@ async fn judged(node: &Arc<Node>, plan: CallPlan, mut orders: mpsc::Receiver<Ord
                 return end(node, &account, call, HangupCause::Cancelled).await;
             }
             if let Err(error) = node.store.unclaim(vec![call]).await {
-                error!(%call, %error, "the call waits for this node's next life");
+                // It is still ours, and nobody else looks at it.
+                warn!(%call, %error, "the call could not be given back; it waits here");
+                node.waiting.put_back(plan);
             }
         }
     }

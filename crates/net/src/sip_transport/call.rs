@@ -127,12 +127,12 @@ impl Farewell {
         ask(&self.orders, self.key, CallOrder::Farewell).await
     }
 
-    /// What a later run of the program needs to say the goodbye again, while it is not answered; `None`: the call was not
-    /// answered either, or all is said.
+    /// What a later run of the program needs to say the goodbye again, once one was said and while it is not answered; `None`:
+    /// the call has ended without, or all is said.
     ///
     /// # Errors
     /// [`SipGone`].
-    pub async fn dialog(&self) -> Result<Option<DialogSnapshot>, SipGone> {
+    pub async fn dialog(self) -> Result<Option<DialogSnapshot>, SipGone> {
         ask(&self.orders, self.key, CallOrder::Parting).await
     }
 }

@@ -4,7 +4,7 @@
 use super::call::CallEvent;
 use super::handle::CallOrder;
 use super::{Meter, count};
-use callwright_sip::{Answered, CallKey, Calling, Confirmed, Incoming, Reason, UserAgent};
+use callwright_sip::{Answered, CallKey, Calling, Confirmed, DialogSnapshot, Incoming, Reason, UserAgent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,13 +36,21 @@ pub(super) struct Desk {
     calls: BTreeMap<CallKey, Entry>,
     /// Who waits until nothing of a call is left.
     farewells: BTreeMap<CallKey, Vec<oneshot::Sender<()>>>,
+    /// Who waits until a call's BYE is sent, or nothing of the call is left.
+    partings: BTreeMap<CallKey, Vec<oneshot::Sender<Option<DialogSnapshot>>>>,
     depth: usize,
     meter: Arc<Meter>,
 }
 
 impl Desk {
     pub(super) fn new(depth: usize, meter: Arc<Meter>) -> Self {
-        Self { calls: BTreeMap::new(), farewells: BTreeMap::new(), depth: depth.max(4), meter }
+        Self {
+            calls: BTreeMap::new(),
+            farewells: BTreeMap::new(),
+            partings: BTreeMap::new(),
+            depth: depth.max(4),
+            meter,
+        }
     }
 
     /// Takes a new call; gives the receiving end of its events.
@@ -63,6 +71,9 @@ impl Desk {
     /// Passes an event on.
     pub(super) fn deliver(&mut self, now: Instant, agent: &mut UserAgent, key: CallKey, event: CallEvent) {
         let last = event.is_last();
+        if last {
+            self.tell_parting(agent, key);
+        }
         if last && agent.is_over(key) {
             self.parted(key);
         }
@@ -84,6 +95,13 @@ impl Desk {
                 count(&self.meter.overruns);
                 self.abandon(now, agent, key);
             }
+        }
+    }
+
+    fn tell_parting(&mut self, agent: &UserAgent, key: CallKey) {
+        for waits in self.partings.remove(&key).unwrap_or_default() {
+            // Whoever asked may have gone away since; then nobody needs the answer.
+            waits.send(agent.parting(key)).ok();
         }
     }
 
@@ -126,8 +144,12 @@ impl Desk {
             }
             CallOrder::AcceptOffer(offer, body) => agent.accept_offer(now, offer, body),
             CallOrder::RejectOffer(offer, status) => agent.reject_offer(now, offer, status),
-            // Whoever asked may have gone away since; then nobody needs the answer.
-            CallOrder::Parting(answer) => drop(answer.send(agent.parting(key))),
+            CallOrder::Parting(answer) => {
+                self.partings.entry(key).or_default().push(answer);
+                if agent.is_over(key) || agent.parting(key).is_some() {
+                    self.tell_parting(agent, key);
+                }
+            }
             // Whoever asked the following may have gone away since; then nobody needs the answer.
             CallOrder::Reinvite(offer, answer) => drop(answer.send(match self.held(key) {
                 Some(Held::Confirmed(call)) => agent.reinvite(now, call, offer),

@@ -62,9 +62,9 @@ pub fn simulate_death_at(point: Failpoint, time: u64, seed: u64) -> Story {
     play(Script::dying_at(point, time, seed))
 }
 
-/// Plays a story in which goodbyes are lost until the node has died twice.
-pub fn simulate_unheard_goodbyes(seed: u64) -> Story {
-    play(Script::unheard_goodbyes(seed))
+/// Plays a story in which goodbyes are lost until the node has died twice, the first time when it has sent so many messages.
+pub fn simulate_unheard_goodbyes(sent: u64) -> Story {
+    play(Script::unheard_goodbyes(sent))
 }
 
 /// Plays a story for each of `turns`, as many at once as there are processors; those in which something went wrong.
