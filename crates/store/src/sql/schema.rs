@@ -32,6 +32,7 @@ const STEPS: &[(i64, &str)] = &[
     (160, include_str!("migrations/0160_agents_made.sql")),
     (170, include_str!("migrations/0170_number_agent.sql")),
     (180, include_str!("migrations/0180_goodbyes.sql")),
+    (181, include_str!("migrations/0181_moved.sql")),
 ];
 
 /// Brings the schema to the newest version, within the caller's transaction: all steps or none.
