@@ -104,10 +104,6 @@ def free_ports(count):
                 continue
 
 
-if __name__ == "__main__":
-    unittest.main(verbosity=2)
-
-
 class CoreFiles(unittest.TestCase):
     """The memory of a server that crashes holds keys and what people said: it goes into no file unless the owner says so."""
 
@@ -117,7 +113,7 @@ class CoreFiles(unittest.TestCase):
 
     def test_a_crash_leaves_none_unless_it_is_asked_for(self):
         before = resource.getrlimit(resource.RLIMIT_CORE)
-        some = 4096 if before[1] == resource.RLIM_INFINITY else min(some, before[1])
+        some = 4096 if before[1] == resource.RLIM_INFINITY else min(4096, before[1])
         self.addCleanup(os.environ.pop, "CALLWRIGHT__SERVER__CORE_FILES", None)
         try:
             resource.setrlimit(resource.RLIMIT_CORE, (some, before[1]))
@@ -126,3 +122,7 @@ class CoreFiles(unittest.TestCase):
             self.assertEqual(self.limit(), (some, before[1]))
         finally:
             resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -334,12 +334,14 @@ async fn judged(node: &Arc<Node>, mut live: LiveCall, passage: Passage) {
 
 /// Gives a call back to the queue, unless it is to end.
 async fn put_back(node: &Node, account: &AccountId, live: LiveCall) {
-    let call = live.plan().id;
+    let plan = live.plan().clone();
     if is_to_end(&mut live.into_orders()).await {
-        return end(node, account, call, HangupCause::Cancelled).await;
+        return end(node, account, plan.id, HangupCause::Cancelled).await;
     }
-    if let Err(error) = node.store.unclaim(vec![call]).await {
-        error!(%call, %error, "the call waits for this node's next life");
+    if let Err(error) = node.store.unclaim(vec![plan.id]).await {
+        // It is still ours, and nobody else looks at it.
+        warn!(call = %plan.id, %error, "the call could not be given back; it waits here");
+        node.waiting.put_back(plan);
     }
 }
 

@@ -16,6 +16,7 @@ mod dialer;
 mod excerpt;
 mod extracts;
 mod failpoint;
+mod goodbyes;
 mod in_line;
 mod journal;
 mod jumps;

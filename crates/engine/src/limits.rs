@@ -97,9 +97,11 @@ pub const JOIN_WAIT: Duration = Duration::from_secs(20);
 pub const CLIENT_MESSAGES: u32 = 2000;
 /// Texts that wait for a browser's channel to open. *Drop oldest*.
 pub const HELD_MESSAGES: usize = 64;
-/// How long the end of a SIP call may wait for the far end's answer before the task goes away; the SIP plane goes on
-/// repeating BYE by itself.
+/// How long the end of a SIP call may wait for the far end's answer before it is written that a goodbye is owed, and the
+/// task goes away; the SIP plane goes on repeating BYE by itself.
 pub const BYE_GRACE: Duration = Duration::from_millis(200);
+/// Pause before the database is asked again to keep that a goodbye is owed. *Wait*: no longer than BYE is repeated.
+pub const GOODBYE_AGAIN: Duration = Duration::from_secs(1);
 /// How long the ACK to an answer waits for the answer to be written down, so that a crash in between leaves a far end
 /// that repeats its answer and is found again. Below SIP's T1: a far end that has to wait longer would repeat it anyway.
 pub const ANSWER_STORED: Duration = Duration::from_millis(400);

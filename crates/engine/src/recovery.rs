@@ -2,10 +2,11 @@
 //! up are ended here and never dialled again, because nobody can know whether the callee was rung.
 
 use crate::failpoint::Failpoint;
+use crate::goodbyes::{self, Farewells};
 use crate::node::Node;
 use crate::trunks::TrunkError;
 use callwright_domain::{CallEvent, HangupCause, TrunkId};
-use callwright_net::SipGone;
+use callwright_net::{Farewell, SipGone};
 use callwright_sip::{InviteError, SnapshotError};
 use callwright_store::{Interrupted, StoreError};
 use futures_util::{StreamExt, stream};
@@ -17,6 +18,7 @@ use tracing::{error, info, warn};
 const AT_ONCE: usize = 32;
 
 /// Ends every call that a dead owner was dialling or talking on: BYE where the far end may still be up, then the record.
+/// What such an owner had said to a far end that did not answer is said again.
 pub(crate) async fn end_interrupted(node: &Arc<Node>) -> Result<(), StoreError> {
     end(node, node.store.interrupted_calls(node.clock.now()).await?).await
 }
@@ -41,10 +43,16 @@ async fn end(node: &Arc<Node>, interrupted: Vec<Interrupted>) -> Result<(), Stor
 }
 
 async fn end_one(node: &Arc<Node>, call: Interrupted) -> Result<(), StoreError> {
-    if let Err(error) = say_goodbye(node, &call).await {
+    let farewells = say_goodbye(node, &call).await.unwrap_or_else(|error| {
         warn!(call = %call.plan.id, %error, "the far end could not be told");
-    }
+        Farewells::default()
+    });
     node.tasks.reach(Failpoint::GhostDismissed).await;
+    if call.state.is_ended() {
+        goodbyes::repeat(node, (call.plan.account, call.plan.id), farewells);
+        return Ok(());
+    }
+    goodbyes::settle(node, (&call.plan.account, call.plan.id), farewells).await;
     let ended = node.end(&call.plan.account, call.plan.id, HangupCause::ServerRestarted).await;
     if let Err(error) = &ended {
         error!(call = %call.plan.id, %error, "the end of an interrupted call could not be written");
@@ -67,20 +75,26 @@ enum Unsaid {
     Invite(#[from] InviteError),
 }
 
-async fn say_goodbye(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid> {
-    if let Err(error) = say_goodbye_to_other(node, call).await {
+async fn say_goodbye(node: &Arc<Node>, call: &Interrupted) -> Result<Farewells, Unsaid> {
+    let other = say_goodbye_to_other(node, call).await.unwrap_or_else(|error| {
         warn!(call = %call.plan.id, %error, "whom the callee was handed over to could not be told");
-    }
+        None
+    });
+    let own = say_goodbye_to_callee(node, call).await?;
+    Ok(Farewells { own, other })
+}
+
+async fn say_goodbye_to_callee(node: &Arc<Node>, call: &Interrupted) -> Result<Option<Farewell>, Unsaid> {
     // An answered call gets BYE; one that was still being dialled gets CANCEL.
     let dialling = call.intent.as_ref().map(|intent| intent.dialog.as_str());
-    let Some(dialog) = call.dialog.as_deref().or(dialling).filter(|dialog| !dialog.is_empty()) else { return Ok(()) };
+    let Some(dialog) = call.dialog.as_deref().or(dialling).filter(|dialog| !dialog.is_empty()) else { return Ok(None) };
     let own = call.plan.telephone().map(|telephone| &telephone.trunk);
-    let Some(trunk) = call.intent.as_ref().and_then(|intent| intent.trunk.as_ref()).or(own) else { return Ok(()) };
-    end_stale(node, call, (trunk, dialog)).await
+    let Some(trunk) = call.intent.as_ref().and_then(|intent| intent.trunk.as_ref()).or(own) else { return Ok(None) };
+    end_stale(node, call, (trunk, dialog)).await.map(Some)
 }
 
 /// The leg to whom the callee was being handed over, when the server had called there itself.
-async fn say_goodbye_to_other(node: &Arc<Node>, call: &Interrupted) -> Result<(), Unsaid> {
+async fn say_goodbye_to_other(node: &Arc<Node>, call: &Interrupted) -> Result<Option<Farewell>, Unsaid> {
     let journal = node.reader.journal(&call.plan.account, call.plan.id, 0, u32::MAX).await?;
     let mut other: Option<(TrunkId, String)> = None;
     for recorded in journal {
@@ -92,15 +106,17 @@ async fn say_goodbye_to_other(node: &Arc<Node>, call: &Interrupted) -> Result<()
         }
     }
     match &other {
-        Some((trunk, dialog)) if !dialog.is_empty() => end_stale(node, call, (trunk, dialog)).await,
-        _ => Ok(()),
+        Some((trunk, dialog)) if !dialog.is_empty() => end_stale(node, call, (trunk, dialog)).await.map(Some),
+        _ => Ok(None),
     }
 }
 
-async fn end_stale(node: &Arc<Node>, call: &Interrupted, (trunk, dialog): (&TrunkId, &str)) -> Result<(), Unsaid> {
+/// Dropping what signalling returns does not stop the ending.
+async fn end_stale(
+    node: &Arc<Node>,
+    call: &Interrupted,
+    (trunk, dialog): (&TrunkId, &str),
+) -> Result<Farewell, Unsaid> {
     let trunk = node.trunks.find(&call.plan.account, trunk).await?;
-    let ending = node.sip.end_stale(dialog.parse()?, trunk.route).await??;
-    // Dropping what is returned does not stop the ending; nobody waits for the far end's answer.
-    drop(ending);
-    Ok(())
+    Ok(node.sip.end_stale(dialog.parse()?, trunk.route).await??.farewell())
 }

@@ -15,7 +15,7 @@ pub use media_shard::{
 pub use ports::{PortError, PortRange, RtcpPort};
 pub use resolve::{ResolveError, Resolver};
 pub use sip_transport::{
-    Acknowledgement, CallEvent, RegistrationState, SipCall, SipEndpoint, SipGone, SipHandle, SipRegistration,
+    Acknowledgement, CallEvent, Farewell, RegistrationState, SipCall, SipEndpoint, SipGone, SipHandle, SipRegistration,
     SipReport, SipSettings, SipStats, StartError, StreamLimits,
 };
 pub use wire::{Air, Datagram, Wire};

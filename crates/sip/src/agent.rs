@@ -51,6 +51,8 @@ pub struct UserAgent {
     events: VecDeque<Event>,
     transactions: Transactions,
     calls: HashMap<CallKey, Call>,
+    /// Calls whose BYE was not answered yet, and what saying it again needs.
+    parting: HashMap<CallKey, DialogSnapshot>,
     /// How requests of peers find their call.
     dialogs: HashMap<DialogId, CallKey>,
     /// Acknowledgements of the 2xx answers to INVITEs of ours, as long as such an answer may be repeated.
@@ -90,6 +92,7 @@ impl UserAgent {
             transactions: Transactions::new(settings.timers),
             calls: HashMap::new(),
             dialogs: HashMap::new(),
+            parting: HashMap::new(),
             acknowledgements: HashMap::new(),
             offers: HashMap::new(),
             ringing_by_invite: HashMap::new(),
@@ -178,6 +181,16 @@ impl UserAgent {
             registrations: self.registrations.len(),
             leftovers: self.acknowledgements.len() + self.offers.len() + self.ringing_by_invite.len(),
         }
+    }
+
+    /// Whether nothing of a call is left: it has ended, and its BYE was answered or given up.
+    pub fn is_over(&self, call: CallKey) -> bool {
+        !self.calls.contains_key(&call) && !self.parting.contains_key(&call)
+    }
+
+    /// What a later run of the program needs to say a goodbye again that was not answered yet.
+    pub fn parting(&self, call: CallKey) -> Option<DialogSnapshot> {
+        self.parting.get(&call).cloned()
     }
 
     /// The settings in force.
@@ -377,7 +390,12 @@ impl UserAgent {
             }
             Purpose::Register(key) => self.on_register_outcome(now, key, id, outcome),
             Purpose::Ping(ping) => self.on_ping_outcome(ping, outcome),
-            Purpose::Cancel | Purpose::Prack | Purpose::Bye => {}
+            Purpose::Bye(Some(call)) => {
+                if outcome.status() >= 200 && self.parting.remove(&call).is_some() {
+                    self.events.push_back(Event::Parted { call });
+                }
+            }
+            Purpose::Cancel | Purpose::Prack | Purpose::Bye(None) => {}
         }
     }
 

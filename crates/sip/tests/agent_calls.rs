@@ -197,6 +197,35 @@ fn an_unanswered_goodbye_is_repeated_and_forgotten() {
 }
 
 #[test]
+fn a_call_is_over_when_its_goodbye_was_answered_or_given_up() {
+    for answered in [true, false] {
+        let (mut stage, handle, _) = talk(invite(trunk()), "");
+        let key = handle.key();
+        stage.agent.bye(stage.now, handle, None);
+        assert!(matches!(stage.drain_events()[..], [Event::Ended { .. }]), "the end is told at once");
+        let bye = stage.last("BYE");
+        stage.pass(secs(10));
+        stage.hear(answer(&bye, "100 Trying", "", "", ""));
+        assert!(!stage.agent.is_over(key) && stage.drain_events().is_empty(), "the far end may not have heard it");
+        let again = stage.agent.parting(key).expect("not answered yet").to_string();
+        assert!(again.contains("\ntalking\n"), "{again}");
+        if answered {
+            stage.hear(answer(&bye, "200 OK", "", "", ""));
+        } else {
+            stage.pass(secs(23));
+        }
+        assert!(stage.agent.is_over(key) && stage.agent.parting(key).is_none());
+        assert!(matches!(stage.drain_events()[..], [Event::Parted { call }] if call == key));
+    }
+    let (mut stage, calling, request) = dial(invite(trunk()));
+    let key = calling.key();
+    drop(calling);
+    stage.hear(answer(&request, "486 Busy Here", "TA", "", ""));
+    assert!(stage.agent.is_over(key), "nobody is to be told");
+    assert!(matches!(stage.drain_events()[..], [Event::Failed { .. }]));
+}
+
+#[test]
 fn the_callee_hangs_up() {
     let (mut stage, handle, request) = talk(invite(trunk()), "");
     let bye = inner(&request, "BYE", ("TA", 1), "Reason: Q.850;cause=16;text=\"bye\"\r\n", "");

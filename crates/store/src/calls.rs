@@ -239,7 +239,8 @@ pub enum Finished {
     Before(HangupCause),
 }
 
-/// A call that was being dialled or up when its owner died. It is to be ended, never dialled again.
+/// A call that was being dialled or up when its owner died: it is to be ended, never dialled again. Or one that has ended,
+/// whose owner died before the far end was known to have heard the goodbye.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Interrupted {
     /// The call.

@@ -50,6 +50,25 @@ pub enum StoreError {
         /// The operating system's reason.
         detail: String,
     },
+    /// What stood in the data directory was moved to a shared database: whoever went on here would dial its calls again.
+    #[error(
+        "the database {path} was moved to {destination}: set `store.url` to that database. To go on here instead, make \
+         sure that no server uses what was moved, then run: callwright migrate --from '{from}' --undo",
+        path = path.display(),
+        from = path.parent().unwrap_or(path).display()
+    )]
+    Moved {
+        /// The file.
+        path: PathBuf,
+        /// Host and name of the shared database.
+        destination: String,
+    },
+    /// The shared database that a server is to be moved to is not empty, or is being used.
+    #[error("nothing was moved: {detail}")]
+    Occupied {
+        /// What is there.
+        detail: String,
+    },
     /// The disk, or the space given to the database, is full. Works again when there is space.
     #[error("the database has no space left")]
     Full,
@@ -121,6 +140,8 @@ impl StoreError {
             Self::Corrupt { .. }
             | Self::TooNew { .. }
             | Self::InUse { .. }
+            | Self::Moved { .. }
+            | Self::Occupied { .. }
             | Self::Directory { .. }
             | Self::Unreadable { .. }
             | Self::Apart

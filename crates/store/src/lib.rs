@@ -50,7 +50,7 @@ pub use error::StoreError;
 pub use extracts::{ExtractOrder, ExtractOutcome, ExtractState, StoredFindings};
 
 pub use keyring::{KeyFlaw, Keyring};
-pub use moving::{Moved, move_to_shared};
+pub use moving::{Moved, move_to_shared, undo_move};
 pub use notes::Note;
 pub use privacy::{Erasure, ErasureOrder, Removal, Suppress, Swept, Tally};
 pub use reader::{PAGE_MAX, Reader};

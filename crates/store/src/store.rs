@@ -13,7 +13,9 @@ use crate::calls::{
     Purged, Undone,
 };
 use crate::configuration::{Account, Number, Trunk};
-use crate::sql::{Pool, Writer, admission, amending, choosing, configuration, dialect, journal, leases, once};
+use crate::sql::{
+    Pool, Writer, admission, amending, choosing, configuration, dialect, goodbyes, journal, leases, once,
+};
 use crate::sqlite::{self, Check, Disk, Scratch};
 use crate::{Reader, StoreError, postgres};
 use callwright_domain::policy::Evidence;
@@ -443,7 +445,8 @@ impl Store {
 
     /// Takes over the calls that were dialled by an owner that is dead (an earlier life of this node, or a node whose
     /// lease has run out) and have not ended. They are ours from now on, for ending only; each is given out once in a
-    /// life of this node. Calls that were never dialled are not among them: [`Store::claim_due`] gives those out again.
+    /// life of this node. So are calls that have ended and whose far end such an owner had still to tell
+    /// ([`Store::owe_goodbye`]): those stay whose they were. Calls that were never dialled are not among them: [`Store::claim_due`] gives those out again.
     ///
     /// # Errors
     /// As the database says.
@@ -461,6 +464,32 @@ impl Store {
     pub async fn left_behind(&self, now: Moment) -> Result<Vec<Interrupted>, StoreError> {
         let (me, whose) = (Arc::clone(&self.me), (leases::Dead::Ourselves, now));
         self.writer.write(move |conn| Box::pin(async move { leases::take_over(conn, &me, whose).await })).await
+    }
+
+    /// Writes down that this node has said goodbye to the far end of a call and was not answered yet: before the end of the
+    /// call is written, because nobody looks after it then. `dialog`: the dialog's text form, when the call was answered and
+    /// no event says so.
+    ///
+    /// # Errors
+    /// As the database says.
+    pub async fn owe_goodbye(
+        &self,
+        (account, call): (AccountId, CallId),
+        dialog: Option<String>,
+    ) -> Result<(), StoreError> {
+        let (me, key) = (Arc::clone(&self.me), (account, call));
+        self.writer
+            .write(move |conn| Box::pin(async move { goodbyes::owe(conn, &me, (&key, dialog.as_deref())).await }))
+            .await
+    }
+
+    /// The goodbye that was owed is answered, or given up. Harmless when none was.
+    ///
+    /// # Errors
+    /// As the database says; then it is said once more in the next life.
+    pub async fn goodbye_said(&self, (account, call): (AccountId, CallId)) -> Result<(), StoreError> {
+        let (me, key) = (Arc::clone(&self.me), (account, call));
+        self.writer.write(move |conn| Box::pin(async move { goodbyes::said(conn, &me, &key).await })).await
     }
 
     /// Says that this node is alive from `now` on for `lasts`; others leave its calls alone until then. A shared database

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stderr, reason = "a failing seed is told where people look for it")]
 
 use callwright_engine::Failpoint;
-use callwright_testkit::sim::{simulate, simulate_death_at, tell};
+use callwright_testkit::sim::{simulate, simulate_death_at, simulate_unheard_goodbyes, tell};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
@@ -29,6 +29,19 @@ fn a_seed_is_the_same_story_byte_for_byte() {
         }
         assert_eq!(first, second, "seed {seed}");
     }
+}
+
+/// Whoever dies while it repeats a goodbye says it again in its next life, wherever it died.
+#[test]
+fn a_goodbye_that_was_lost_in_two_lives_is_said_in_the_third() {
+    let bad = tell(0..15, simulate_unheard_goodbyes);
+    for story in &bad {
+        eprintln!("{:?}\n{}", story.faults, story.log);
+    }
+    assert!(bad.is_empty(), "{} stories went wrong", bad.len());
+    let story = simulate_unheard_goodbyes(0);
+    assert_eq!(story.lives, 3);
+    assert!(story.log.matches("unheard").count() >= 3 + 3, "{}", story.log);
 }
 
 #[test]

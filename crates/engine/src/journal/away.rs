@@ -206,6 +206,8 @@ const fn is_passing(error: &StoreError, tries: u32) -> bool {
         StoreError::Corrupt { .. }
         | StoreError::TooNew { .. }
         | StoreError::InUse { .. }
+        | StoreError::Moved { .. }
+        | StoreError::Occupied { .. }
         | StoreError::Directory { .. }
         | StoreError::NoSuchCall
         | StoreError::NotOwner

@@ -10,7 +10,8 @@ use super::voice::VoiceLine;
 use super::{LiveCall, Order, asked, taping, thread};
 use crate::clock::instant;
 use crate::failpoint::Failpoint;
-use crate::limits::{ANSWER_STORED, CLAIM_EVERY, NEXT_TRUNK_WAIT};
+use crate::goodbyes::{self, Farewells};
+use crate::limits::{ANSWER_STORED, BYE_GRACE, CLAIM_EVERY, NEXT_TRUNK_WAIT};
 use crate::node::Node;
 use crate::registry::Ordered;
 use crate::trunks::{Passage, Pick, Reachable, TrunkError};
@@ -24,7 +25,8 @@ use callwright_domain::{
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation, SdpError};
 use callwright_media::speech::Detection;
 use callwright_net::{
-    Acknowledgement, CallEvent as SipEvent, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall, SipGone,
+    Acknowledgement, CallEvent as SipEvent, Farewell, LegHandle, LegReport, OpenError, OpenLeg, RecordingStop, SipCall,
+    SipGone,
 };
 use callwright_providers::asr::{Asr, AsrParams};
 use callwright_sip::message::{TextError, UriError};
@@ -260,6 +262,7 @@ impl LiveCall {
         if let Some(turn) = turn {
             turn.left();
         }
+        let farewell = sip.farewell();
         self.node.tasks.reach(Failpoint::Invited).await;
         if *attempt == 1 {
             if let Some(opening) = conversation.opening_request() {
@@ -283,7 +286,17 @@ impl LiveCall {
             tape: None,
             voice,
         };
-        self.ring(way, line).await
+        let tried = self.ring(way, line).await;
+        if !matches!(tried, Ok(Tried::Answered(_))) {
+            // Somebody may have answered all the same, and sits there.
+            goodbyes::settle(
+                &self.node,
+                (&self.plan.account, self.plan.id),
+                Farewells { own: Some(farewell), other: None },
+            )
+            .await;
+        }
+        tried
     }
 
     /// The way through the next of the trunks that are left. Waits for its pace or a channel, not for ever.
@@ -394,27 +407,57 @@ impl LiveCall {
     /// Somebody answered: audio flows, the recording runs, the recogniser listens.
     async fn answered(&mut self, mut line: Line, body: Option<Body>) -> Result<Tried, Trouble> {
         self.node.tasks.reach(Failpoint::Answered).await;
+        let over = match self.take_up(&mut line, body).await {
+            Ok(None) => return Ok(Tried::Answered(Box::new(line))),
+            Ok(Some(cause)) => Ok(Tried::Over(Ending::of(cause))),
+            Err(trouble) => Err(trouble),
+        };
+        self.turn_away(&line).await;
+        over
+    }
+
+    /// Takes an answer up; or why the call ends with it.
+    async fn take_up(&mut self, line: &mut Line, body: Option<Body>) -> Result<Option<HangupCause>, Trouble> {
         let answer = body.map(|body| body.bytes).unwrap_or_default();
-        let Some(dialog) = line.way.dialog() else { return Ok(Tried::Over(Ending::of(HangupCause::InternalError))) };
+        let Some(dialog) = line.way.dialog() else { return Ok(Some(HangupCause::InternalError)) };
         let remote = match dialog.negotiation.accept_answer(&answer) {
             Ok(remote) => remote,
             Err(error) => {
                 warn!(%error, "the answer holds no usable audio");
-                dialog.sip.say_goodbye().await?;
-                return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
+                return Ok(Some(HangupCause::MediaFailed));
             }
         };
         let ack = dialog.sip.acknowledgement();
         let snapshot = dialog.sip.snapshot().await?.map(|snapshot| snapshot.to_string()).unwrap_or_default();
         let codec = remote.codec.name.to_owned();
         if line.leg.remote(remote).await.is_err() {
-            return Ok(Tried::Over(Ending::of(HangupCause::MediaFailed)));
+            return Ok(Some(HangupCause::MediaFailed));
         }
         line.tape = self.record(&line.leg).await;
         line.ears = Some(self.ears(&line.leg)?);
         self.note_answer(ack, CallEvent::Answered { dialog: snapshot, codec }).await;
         self.node.tasks.reach(Failpoint::AnswerNoted).await;
-        Ok(Tried::Answered(Box::new(line)))
+        Ok(None)
+    }
+
+    /// Says goodbye to who answered and cannot be talked to. No event tells of the answer, and a goodbye acknowledges it: what
+    /// the next life needs to say it again is on disk before.
+    async fn turn_away(&self, line: &Line) {
+        let Signalling::Sip(dialog) = &line.way else { return };
+        let sip = &dialog.sip;
+        let dialog = match sip.snapshot().await {
+            Ok(dialog) => dialog.map(|dialog| dialog.to_string()),
+            Err(gone) => return debug!(%gone, "no goodbye could be said"),
+        };
+        let key = (self.plan.account.clone(), self.plan.id);
+        let owed = timeout(ANSWER_STORED, self.node.store.owe_goodbye(key.clone(), dialog)).await;
+        if !matches!(owed, Ok(Ok(()))) {
+            warn!("an answer is turned away before that is written down: the database is slow or away");
+        }
+        if let Err(gone) = sip.say_goodbye().await {
+            debug!(%gone, "no goodbye could be said");
+        }
+        goodbyes::repeat(&self.node, key, Farewells { own: Some(sip.farewell()), other: None });
     }
 
     /// Writes the answer down and then acknowledges it: whoever dies in between leaves a far end that repeats its answer,
@@ -678,11 +721,16 @@ impl Line {
         self.voice.clone()
     }
 
-    /// Waits for the far end's answer to a goodbye. A browser gives none: what it was shown last has that time to get there.
-    pub(super) async fn answer_to_goodbye(&mut self) {
-        match &mut self.way {
-            Signalling::Sip(dialog) => drop(dialog.sip.next().await),
-            Signalling::Browser(_) => while self.reports.recv().await.is_some() {},
+    /// What tells when the far end knows of the end. A browser gives no answer: what it was shown last has a moment to get
+    /// there.
+    pub(super) async fn farewell(&mut self) -> Option<Farewell> {
+        match &self.way {
+            Signalling::Sip(dialog) => Some(dialog.sip.farewell()),
+            Signalling::Browser(_) => {
+                let gone = timeout(BYE_GRACE, async { while self.reports.recv().await.is_some() {} }).await;
+                debug!(gone = gone.is_ok(), "the browser was told");
+                None
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::trunks::Pick;
 use callwright_domain::{CallEvent, CallPlan, DialIntent, TransferTarget, TrunkId};
 use callwright_media::sdp::{Direction, LocalMedia, Negotiation};
 use callwright_media::speech::Detection;
-use callwright_net::{CallEvent as SipEvent, LegHandle, LegReport};
+use callwright_net::{CallEvent as SipEvent, Farewell, LegHandle, LegReport};
 use callwright_sip::{AckTiming, Body, DialogSnapshot, HangupCause as SipCause};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -93,6 +93,11 @@ impl Second {
         let snapshot = self.dialog.sip.snapshot().await.map_err(|_| "its line is gone")?;
         first.join(&self.leg).await.map_err(gone)?;
         Ok(snapshot.map(|snapshot| snapshot.to_string()).unwrap_or_default())
+    }
+
+    /// Ends it; what tells when the far end knows.
+    pub(super) fn farewell(self) -> Farewell {
+        self.dialog.sip.farewell()
     }
 
     /// What else happens in its dialog.

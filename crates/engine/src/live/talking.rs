@@ -15,6 +15,7 @@ use super::voice::{self, Source, Voice, VoiceReport};
 use super::{LiveCall, Order, Stimulus, asked};
 use crate::calls::HangUp;
 use crate::clock::instant;
+use crate::goodbyes::{self, Farewells};
 use crate::registry::Ordered;
 use callwright_conversation::vocabulary::AsrEvent;
 use callwright_conversation::{
@@ -529,15 +530,16 @@ impl Talk<'_> {
     /// Tells the far end and lets go of the audio path. What the agent was saying is written down as far as it was heard.
     async fn hang_up(&mut self, cause: HangupCause) {
         self.tell(Input::Stop { cause: HangupCause::CalleeHungUp, grace: Grace::Now }).await;
+        let mut farewells = Farewells::default();
         if self.far_end == FarEnd::Connected {
             self.show(Shown::Leaving(cause)).await;
             if let Err(gone) = self.line.way.say_goodbye().await {
                 debug!(%gone, "no goodbye could be said");
             }
-            // The far end's answer is nice to have; the SIP plane repeats BYE without us.
-            let gone = timeout(crate::limits::BYE_GRACE, self.line.answer_to_goodbye()).await;
-            debug!(answered = gone.is_ok(), "said goodbye");
+            farewells.own = self.line.farewell().await;
         }
+        farewells.other = self.transfer.take().and_then(Transfer::farewell);
+        goodbyes::settle(&self.call.node, (&self.call.plan.account, self.call.plan.id), farewells).await;
         let dropped = self.ears.dropped();
         if dropped > 0 {
             warn!(dropped, "the recogniser was too slow for some audio");

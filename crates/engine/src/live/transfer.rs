@@ -14,7 +14,7 @@ use callwright_conversation::Input;
 use callwright_domain::{CallEvent, HangupCause, Pii, TransferTarget};
 use callwright_media::Rate;
 use callwright_media::pcm::DualTone;
-use callwright_net::{CallEvent as SipEvent, LegReport};
+use callwright_net::{CallEvent as SipEvent, Farewell, LegReport};
 use callwright_sip::Body;
 use callwright_store::TransferBy;
 use futures_util::future::BoxFuture;
@@ -63,6 +63,14 @@ impl Transfer {
     /// When it is given up.
     pub(super) const fn until(&self) -> Option<Instant> {
         self.until
+    }
+
+    /// Lets go of whom the server has called itself; what tells when they know.
+    pub(super) fn farewell(self) -> Option<Farewell> {
+        match self.way {
+            Way::Ringing(second) | Way::Joined(second) => Some(second.farewell()),
+            Way::Referred(_) | Way::Opening(_) => None,
+        }
     }
 
     /// Whether the callee is with the other when the line of this call ends now. A trunk that has told of the ringing would

@@ -111,6 +111,42 @@ impl Acknowledgement {
     }
 }
 
+/// Tells when the far end of a call knows of its end. Outlives the call.
+#[derive(Debug, Clone)]
+pub struct Farewell {
+    key: CallKey,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Farewell {
+    /// Waits until the call has ended and its BYE, if it needed one, was answered or repeated for as long as SIP has it.
+    ///
+    /// # Errors
+    /// [`SipGone`].
+    pub async fn said(self) -> Result<(), SipGone> {
+        ask(&self.orders, self.key, CallOrder::Farewell).await
+    }
+
+    /// What a later run of the program needs to say the goodbye again, once one was said and while it is not answered; `None`:
+    /// the call has ended without, or all is said.
+    ///
+    /// # Errors
+    /// [`SipGone`].
+    pub async fn dialog(self) -> Result<Option<DialogSnapshot>, SipGone> {
+        ask(&self.orders, self.key, CallOrder::Parting).await
+    }
+}
+
+async fn ask<T>(
+    orders: &mpsc::Sender<Order>,
+    key: CallKey,
+    order: impl FnOnce(oneshot::Sender<T>) -> CallOrder,
+) -> Result<T, SipGone> {
+    let (answer, answered) = oneshot::channel();
+    orders.send(Order::Call(key, order(answer))).await.map_err(|_| SipGone)?;
+    answered.await.map_err(|_| SipGone)
+}
+
 /// The signalling of one call. When dropped before its last event the call is withdrawn, refused or ended, as it may be.
 #[derive(Debug)]
 pub struct SipCall {
@@ -182,6 +218,11 @@ impl SipCall {
         Acknowledgement { key: self.key, orders: self.orders.clone() }
     }
 
+    /// Tells when the far end knows of the call's end; of use once the call was ended or dropped.
+    pub fn farewell(&self) -> Farewell {
+        Farewell { key: self.key, orders: self.orders.clone() }
+    }
+
     /// Refuses a call from a peer with a status of 300 to 699.
     ///
     /// # Errors
@@ -244,8 +285,6 @@ impl SipCall {
     }
 
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> CallOrder) -> Result<T, SipGone> {
-        let (answer, answered) = oneshot::channel();
-        self.order(order(answer)).await?;
-        answered.await.map_err(|_| SipGone)
+        ask(&self.orders, self.key, order).await
     }
 }

@@ -4,12 +4,12 @@
 use super::call::CallEvent;
 use super::handle::CallOrder;
 use super::{Meter, count};
-use callwright_sip::{Answered, CallKey, Calling, Confirmed, Incoming, Reason, UserAgent};
+use callwright_sip::{Answered, CallKey, Calling, Confirmed, DialogSnapshot, Incoming, Reason, UserAgent};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
 
 /// Status for a call of a peer that nobody takes (RFC 3261 section 21.4.18).
 const UNAVAILABLE: u16 = 480;
@@ -34,13 +34,23 @@ struct Entry {
 pub(super) struct Desk {
     /// In the order of their keys: what goes through all of them does the same each time.
     calls: BTreeMap<CallKey, Entry>,
+    /// Who waits until nothing of a call is left.
+    farewells: BTreeMap<CallKey, Vec<oneshot::Sender<()>>>,
+    /// Who waits until a call's BYE is sent, or nothing of the call is left.
+    partings: BTreeMap<CallKey, Vec<oneshot::Sender<Option<DialogSnapshot>>>>,
     depth: usize,
     meter: Arc<Meter>,
 }
 
 impl Desk {
     pub(super) fn new(depth: usize, meter: Arc<Meter>) -> Self {
-        Self { calls: BTreeMap::new(), depth: depth.max(4), meter }
+        Self {
+            calls: BTreeMap::new(),
+            farewells: BTreeMap::new(),
+            partings: BTreeMap::new(),
+            depth: depth.max(4),
+            meter,
+        }
     }
 
     /// Takes a new call; gives the receiving end of its events.
@@ -60,8 +70,14 @@ impl Desk {
 
     /// Passes an event on.
     pub(super) fn deliver(&mut self, now: Instant, agent: &mut UserAgent, key: CallKey, event: CallEvent) {
-        let Some(entry) = self.calls.get_mut(&key) else { return };
         let last = event.is_last();
+        if last {
+            self.tell_parting(agent, key);
+        }
+        if last && agent.is_over(key) {
+            self.parted(key);
+        }
+        let Some(entry) = self.calls.get_mut(&key) else { return };
         if event.is_chatter() && entry.events.capacity() <= self.depth / 4 {
             count(&self.meter.dropped_reports);
             return;
@@ -82,12 +98,33 @@ impl Desk {
         }
     }
 
+    fn tell_parting(&mut self, agent: &UserAgent, key: CallKey) {
+        for waits in self.partings.remove(&key).unwrap_or_default() {
+            // Whoever asked may have gone away since; then nobody needs the answer.
+            waits.send(agent.parting(key)).ok();
+        }
+    }
+
+    /// Nothing of a call is left.
+    pub(super) fn parted(&mut self, key: CallKey) {
+        for waits in self.farewells.remove(&key).unwrap_or_default() {
+            // Whoever asked may have gone away since; then nobody needs the answer.
+            waits.send(()).ok();
+        }
+    }
+
     /// Carries out what the engine wants of one call.
     pub(super) fn obey(&mut self, now: Instant, agent: &mut UserAgent, key: CallKey, order: CallOrder) {
         match order {
             CallOrder::HangUp(reason) => self.end(now, agent, key, reason, UNAVAILABLE),
             CallOrder::Reject(status) => self.end(now, agent, key, None, status),
             CallOrder::Abandon => self.abandon(now, agent, key),
+            CallOrder::Farewell(answer) => {
+                self.farewells.entry(key).or_default().push(answer);
+                if agent.is_over(key) {
+                    self.parted(key);
+                }
+            }
             CallOrder::Ring(status, body) => {
                 if let Some(Held::Incoming(call)) = self.held(key) {
                     agent.ring(now, call, status, body);
@@ -107,6 +144,12 @@ impl Desk {
             }
             CallOrder::AcceptOffer(offer, body) => agent.accept_offer(now, offer, body),
             CallOrder::RejectOffer(offer, status) => agent.reject_offer(now, offer, status),
+            CallOrder::Parting(answer) => {
+                self.partings.entry(key).or_default().push(answer);
+                if agent.is_over(key) || agent.parting(key).is_some() {
+                    self.tell_parting(agent, key);
+                }
+            }
             // Whoever asked the following may have gone away since; then nobody needs the answer.
             CallOrder::Reinvite(offer, answer) => drop(answer.send(match self.held(key) {
                 Some(Held::Confirmed(call)) => agent.reinvite(now, call, offer),

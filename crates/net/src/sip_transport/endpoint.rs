@@ -348,6 +348,7 @@ impl SipEndpoint {
             Event::Progress { call, progress } => (call, CallEvent::Progress(progress)),
             Event::Failed { call, failure } => (call, CallEvent::Failed(failure)),
             Event::Ended { call, ending } => (call, CallEvent::Ended(ending)),
+            Event::Parted { call } => return self.desk.parted(call),
             Event::Offer { call, offer, body } => (call, CallEvent::Offer { offer, body }),
             Event::OfferWithdrawn { call, offer } => (call, CallEvent::OfferWithdrawn { offer }),
             Event::AnswerInAck { call, body } => (call, CallEvent::AnswerInAck { body }),

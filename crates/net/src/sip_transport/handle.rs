@@ -63,6 +63,10 @@ pub(super) enum CallOrder {
     Dtmf(char, Duration, oneshot::Sender<bool>),
     Refer(Box<SipUri>, oneshot::Sender<bool>),
     Snapshot(oneshot::Sender<Option<DialogSnapshot>>),
+    /// What saying goodbye again needs, once it was said and while it is not answered.
+    Parting(oneshot::Sender<Option<DialogSnapshot>>),
+    /// To be told when nothing of the call is left.
+    Farewell(oneshot::Sender<()>),
     /// Nobody holds the call any more.
     Abandon,
 }

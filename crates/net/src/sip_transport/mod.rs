@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use call::{Acknowledgement, CallEvent, SipCall};
+pub use call::{Acknowledgement, CallEvent, Farewell, SipCall};
 pub use endpoint::SipEndpoint;
 pub use handle::{SipGone, SipHandle, SipReport};
 pub use registration::{RegistrationState, SipRegistration};

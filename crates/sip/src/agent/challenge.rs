@@ -110,7 +110,7 @@ impl UserAgent {
             | Purpose::Refresh(_)
             | Purpose::Key(_)
             | Purpose::Refer(_)
-            | Purpose::Bye
+            | Purpose::Bye(_)
             | Purpose::Register(_) => true,
         };
         wanted
@@ -141,7 +141,7 @@ impl UserAgent {
                     registered.resent(id, number);
                 }
             }
-            Purpose::Cancel | Purpose::Prack | Purpose::Bye | Purpose::Ping(_) => {}
+            Purpose::Cancel | Purpose::Prack | Purpose::Bye(_) | Purpose::Ping(_) => {}
         }
     }
 }

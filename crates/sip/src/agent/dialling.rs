@@ -10,7 +10,7 @@ use super::call::{
 };
 use super::compose::{session_description, way_to, with_body};
 use super::errand::{Errand, Outcome, Purpose};
-use super::{Event, Progress, UserAgent};
+use super::{DialogSnapshot, Event, Progress, UserAgent};
 use crate::cause::HangupCause;
 use crate::dialog::{Dialog, Parts};
 use crate::invite::{
@@ -229,7 +229,7 @@ impl UserAgent {
         let sending = if held { Sending::Held } else { Sending::Now };
         self.acknowledge((id, sending), &errand.trunk, &mut dialog, &invite);
         let Some(dialing) = self.dialing(key, id) else {
-            self.leave(now, dialog, errand.trunk.clone(), Some(other_answered()));
+            self.leave(now, None, (dialog, errand.trunk.clone()), Some(other_answered()));
             return;
         };
         let withdrawn = dialing.withdrawal.cause();
@@ -245,7 +245,7 @@ impl UserAgent {
             None => None,
         };
         if let Some(cause) = lost {
-            self.leave(now, dialog, errand.trunk.clone(), Some(normal_clearing()));
+            self.leave(now, Some(key), (dialog, errand.trunk.clone()), Some(normal_clearing()));
             let failure = Failure { status: Some(response.status.code()), ..failure(cause, Reached::Answered) };
             self.events.push_back(Event::Failed { call: key, failure });
             return;
@@ -340,8 +340,14 @@ impl UserAgent {
         }
     }
 
-    /// BYE for a dialog that is nobody's call any more.
-    pub(super) fn leave(&mut self, now: Instant, mut dialog: Dialog, trunk: crate::TrunkRef, reason: Option<Reason>) {
+    /// BYE for a dialog that is nobody's call any more; `call`: whose it was.
+    pub(super) fn leave(
+        &mut self,
+        now: Instant,
+        call: Option<CallKey>,
+        (mut dialog, trunk): (Dialog, crate::TrunkRef),
+        reason: Option<Reason>,
+    ) {
         let Some(via) = self.via(trunk.transport) else {
             return;
         };
@@ -353,7 +359,8 @@ impl UserAgent {
         self.name_product(&mut request.headers);
         self.authorize_ahead(&trunk, &mut request);
         let way = way_to(&trunk, dialog.next_hop());
-        let errand = Errand::new(Purpose::Bye, trunk);
+        let errand = Errand::new(Purpose::Bye(call), trunk);
+        self.parting.extend(call.map(|call| (call, DialogSnapshot::of_dialog(&dialog))));
         self.transactions.send(now, &mut self.wires, Parcel { request, way, errand });
     }
 

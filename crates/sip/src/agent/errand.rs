@@ -21,8 +21,8 @@ pub(crate) enum Purpose {
     Key(CallKey),
     /// A REFER: the peer is to call somebody else in our place.
     Refer(CallKey),
-    /// A BYE: the call is over whatever comes back.
-    Bye,
+    /// A BYE: the call is over whatever comes back. None: it ends a dialog that was never a call's.
+    Bye(Option<CallKey>),
     /// A REGISTER.
     Register(RegistrationKey),
     /// An OPTIONS ping.

@@ -166,12 +166,18 @@ pub enum Event {
         /// The peer's answer, if our 2xx held the offer.
         body: Option<Body>,
     },
-    /// An answered call ended, whoever ended it. The last event of a call.
+    /// An answered call ended, whoever ended it. The last event of a call but for [`Event::Parted`].
     Ended {
         /// Which call.
         call: CallKey,
         /// How.
         ending: Ending,
+    },
+    /// The BYE of a call that has ended was answered, or repeated for as long as RFC 3261 has it: nobody is told any more.
+    /// Follows the call's last event; a call that ended without a BYE of ours has none.
+    Parted {
+        /// Which call.
+        call: CallKey,
     },
     /// The peer wants to change the session: answer with `accept_offer` or `reject_offer`.
     Offer {
@@ -292,6 +298,7 @@ impl Event {
             | Self::Incoming { call, .. }
             | Self::Established { call, .. }
             | Self::Ended { call, .. }
+            | Self::Parted { call }
             | Self::Offer { call, .. }
             | Self::OfferWithdrawn { call, .. }
             | Self::AnswerInAck { call, .. }

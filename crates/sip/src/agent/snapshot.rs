@@ -60,6 +60,11 @@ impl DialogSnapshot {
         Ok(Self { phase: Phase::Dialing { branch: invite.identity.branch.clone() }, parts })
     }
 
+    /// What BYE needs.
+    pub(super) fn of_dialog(dialog: &Dialog) -> Self {
+        Self { phase: Phase::Talking, parts: dialog.parts() }
+    }
+
     fn of_invite(request: &Request) -> Option<Self> {
         let parts = Parts {
             call_id: request.headers.call_id()?,
@@ -78,7 +83,7 @@ impl UserAgent {
     pub(super) fn snapshot_of(&self, key: CallKey) -> Option<DialogSnapshot> {
         match self.calls.get(&key)? {
             Call::Dialing(dialing) => DialogSnapshot::of_invite(self.transactions.request(dialing.invite)?),
-            Call::Talking(talk) => Some(DialogSnapshot { phase: Phase::Talking, parts: talk.dialog.parts() }),
+            Call::Talking(talk) => Some(DialogSnapshot::of_dialog(&talk.dialog)),
             Call::Ringing(_) => None,
         }
     }
@@ -97,7 +102,7 @@ impl UserAgent {
         match &snapshot.phase {
             Phase::Talking => {
                 let key = CallKey(self.next_key());
-                self.leave(now, Dialog::restored(parts), trunk, Some(normal_clearing()));
+                self.leave(now, Some(key), (Dialog::restored(parts), trunk), Some(normal_clearing()));
                 let ending = Ending { by: EndedBy::Local, cause: HangupCause::Normal, reason: None };
                 self.events.push_back(Event::Ended { call: key, ending });
                 Ok(key)

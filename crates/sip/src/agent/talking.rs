@@ -60,7 +60,7 @@ impl UserAgent {
         if let Some(talk) = self.take_talk(now, key) {
             let told = matches!(talk.stage, Stage::Leaving(_));
             let Talk { dialog, trunk, .. } = *talk;
-            self.leave(now, dialog, trunk, reason);
+            self.leave(now, Some(key), (dialog, trunk), reason);
             if !told {
                 self.events.push_back(Event::Ended { call: key, ending });
             }
@@ -452,7 +452,7 @@ impl UserAgent {
             return;
         };
         let Talk { dialog, trunk, .. } = *talk;
-        self.leave(now, dialog, trunk, None);
+        self.leave(now, Some(key), (dialog, trunk), None);
         if never_stood {
             let failure = failure(HangupCause::Timeout, Reached::Answered);
             self.events.push_back(Event::Failed { call: key, failure });

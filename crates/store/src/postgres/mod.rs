@@ -73,6 +73,13 @@ pub(crate) async fn open_for_moving(shared: &SharedDatabase) -> Result<Conn, Sto
     Ok(conn)
 }
 
+/// Where a URL leads to, without who goes there.
+pub(crate) fn destination(shared: &SharedDatabase) -> Result<String, StoreError> {
+    let options = options(shared)?;
+    let name = options.get_database().unwrap_or_default();
+    Ok(format!("{}:{}/{name}", options.get_host(), options.get_port()))
+}
+
 /// The URL's password must not come out in an error, so only the kind of mistake is told.
 fn options(shared: &SharedDatabase) -> Result<PgConnectOptions, StoreError> {
     let kept = |options: PgConnectOptions| match shared.url.expose().contains("statement-cache-capacity=") {

@@ -2,7 +2,7 @@
 //! believe that it lives. Never judges our own life by a clock: what we claimed stays ours until the process ends.
 
 use super::rows::{key_of, of_json, state_of};
-use super::{Conn, dialect, query};
+use super::{Conn, dialect, goodbyes, query};
 use crate::{Interrupted, NodeIdentity, StoreError};
 use callwright_domain::{CallId, CallPlan, Moment};
 use std::time::Duration;
@@ -10,11 +10,21 @@ use std::time::Duration;
 /// How long a fresh life is believed in before its first renewal.
 const FIRST_LEASE: Duration = Duration::from_secs(30);
 
-/// `$1`, `$2`: our node and epoch; `$3`: the leases' clock. True for a call whose owner is neither we nor alive.
+/// `$1`, `$2`: our node and epoch; `$3`: the leases' clock. True for a row of the table, which is that of the calls when it
+/// is not named, whose owner is neither we nor alive.
 macro_rules! owner_is_dead {
     () => {
-        "owner IS NOT NULL AND NOT (owner = $1 AND epoch = $2) AND NOT EXISTS (SELECT 1 FROM nodes
-            WHERE nodes.node = calls.owner AND nodes.epoch = calls.epoch AND nodes.lease_until > $3)"
+        owner_is_dead!("calls")
+    };
+    ($table:literal) => {
+        concat!(
+            "owner IS NOT NULL AND NOT (owner = $1 AND epoch = $2) AND NOT EXISTS (SELECT 1 FROM nodes
+            WHERE nodes.node = ",
+            $table,
+            ".owner AND nodes.epoch = ",
+            $table,
+            ".epoch AND nodes.lease_until > $3)"
+        )
     };
 }
 
@@ -148,6 +158,16 @@ pub(crate) enum Dead {
     Ourselves,
 }
 
+impl Dead {
+    /// What a statement that takes their rows adds to its condition.
+    pub(super) const fn condition(self) -> &'static str {
+        match self {
+            Self::Anyone => "",
+            Self::Ourselves => " AND owner = $1",
+        }
+    }
+}
+
 /// [`crate::Store::interrupted_calls`].
 pub(crate) async fn take_over(
     conn: &mut Conn,
@@ -156,12 +176,9 @@ pub(crate) async fn take_over(
 ) -> Result<Vec<Interrupted>, StoreError> {
     let leases = dialect::lease_clock(conn, now).await?;
     let mut take = query(TAKE_OVER);
-    take.push(match whose {
-        Dead::Anyone => "",
-        Dead::Ourselves => " AND owner = $1",
-    });
-    take.push(dialect::skip_locked(conn.backend())).push(TAKE_OVER_TAKEN);
-    let rows = take.bind(&me.node).bind(me.epoch).bind(leases.millis()).fetch_all(&mut *conn).await?;
+    take.push(whose.condition()).push(dialect::skip_locked(conn.backend())).push(TAKE_OVER_TAKEN);
+    let mut rows = take.bind(&me.node).bind(me.epoch).bind(leases.millis()).fetch_all(&mut *conn).await?;
+    rows.extend(goodbyes::take_over(conn, me, (whose, leases)).await?);
     let mut taken = Vec::with_capacity(rows.len());
     for row in &rows {
         let intent: Option<&str> = row.read("intent")?;

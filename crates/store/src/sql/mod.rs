@@ -33,6 +33,7 @@ pub(crate) mod erasure;
 pub(crate) mod extracts;
 mod facts;
 mod gathered;
+pub(crate) mod goodbyes;
 pub(crate) mod journal;
 pub(crate) mod leases;
 pub(crate) mod notes;

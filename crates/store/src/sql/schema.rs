@@ -31,6 +31,8 @@ const STEPS: &[(i64, &str)] = &[
     (151, include_str!("migrations/0151_trunk_channels.sql")),
     (160, include_str!("migrations/0160_agents_made.sql")),
     (170, include_str!("migrations/0170_number_agent.sql")),
+    (180, include_str!("migrations/0180_goodbyes.sql")),
+    (181, include_str!("migrations/0181_moved.sql")),
     (190, include_str!("migrations/0190_gates.sql")),
     (191, include_str!("migrations/0191_reserved.sql")),
 ];

@@ -15,7 +15,7 @@ pub(crate) use readers::Readers;
 
 use crate::StoreError;
 use crate::blobs::Recordings;
-use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, schema};
+use crate::sql::{Conn, Opener, Pool, Writer, dialect, leases, query, schema};
 use crate::store::Base;
 use callwright_domain::Moment;
 use connection::Access;
@@ -147,9 +147,18 @@ async fn begin(
     let check = Check::of(file, &mut conn, reading).await?;
     conn.batch(dialect::begin(conn.backend())).await?;
     schema::upgrade(&mut conn).await?;
+    refuse_moved(&mut conn, file).await?;
     let epoch = leases::begin_epoch(&mut conn, (node, ""), now).await?;
     conn.batch("COMMIT").await?;
     Ok((conn, epoch, check))
+}
+
+/// Whoever went on with what was moved would dial its calls again.
+pub(crate) async fn refuse_moved(conn: &mut Conn, file: &Path) -> Result<(), StoreError> {
+    match query("SELECT destination FROM moved LIMIT 1").fetch_optional(conn).await? {
+        None => Ok(()),
+        Some(row) => Err(StoreError::Moved { path: file.to_owned(), destination: row.read("destination")? }),
+    }
 }
 
 fn name_file(error: StoreError, file: &Path) -> StoreError {

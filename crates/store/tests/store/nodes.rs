@@ -6,8 +6,8 @@ use crate::suite::shares::channel;
 use crate::suite::{CALLER, NOW, account, admission, answered, call, campaigns, dialing, equip, number};
 use callwright_domain::{CallEvent, CallState, HangupCause, KeyId, Moment, Refusal};
 use callwright_store::{
-    Admission, AdmitError, Admitted, CallFilter, CallOwner, Ending, Idempotency, Number, Opened, Reader, Store,
-    StoreError, StoreSettings, move_to_shared,
+    Admission, AdmitError, Admitted, CallFilter, CallOwner, Denial, Ending, Idempotency, Listed, Number, Opened,
+    Reader, Store, StoreError, StoreSettings, move_to_shared, undo_move,
 };
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
@@ -277,6 +277,66 @@ async fn a_restarted_node_takes_its_own_calls_at_once() {
     assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), []);
 }
 
+/// What a dead node had said to far ends that did not answer, another says again; the calls stay whose they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn goodbyes_of_a_dead_node_are_said_by_another() {
+    let Some((database, a, b)) = pair().await else { return };
+    let acme = account("acme");
+    a.store.renew_lease(NOW, LEASE).await.unwrap();
+    a.store.admit(admission(&acme, 1), NOW).await.unwrap();
+    a.store.claim_due(NOW, 10).await.unwrap();
+    a.store.append(call(1), vec![(NOW, dialing(1)), (NOW, answered())]).await.unwrap();
+    a.store.owe_goodbye((acme.clone(), call(1)), None).await.unwrap();
+    a.store.finish(call(1), NOW, Ending::from(HangupCause::ApiHungUp)).await.unwrap();
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), [], "its owner lives");
+    a.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+    assert_eq!(b.store.left_behind(NOW).await.unwrap(), [], "another's");
+    let owed = b.store.interrupted_calls(NOW).await.unwrap();
+    assert_eq!(owed.iter().map(|call| (call.plan.id, call.state.is_ended())).collect::<Vec<_>>(), [(call(1), true)]);
+    let owner = b.reader.owner(&acme, call(1)).await.unwrap().expect("owned");
+    assert_eq!(owner.node, "a", "its recording lies there");
+    assert_eq!(b.store.interrupted_calls(NOW).await.unwrap(), [], "ours from now on");
+    // The node that was only away strikes out nothing that is another's by now.
+    a.store.goodbye_said((acme.clone(), call(1))).await.unwrap();
+    let again = Store::open(database.node("b"), NOW).await.unwrap();
+    assert_eq!(again.store.left_behind(NOW).await.unwrap().len(), 1);
+    again.store.goodbye_said((acme, call(1))).await.unwrap();
+    let third = Store::open(database.node("b"), NOW).await.unwrap();
+    assert_eq!(third.store.interrupted_calls(NOW).await.unwrap(), []);
+}
+
+/// A shared database that somebody uses, or has used, is not overwritten; what the configuration of the moved server wrote
+/// there is no use of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_moves_to_an_empty_database_alone() {
+    let Some(database) = cluster::database().await else { return };
+    let (directory, acme) = (tempfile::tempdir().unwrap(), account("acme"));
+    let old = Store::open(StoreSettings::directory(directory.path(), "a"), NOW).await.unwrap();
+    equip(&old.store, &acme).await;
+    old.store.close().await;
+    let shared = database.node("a").shared.unwrap();
+    let refused = async || move_to_shared(directory.path(), &shared).await.unwrap_err().to_string();
+    let new = Store::open(database.node("b"), NOW).await.unwrap();
+    equip(&new.store, &acme).await;
+    let running = refused().await;
+    assert!(running.contains("the server `b` runs"), "{running}");
+    let denial = Denial { number: number("+4915112345678"), reason: String::from("asked") };
+    new.store.deny(Listed::Of(acme.clone()), vec![denial.clone()], NOW).await.unwrap();
+    new.store.renew_lease(NOW, Duration::ZERO).await.unwrap();
+    let held = refused().await;
+    assert!(held.contains("`denied`"), "{held}");
+    assert!(new.store.allow(Listed::Of(acme.clone()), denial.number).await.unwrap());
+    let other = callwright_domain::TrunkId::new("main").unwrap();
+    new.store.put_number(Number::new(acme.clone(), number("+4930999999"), other)).await.unwrap();
+    let held = refused().await;
+    assert!(held.contains("`numbers`"), "{held}");
+    assert!(new.store.delete_number(acme, number("+4930999999")).await.unwrap());
+    new.store.close().await;
+    move_to_shared(directory.path(), &shared).await.unwrap();
+    assert!(undo_move(directory.path()).await.unwrap() && !undo_move(directory.path()).await.unwrap());
+    Store::open(StoreSettings::directory(directory.path(), "a"), NOW).await.expect("as it was");
+}
+
 /// Everything a stopped node had is in the shared database afterwards, under the same ids; a running one is refused, and
 /// so is a database that holds calls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -311,7 +371,13 @@ async fn a_stopped_node_moves_unchanged() {
     let moved = move_to_shared(directory.path(), &shared).await.unwrap();
     assert!(moved.tables.contains(&("calls".to_owned(), 3)), "{moved:?}");
     let refused = move_to_shared(directory.path(), &shared).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Taken { .. }), "{refused}");
+    assert!(matches!(refused, StoreError::Moved { .. }), "{refused}");
+    // Whoever went on with the old one would dial what is the new one's.
+    let refused = Store::open(StoreSettings::directory(directory.path(), "a"), NOW).await.err().expect("marked");
+    let StoreError::Moved { destination, .. } = &refused else { panic!("{refused}") };
+    let name = destination.rsplit('/').next().unwrap();
+    assert!(!destination.contains('@') && shared.url.expose().contains(&format!("/{name}")), "{destination}");
+    assert!(refused.to_string().contains("--undo"), "{refused}");
     let new = Store::open(database.node("a"), NOW).await.unwrap();
     assert_eq!(new.identity.epoch, 2);
     assert_eq!(seen(&new.reader).await, before);

@@ -77,6 +77,43 @@ async fn a_take_over_that_was_cut_short_is_repeated_in_the_next_life() {
 }
 
 #[tokio::test]
+async fn a_goodbye_that_was_not_answered_is_owed_by_the_next_life() {
+    let directory = tempfile::tempdir().unwrap();
+    let acme = account("acme");
+    let opened = open(directory.path()).await;
+    equip(&opened.store, &acme).await;
+    for id in 1..=3 {
+        opened.store.admit(admission(&acme, id), NOW).await.unwrap();
+        opened.store.claim_due(NOW, 1).await.unwrap();
+        let events = if id == 3 { vec![dialing(1)] } else { vec![dialing(1), answered()] };
+        opened.store.append(call(id), events.into_iter().map(|event| (NOW, event)).collect()).await.unwrap();
+        let dialog = Some(String::from("of an answer that was of no use"));
+        opened.store.owe_goodbye((acme.clone(), call(id)), dialog).await.unwrap();
+        opened.store.finish(call(id), NOW, Ending::from(HangupCause::ApiHungUp)).await.unwrap();
+    }
+    opened.store.goodbye_said((acme.clone(), call(2))).await.unwrap();
+    assert_eq!(opened.store.interrupted_calls(NOW).await.unwrap(), [], "what is ours to say is being said");
+    opened.store.close().await;
+    for _ in 0..2 {
+        let opened = open(directory.path()).await;
+        let owed = opened.store.interrupted_calls(NOW).await.unwrap();
+        assert_eq!(owed.iter().map(|call| call.plan.id.bits()).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!((owed[0].state.is_ended(), owed[0].dialog.as_deref()), (true, Some("dialog text")));
+        let intent = owed[1].intent.as_ref().expect("it was dialled");
+        assert_eq!((owed[1].dialog.as_ref(), intent.dialog.as_str()), (None, "of an answer that was of no use"));
+        assert_eq!(opened.store.interrupted_calls(NOW).await.unwrap(), [], "once in a life");
+        opened.store.close().await;
+    }
+    let opened = open(directory.path()).await;
+    assert_eq!(opened.store.left_behind(NOW).await.unwrap().len(), 2);
+    for id in [1, 3] {
+        opened.store.goodbye_said((acme.clone(), call(id))).await.unwrap();
+    }
+    opened.store.close().await;
+    assert_eq!(open(directory.path()).await.store.interrupted_calls(NOW).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn nonces_and_keys_survive() {
     let directory = tempfile::tempdir().unwrap();
     let key = KeyId::new("k").unwrap();

@@ -2,10 +2,11 @@
 //! anything.
 
 use super::life::{HOOK, Living, account, request_of};
+use super::telephone::Temper;
 use super::world::{Known, World};
 use crate::node::CALLER;
 use callwright_domain::call::Timeline;
-use callwright_domain::{CallEvent, CallId, CallState, PhoneNumber, Recorded, WebhookId};
+use callwright_domain::{CallEvent, CallId, CallState, HangupCause, PhoneNumber, Recorded, WebhookId};
 use callwright_store::outbox::Standing;
 use callwright_store::{CallFilter, CallView, Page};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,8 @@ use tokio::time::{Duration, sleep};
 
 /// Most items read of anything.
 const MANY: u32 = 1_000;
+/// How long a call that was judged may take until its intent is written.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// Time for the last farewells: SIP repeats a BYE, and an answer that nobody acknowledges, for a little over 32 s.
 const FAREWELLS: Duration = Duration::from_secs(45);
 
@@ -48,11 +51,13 @@ pub(super) async fn everything(world: &World, living: &Living) {
             world.note(&format!("= {} {} {}", view.plan.id, recorded.seq, recorded.event.name()));
         }
         one_call(world, view, &journal);
+        terms(world, view, &journal);
         records(world, living, view).await;
         journals.insert(view.plan.id, journal);
     }
     requests(world, &views);
     wire(world, &views, &journals);
+    answers(world, &journals);
     telling(world, &journals);
     leaks(world, living).await;
 }
@@ -90,6 +95,48 @@ fn one_call(world: &World, view: &CallView, journal: &[Recorded]) {
     }
 }
 
+/// A call is tried again as often as its plan has it and no more, is not dialled after its deadline, and waits for a place
+/// as long as it may.
+fn terms(world: &World, view: &CallView, journal: &[Recorded]) {
+    let (call, plan) = (view.plan.id, &view.plan);
+    if let (Some(retries), Some(cause)) = (&plan.retry, view.cause) {
+        let again = retries.plan.on.contains(&cause) && retries.attempt < retries.plan.max_attempts;
+        if view.next.is_some() != again && (plan.deadline.is_none() || !again) {
+            world.fault(format!(
+                "call {call}, try {} ended as {cause:?}, is followed by {:?}",
+                retries.attempt, view.next
+            ));
+        }
+    } else if view.next.is_some() {
+        world.fault(format!("call {call} is tried again and was not to be"));
+    }
+    let dialled = journal.iter().find(|recorded| matches!(recorded.event, CallEvent::Dialing { .. }));
+    let ended = journal.iter().find(|recorded| matches!(recorded.event, CallEvent::Ended { .. }));
+    match view.cause {
+        Some(HangupCause::Expired) if plan.deadline.is_none() || dialled.is_some() => {
+            world.fault(format!("call {call} has expired and could not"));
+        }
+        Some(HangupCause::NoPlace) if plan.wait_ms == 0 || dialled.is_some() => {
+            world.fault(format!("call {call} found no place and did not look for one"));
+        }
+        _ => {}
+    }
+    if !world.lock().script.jumps.is_empty() {
+        // By a clock that is set nothing can be said of when things happened.
+        return;
+    }
+    if let (Some(deadline), Some(dialled)) = (plan.deadline, dialled)
+        && dialled.at > deadline.after(UNDER_WAY)
+    {
+        world.fault(format!("call {call} was dialled {:?} after its deadline", dialled.at.since(deadline)));
+    }
+    if let (Some(HangupCause::NoPlace), Some(ended)) = (view.cause, ended)
+        && ended.at < plan.due.max(plan.created).after(Duration::from_millis(plan.wait_ms))
+    {
+        world.fault(format!("call {call} did not wait for a place as long as it may"));
+    }
+}
+
 /// A record for each attempt, and no other.
 async fn records(world: &World, living: &Living, view: &CallView) {
     let call = view.plan.id;
@@ -115,7 +162,8 @@ fn requests(world: &World, views: &[CallView]) {
             world.fault(format!("call {call} of request {number} was accepted and is lost"));
         }
         let calls = views.iter().filter(|view| request_of(view.plan.callee_dialled()) == Some(number)).count();
-        let most = usize::from(*known != Known::Refused);
+        let terms = world.lock().script.requests.get(number).map_or(1, |request| request.terms.most_calls());
+        let most = if *known == Known::Refused { 0 } else { terms };
         if calls > most {
             world.fault(format!("request {number} made {calls} calls"));
         }
@@ -141,6 +189,36 @@ fn wire(world: &World, views: &[CallView], journals: &BTreeMap<CallId, Vec<Recor
         for id in ids.filter(|id| !intents.contains(id)) {
             world.fault(format!("{id} was dialled and never intended"));
         }
+    }
+}
+
+/// Whoever answered stands in the journal, however full the disk was meanwhile. Not when the node died, or withdrew the call.
+fn answers(world: &World, journals: &BTreeMap<CallId, Vec<Recorded>>) {
+    let state = world.lock();
+    if !state.script.deaths.is_empty() {
+        return;
+    }
+    let mut missing = Vec::new();
+    for journal in journals.values() {
+        let id = journal.iter().find_map(|recorded| match &recorded.event {
+            CallEvent::Dialing { intent } => Some(intent.call_id.clone()),
+            _ => None,
+        });
+        let Some(id) = id.filter(|id| state.answers.heard.contains_key(id)) else { continue };
+        let useful =
+            state.telephones.get(&id).is_some_and(|telephone| !matches!(telephone.temper, Temper::Nonsense(_)));
+        let taken = journal.iter().any(|recorded| match &recorded.event {
+            CallEvent::Answered { .. } => true,
+            CallEvent::Ended { cause, .. } => *cause == HangupCause::Cancelled,
+            _ => false,
+        });
+        if useful && !taken {
+            missing.push(id);
+        }
+    }
+    drop(state);
+    for id in missing {
+        world.fault(format!("the answer of {id} is not in the journal"));
     }
 }
 

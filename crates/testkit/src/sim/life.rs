@@ -7,21 +7,26 @@ use super::world::{Happening, Heard, Known, NODE, TRUNK, World};
 use crate::node::{ACCOUNT, AGENT, CALLER, agent, catalogue_of};
 use crate::{Reply, ScriptedBrain, ScriptedEars, ToneVoice, VoiceFault};
 use callwright_domain::agent::Switch;
+use callwright_domain::campaign::RetryPlan;
+use callwright_domain::retry::Retries;
 use callwright_domain::webhook::{Endpoint, History, MOST_TRIES, Order, Status, Topics, Whose};
-use callwright_domain::{AccountId, AgentId, AgentPatch, Origin, PhoneNumber, Pii, TrunkId, Webhook, WebhookId};
+use callwright_domain::{
+    AccountId, AgentId, AgentPatch, HangupCause, Origin, PhoneNumber, Pii, TrunkId, Webhook, WebhookId,
+};
 use callwright_engine::{
     Calls, Clock, Engine, Failpoints, Failure, HangUp, NoPeers, Notifier, Parts, Policy, Sounds, StartCall, StartError,
     Subject, Telling, Told,
 };
 use callwright_net::{MediaPlane, MediaSettings, SipEndpoint, SipHandle, SipSettings, Wire};
 use callwright_store::{
-    Disk, DiskTime, Idempotency, Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings,
+    Denial, Disk, DiskTime, Idempotency, Number, Opened, Store, StoreError, StoreSettings, Trunk, TrunkSettings,
 };
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime;
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
 /// The endpoint that hears everything.
@@ -109,7 +114,7 @@ async fn run(world: &Arc<World>, (directory, life): (&Path, u64), (signalling, w
     let play = tokio::spawn(Arc::clone(world).play(move |happening| {
         tokio::spawn(ask(Arc::clone(&client), calls.clone(), happening));
     }));
-    wait(world, &living).await;
+    wait(world, &living, &play).await;
     drop(reports);
     for (what, task) in [("signalling", &endpoint), ("media", &legs), ("the world", &play)] {
         if task.is_finished() {
@@ -229,11 +234,15 @@ async fn follow(world: Arc<World>, calls: Calls) {
 }
 
 /// Waits until the trouble is over and everything has come to its end.
-async fn wait(world: &Arc<World>, living: &Living) {
+async fn wait(world: &Arc<World>, living: &Living, play: &JoinHandle<()>) {
     let mut looks = 0;
     loop {
         sleep(LOOK_EVERY).await;
         let open = checks::still_open(world, living).await;
+        if play.is_finished() {
+            // Without a world it is never calm; that it broke down is told.
+            return;
+        }
         if !world.lock().calm {
             continue;
         }
@@ -266,6 +275,18 @@ async fn ask(world: Arc<World>, calls: Calls, happening: Happening) {
                 ));
             }
         }
+        Happening::Deny(number) => {
+            let denial = Denial { number: callee(number), reason: String::from("asked") };
+            let denied = calls.configure().deny(&account(), vec![denial], world.wall()).await;
+            if !world.is_powered() {
+                return;
+            }
+            world.note(&format!("client {number} denies its callee: {denied:?}"));
+            match denied {
+                Ok(_) => world.lock().denied(number),
+                Err(_) => world.later(500, Happening::Deny(number)),
+            }
+        }
         _ => {}
     }
 }
@@ -275,11 +296,12 @@ async fn request(world: &Arc<World>, calls: &Calls, number: usize) {
         return;
     }
     let now = world.wall();
-    let (due_in, at) = {
+    let (due_in, at, terms) = {
         let state = world.lock();
         let request = state.script.requests.get(number).expect("a request of the script");
-        (request.due_in, request.at)
+        (request.due_in, request.at, request.terms)
     };
+    let due = (due_in > 0).then(|| now.after(Duration::from_millis(due_in)));
     let once =
         Idempotency { key: format!("request-{number}"), body_hash: [u8::try_from(at % 251).unwrap_or_default(); 32] };
     let start = StartCall {
@@ -291,10 +313,10 @@ async fn request(world: &Arc<World>, calls: &Calls, number: usize) {
         variables: BTreeMap::new(),
         user_data: None,
         thread: None,
-        due: (due_in > 0).then(|| now.after(Duration::from_millis(due_in))),
-        deadline: None,
-        wait: Duration::ZERO,
-        retry: None,
+        due,
+        deadline: terms.deadline.map(|after| due.unwrap_or(now).after(Duration::from_millis(after))),
+        wait: Duration::from_millis(terms.wait),
+        retry: terms.tries.map(retries),
         once: Some(once),
         origin: Origin::default(),
         outer: None,
@@ -322,6 +344,12 @@ async fn request(world: &Arc<World>, calls: &Calls, number: usize) {
     }
 }
 
+/// A plan for that many calls with that pause between.
+fn retries((max_attempts, pause): (u32, u64)) -> Retries {
+    let on = vec![HangupCause::Busy, HangupCause::NoAnswer, HangupCause::Unreachable, HangupCause::TrunkFailed];
+    Retries::new(RetryPlan { on, max_attempts, waits_s: vec![pause] }, None)
+}
+
 /// A disk that takes its time.
 struct SlowDisk(Arc<World>);
 
@@ -331,7 +359,11 @@ impl Disk for SlowDisk {
         Box::pin(async move {
             let disk = world.lock().script.disk;
             world.pass(disk.before).await;
-            if world.strikes(disk.full) { Err(StoreError::Full) } else { Ok(()) }
+            if world.lock().disk_is_full() {
+                world.note("  the disk is full");
+                return Err(StoreError::Full);
+            }
+            Ok(())
         })
     }
 

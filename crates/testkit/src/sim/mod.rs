@@ -62,6 +62,11 @@ pub fn simulate_death_at(point: Failpoint, time: u64, seed: u64) -> Story {
     play(Script::dying_at(point, time, seed))
 }
 
+/// Plays a story in which goodbyes are lost until the node has died twice, the first time when it has sent so many messages.
+pub fn simulate_unheard_goodbyes(sent: u64) -> Story {
+    play(Script::unheard_goodbyes(sent))
+}
+
 /// Plays a story for each of `turns`, as many at once as there are processors; those in which something went wrong.
 pub fn tell(turns: Range<u64>, play: impl Fn(u64) -> Story + Sync) -> Vec<Story> {
     let tellers = thread::available_parallelism().map_or(2, usize::from);

@@ -27,6 +27,8 @@ pub(super) struct Script {
     pub(super) deaths: Vec<Death>,
     /// When the wall clock jumps, and how far, in milliseconds.
     pub(super) jumps: Vec<(u64, i64)>,
+    /// Until when no goodbye comes to the trunk, in milliseconds.
+    pub(super) deaf: u64,
     /// When all trouble ends, in milliseconds: what is still open then must come to its end.
     pub(super) calm: u64,
 }
@@ -41,6 +43,39 @@ pub(super) struct Request {
     pub(super) temper: Temper,
     /// How long after the request its call is hung up by another one.
     pub(super) hang_up_after: Option<u64>,
+    pub(super) terms: Terms,
+}
+
+/// What a client allows its call.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Terms {
+    /// How long it may wait for a place; 0: it is refused when there is none.
+    pub(super) wait: u64,
+    /// How often it is tried altogether, and the pause between, in seconds.
+    pub(super) tries: Option<(u32, u64)>,
+    /// How long after it is due it may still be dialled.
+    pub(super) deadline: Option<u64>,
+    /// How long after the request its callee is put on the deny list.
+    pub(super) denied_after: Option<u64>,
+}
+
+impl Terms {
+    fn of(dice: &mut Dice) -> Self {
+        Self {
+            wait: if dice.chance(30) { dice.from(1_000, 20_000) } else { 0 },
+            tries: dice.chance(30).then(|| (dice.pick(&[2, 3]), dice.from(1, 4))),
+            deadline: dice.chance(15).then(|| dice.from(500, 10_000)),
+            denied_after: dice.chance(20).then(|| dice.from(0, 8_000)),
+        }
+    }
+
+    /// Calls that a request may make.
+    pub(super) const fn most_calls(&self) -> usize {
+        match self.tries {
+            Some((tries, _)) => tries as usize,
+            None => 1,
+        }
+    }
 }
 
 /// What the network does to each datagram.
@@ -59,8 +94,8 @@ pub(super) struct Disk {
     pub(super) before: u64,
     pub(super) after: u64,
     pub(super) read: u64,
-    /// Commits refused because the disk is full, of a hundred.
-    pub(super) full: u64,
+    /// From when until when it is full, and every commit is refused.
+    pub(super) full: Option<(u64, u64)>,
 }
 
 /// What a receiver of callbacks does, of a hundred.
@@ -110,6 +145,7 @@ impl Script {
             if dice.chance(75) { (0..dice.from(1, 3)).map(|_| death(&mut dice, busy)).collect() } else { vec![] };
         let jumps =
             if dice.chance(30) { (0..dice.from(1, 3)).map(|_| jump(&mut dice, busy)).collect() } else { vec![] };
+        let full = dice.chance(20).then(|| dice.from(1_000, busy)).map(|from| (from, from + dice.from(500, 8_000)));
         Self {
             seed,
             requests,
@@ -126,7 +162,7 @@ impl Script {
                 before: dice.pick(&[0, 1, 20, 200]),
                 after: dice.pick(&[0, 1, 20]),
                 read: dice.pick(&[0, 0, 5]),
-                full: 0,
+                full,
             },
             receiver: Receiver {
                 refuses: dice.pick(&[0, 30]),
@@ -136,6 +172,7 @@ impl Script {
             vendors: Vendors { failing: dice.pick(&[0, 0, 15]) },
             deaths,
             jumps,
+            deaf: 0,
             calm: busy + 5_000,
         }
     }
@@ -145,10 +182,9 @@ impl Script {
         let mut script = Self::of(seed);
         let tempers = [Temper::talks(300, Some(2_000)), Temper::talks(500, None), Temper::Refuses(486, 200)];
         let requests = tempers.into_iter().cycle().take(4).enumerate();
-        script.requests = requests
-            .map(|(turn, temper)| Request { at: 200 * turn as u64, due_in: 0, temper, hang_up_after: None })
-            .collect();
+        script.requests = requests.map(|(turn, temper)| Request::plain(200 * turn as u64, temper, None)).collect();
         (script.cap, script.room, script.jumps) = (10, 10, Vec::new());
+        script.disk.full = None;
         let at = |cause| Death { cause, down: 700 };
         script.deaths = vec![at(DeathCause::Point(point, time))];
         if point == Failpoint::GhostDismissed {
@@ -160,12 +196,39 @@ impl Script {
     }
 }
 
+impl Script {
+    /// A quiet day on which no goodbye comes to the trunk before the node has died twice: of a call that was hung up, of one
+    /// whose answer was of no use, of one that was up when the node died. It dies first when it has sent `sent` messages; 0:
+    /// after some seconds.
+    pub(super) fn unheard_goodbyes(sent: u64) -> Self {
+        let mut script = Self::dying_at(Failpoint::EndStored, u64::MAX, 1);
+        script.requests = vec![
+            Request::plain(0, Temper::talks(100, None), Some(1_500)),
+            Request::plain(0, Temper::Nonsense(100), None),
+            Request::plain(0, Temper::talks(100, None), None),
+        ];
+        let first = if sent == 0 { DeathCause::At(2_500) } else { DeathCause::Sent(sent) };
+        script.deaths = [first, DeathCause::At(1_500)].map(|cause| Death { cause, down: 700 }).into();
+        (script.weather, script.pace, script.deaf) = (Weather { loss: 0, copies: 0, delay: 5 }, 0, 5_000);
+        script.ask_every = 0;
+        script
+    }
+}
+
+impl Request {
+    /// One without terms.
+    fn plain(at: u64, temper: Temper, hang_up_after: Option<u64>) -> Self {
+        Self { at, due_in: 0, temper, hang_up_after, terms: Terms::default() }
+    }
+}
+
 fn request(dice: &mut Dice, busy: u64) -> Request {
     Request {
         at: dice.from(0, busy),
         due_in: if dice.chance(25) { dice.from(500, 8_000) } else { 0 },
         temper: Temper::of(dice),
         hang_up_after: dice.chance(25).then(|| dice.from(0, 6_000)),
+        terms: Terms::of(dice),
     }
 }
 

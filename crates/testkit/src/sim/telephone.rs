@@ -188,10 +188,7 @@ pub(super) struct Telephone {
 impl Telephone {
     /// A telephone that is being called for the first time.
     pub(super) fn called(temper: Temper, invite: Head, (own, media): (SocketAddr, SocketAddr)) -> (Self, Vec<Act>) {
-        let tag = format!(
-            "t{}",
-            invite.of("call-id").bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte))
-        );
+        let tag = tag_of(invite.of("call-id"));
         let begins = match temper {
             Temper::Mute => Vec::new(),
             Temper::Refuses(_, after) => vec![Act::Later(after, Timer::Decide)],
@@ -373,5 +370,21 @@ impl Telephone {
         }));
         self.packets += 1;
         vec![Act::Speak(to, bytes), Act::Later(pause, Timer::Speak(packet + 1))]
+    }
+}
+
+/// The telephone's tag in a call of that name.
+fn tag_of(call: &str) -> String {
+    format!("t{}", call.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag_of;
+
+    #[test]
+    fn every_name_of_a_call_makes_a_tag() {
+        // The sum of this one passes the largest number by an addition.
+        assert_eq!(tag_of("96a33ez"), "t18");
     }
 }

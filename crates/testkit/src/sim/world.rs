@@ -21,8 +21,8 @@ pub(super) const NODE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10,
 pub(super) const TRUNK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 5060);
 /// When the world begins by the wall clock.
 const EPOCH: i64 = 1_700_000_000_000;
-/// How long a goodbye that is not answered is repeated (RFC 3261, timer F).
-const REPEATED: u64 = 32_000;
+/// How long a call that was judged may take until its INVITE leaves.
+const UNDER_WAY: u64 = 1_000;
 /// First media port of the telephones.
 const FIRST_MEDIA: u16 = 30_000;
 
@@ -41,6 +41,8 @@ pub(super) enum Happening {
     Ask(usize),
     /// A client hangs up the call of that request.
     HangUp(usize),
+    /// A client puts the callee of that request on the deny list.
+    Deny(usize),
     /// The node dies.
     Die,
     /// All trouble ends.
@@ -89,17 +91,25 @@ pub(super) struct State {
     pub(super) telephones: BTreeMap<String, Telephone>,
     /// Call-ID and `From` of each INVITE that begins a call, by callee: a second call may bear the first one's Call-ID.
     pub(super) dialled: BTreeMap<String, BTreeSet<String>>,
+    pub(super) answers: Answers,
     /// Calls of this life that hold a place for certain, as the wire shows it.
     up: BTreeSet<String>,
-    /// When this life first said goodbye to a far end.
-    goodbyes: BTreeMap<String, u64>,
-    /// Far ends whose goodbye was still being repeated when the node died. The next life believes it said, so one that
-    /// was lost is not said again: a known weakness (ARCHITECTURE section 16).
-    cut_off: BTreeSet<String>,
     pub(super) known: Vec<Known>,
+    /// When clients heard that the callees of these requests are on the deny list.
+    denied: BTreeMap<usize, u64>,
     pub(super) heard: Vec<Heard>,
     pub(super) faults: Vec<String>,
     log: Vec<String>,
+}
+
+/// What the node was answered.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// When it first heard of each answer.
+    pub(super) heard: BTreeMap<String, u64>,
+    /// Far ends that answered while the disk was full, and the node died before there was room: nothing could be written of
+    /// them, and the next life cannot know them.
+    unwritten: BTreeSet<String>,
 }
 
 /// How far the wall clock is from the simulated time, in milliseconds.
@@ -137,10 +147,10 @@ impl World {
             media_sent: 0,
             telephones: BTreeMap::new(),
             dialled: BTreeMap::new(),
+            answers: Answers::default(),
             up: BTreeSet::new(),
-            goodbyes: BTreeMap::new(),
-            cut_off: BTreeSet::new(),
             known: vec![Known::Nothing; script.requests.len()],
+            denied: BTreeMap::new(),
             heard: Vec::new(),
             faults: Vec::new(),
             log: Vec::new(),
@@ -178,6 +188,11 @@ impl World {
         for number in open {
             // Whoever got no answer asks again.
             state.later(200, Happening::Ask(number));
+        }
+        for (number, at) in state.denials() {
+            if at <= state.now && !state.denied.contains_key(&number) {
+                state.later(200, Happening::Deny(number));
+            }
         }
     }
 
@@ -219,7 +234,7 @@ impl World {
                 let until = state.now;
                 match state.due(until) {
                     None => break,
-                    Some((_, happening @ (Happening::Ask(_) | Happening::HangUp(_)))) => {
+                    Some((_, happening @ (Happening::Ask(_) | Happening::HangUp(_) | Happening::Deny(_)))) => {
                         drop(state);
                         client(happening);
                     }
@@ -333,10 +348,32 @@ impl State {
                 self.later(request.at + after, Happening::HangUp(number));
             }
         }
+        for (number, at) in self.denials() {
+            self.later(at, Happening::Deny(number));
+        }
         for (at, by) in &script.jumps {
             self.later(*at, Happening::Jump(*by));
         }
         self.later(script.calm, Happening::Calm);
+    }
+
+    /// The requests whose callees are put on the deny list, and when.
+    fn denials(&self) -> Vec<(usize, u64)> {
+        let requests = self.script.requests.iter().enumerate();
+        requests.filter_map(|(number, request)| Some((number, request.at + request.terms.denied_after?))).collect()
+    }
+
+    /// A client has heard that the callee of a request is on the deny list.
+    pub(super) fn denied(&mut self, number: usize) {
+        let now = self.now;
+        self.denied.entry(number).or_insert(now);
+    }
+
+    /// Whether the disk has no room. While a node starts it has: one that finds none does not start.
+    pub(super) fn disk_is_full(&self) -> bool {
+        let young = self.life.is_none_or(|(_, born)| self.now < born + 2_000);
+        let full = self.script.disk.full.is_some_and(|(from, until)| (from..until).contains(&self.now));
+        full && !young && !self.calm
     }
 
     fn look_at_the_clock(&mut self) {
@@ -389,10 +426,12 @@ impl State {
     fn die(&mut self, of: &str) {
         if self.fate.powered {
             self.fate.powered = false;
+            if let Some((full, _)) = self.script.disk.full.filter(|_| self.disk_is_full()) {
+                // One that is answered may be written as long as the last commit before took.
+                let late = self.answers.heard.iter().filter(|(_, at)| **at + UNDER_WAY >= full);
+                self.answers.unwritten.extend(late.map(|(id, _)| id.clone()));
+            }
             self.note(&format!("the node dies: {of}"));
-            let now = self.now;
-            let repeated = std::mem::take(&mut self.goodbyes).into_iter().filter(|(_, said)| said + REPEATED > now);
-            self.cut_off.extend(repeated.map(|(id, _)| id));
         }
     }
 
@@ -417,7 +456,7 @@ impl State {
                 self.note("calm");
             }
             // A client finds nobody; a node that is dead cannot die.
-            Happening::Ask(_) | Happening::HangUp(_) | Happening::Die => {}
+            Happening::Ask(_) | Happening::HangUp(_) | Happening::Deny(_) | Happening::Die => {}
         }
     }
 
@@ -439,11 +478,19 @@ impl State {
         let id = head.of("call-id").to_owned();
         match head.method() {
             "INVITE" if !head.of("to").contains(";tag=") => {
+                let number = super::life::request_of(head.user());
+                let most = number.and_then(|number| self.script.requests.get(number));
+                let most = most.map_or(1, |request| request.terms.most_calls());
                 let ids = self.dialled.entry(head.user().to_owned()).or_default();
                 let fresh = ids.insert(format!("{id} {}", head.of("from")));
-                let twice = ids.len() > 1;
-                if twice {
-                    let what = format!("{} is dialled twice: {ids:?}", head.user());
+                let twice = ids.iter().filter(|known| known.split(' ').next() == Some(&id)).count() > 1;
+                if twice || ids.len() > most {
+                    let what = format!("{} is dialled more often than {most} times: {ids:?}", head.user());
+                    self.broken(what);
+                }
+                let denied = number.and_then(|number| self.denied.get(&number).copied());
+                if fresh && denied.is_some_and(|at| self.now > at + UNDER_WAY) {
+                    let what = format!("{} is dialled, and was denied at {denied:?}", head.user());
                     self.broken(what);
                 }
                 // One that is only said again may have crossed its refusal on the way.
@@ -457,7 +504,6 @@ impl State {
             }
             "CANCEL" | "BYE" => {
                 self.up.remove(&id);
-                self.goodbyes.entry(id).or_insert(self.now);
             }
             _ => {}
         }
@@ -498,6 +544,9 @@ impl State {
             let (telephone, acts) = Telephone::called(temper, head, (TRUNK, SocketAddr::new(TRUNK.ip(), media)));
             self.telephones.insert(id.clone(), telephone);
             return self.act(&id, acts);
+        }
+        if head.method() == "BYE" && self.now < self.script.deaf {
+            return self.note("  unheard");
         }
         let acts = match self.telephones.get_mut(&id) {
             Some(telephone) => telephone.hear(&head),
@@ -540,6 +589,9 @@ impl State {
         if datagram.to == NODE {
             let head = Head::cut(&datagram.bytes);
             signalling.deliver(datagram.clone());
+            if head.start.starts_with("SIP/2.0 200") && head.of("cseq").ends_with("INVITE") {
+                self.answers.heard.entry(head.of("call-id").to_owned()).or_insert(self.now);
+            }
             self.note(&format!("< {} {} {}", head.start, head.of("call-id"), head.of("cseq")));
         } else {
             media.deliver(datagram);
@@ -551,7 +603,7 @@ impl State {
         let alive = self.telephones.iter().filter(|(_, telephone)| {
             telephone.stage == Stage::Up && !matches!(telephone.temper, Temper::Vanishes(_) | Temper::Mute)
         });
-        alive.map(|(id, _)| id.clone()).filter(|id| !self.cut_off.contains(id)).collect()
+        alive.map(|(id, _)| id.clone()).filter(|id| !self.answers.unwritten.contains(id)).collect()
     }
 
     /// Media packets that the node has sent.

@@ -395,3 +395,25 @@ pub(super) fn consent_json(consent: &StoredConsent) -> Value {
         "revoked_at": consent.revoked.map(timestamp),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use callwright_domain::Refusal;
+
+    /// Every rule with its members, and every refusal, stands on the page.
+    #[test]
+    fn the_page_names_everything() {
+        let page = include_str!("../../../../../docs/rules.md");
+        let rules = serde_json::to_value(callwright_domain::policy::Rules::default()).expect("rules are values");
+        let mut words: Vec<String> = Refusal::ALL.iter().map(|refusal| refusal.id().to_owned()).collect();
+        for (rule, value) in rules.as_object().expect("an object") {
+            words.push(rule.clone());
+            // Said on a page of their own.
+            if !matches!(rule.as_str(), "redaction" | "retention") {
+                words.extend(value.as_object().into_iter().flatten().map(|(member, _)| member.clone()));
+            }
+        }
+        let missing: Vec<&String> = words.iter().filter(|word| !page.contains(&format!("`{word}`"))).collect();
+        assert_eq!(missing, Vec::<&String>::new());
+    }
+}

@@ -127,3 +127,25 @@ pub(in crate::dialects::native) fn schemas(agent: &Value, causes: &Value) -> Map
     .map(|(name, schema)| (name.to_owned(), schema))
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every setting, state and problem of a line stands on the page.
+    #[test]
+    fn the_page_names_everything() {
+        let page = include_str!("../../../../../../docs/campaigns.md");
+        let schemas = schemas(&json!({}), &json!({}));
+        let of = |name: &str| schemas[name]["properties"].as_object().expect("an object").keys().cloned();
+        let mut words: Vec<String> = of("CampaignSettings").chain(of("StopCampaign")).chain(of("NewCallees")).collect();
+        words.extend(CampaignState::ALL.iter().map(|state| state.word().to_owned()));
+        words.extend(RowState::ALL.iter().map(|state| state.word().to_owned()));
+        let missing: Vec<&String> = words
+            .iter()
+            .filter(|word| !page.contains(&format!("`{word}`")) && !page.contains(&format!("\"{word}\"")))
+            .filter(|word| !page.contains(&format!("{word}=")))
+            .collect();
+        assert_eq!(missing, Vec::<&String>::new());
+    }
+}
