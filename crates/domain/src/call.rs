@@ -51,7 +51,8 @@ pub struct CallPlan {
     /// After this it is not dialled any more.
     pub deadline: Option<Moment>,
     /// How long it may wait for a place among the calls of its caller number, agent or account, in milliseconds from when
-    /// it is due. 0: one that is due at once is refused instead, one that is due later waits until its deadline.
+    /// it is due. 0: one that is due at once is refused instead, one that is due later waits until its deadline, or for
+    /// [`CallPlan::WAIT`] where it has none.
     #[serde(default)]
     pub wait_ms: u64,
     /// When and how often it is followed by another when it reaches nobody.
@@ -131,10 +132,17 @@ impl CallPlan {
         self.talks_ms.map_or(longest, |granted| longest.min(Duration::from_millis(granted)))
     }
 
-    /// Until when it may wait for a place, when it begins to wait at `now`; none: for ever.
-    pub fn waits_until(&self, now: Moment) -> Option<Moment> {
-        let patience = (self.wait_ms > 0).then(|| self.due.max(now).after(Duration::from_millis(self.wait_ms)));
-        patience.into_iter().chain(self.deadline).min()
+    /// How long a call waits for a place that was not to be dialled at once and says nothing of it.
+    pub const WAIT: Duration = Duration::from_secs(3600);
+
+    /// Until when it may wait for a place, when it begins to wait at `now`.
+    pub fn waits_until(&self, now: Moment) -> Moment {
+        let after = |wait| self.due.max(now).after(wait);
+        match (self.wait_ms, self.deadline) {
+            (0, Some(deadline)) => deadline,
+            (0, None) => after(Self::WAIT),
+            (wait, deadline) => after(Duration::from_millis(wait)).min(deadline.unwrap_or(Moment(i64::MAX))),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::calls::{Calls, StartError};
 use crate::limits::CALLERS_OF_A_CALL;
 use callwright_domain::CallerLine;
+use callwright_domain::number::Country;
 use callwright_domain::{AccountId, PhoneNumber, Refusal, TrunkId};
 use callwright_store::{Number, NumberStatus, StoreError};
 
@@ -79,6 +80,16 @@ pub(crate) fn meant<'a>(given: &PhoneNumber, owned: &'a [Number]) -> Option<&'a 
     }
 }
 
+/// The callee as a full number: read at home, or in the country of the first of the caller numbers in which it is one. What is
+/// one nowhere stays as it was given.
+pub(crate) fn callee_of(given: &PhoneNumber, home: Option<Country>, lines: &[CallerLine]) -> PhoneNumber {
+    if home.is_some() {
+        return given.at_home(home);
+    }
+    let mut read = lines.iter().map(|line| given.at_home(line.number.country()));
+    read.find(|number| number.international().is_some()).unwrap_or_else(|| given.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +98,25 @@ mod tests {
     fn own(number: &str) -> Number {
         let account = AccountId::new("a").expect("an id");
         Number::new(account, PhoneNumber::parse(number).expect("a number"), TrunkId::new("t").expect("an id"))
+    }
+
+    #[test]
+    fn a_callee_is_read_in_the_first_country_in_which_it_is_a_number() {
+        let line = |number: &str| {
+            let Number { number, trunk, spare_trunks, .. } = own(number);
+            CallerLine { number, trunk, spare_trunks }
+        };
+        let lines = [line("+14155550100"), line("+4930123456")];
+        let read = |given: &str, home: Option<&str>, lines: &[CallerLine]| {
+            let home = home.map(|code| Country::new(code).expect("a country"));
+            let given = PhoneNumber::parse(given).expect("a number");
+            callee_of(&given, home, lines).dial().to_owned()
+        };
+        assert_eq!(read("030123456", None, &lines), "+4930123456");
+        assert_eq!(read("4155550123", None, &lines), "+14155550123");
+        assert_eq!(read("030123456", None, &lines[..1]), "030123456");
+        assert_eq!(read("030123456", Some("US"), &lines), "030123456", "home is home");
+        assert_eq!(read("+8618300000333", None, &lines), "+8618300000333");
     }
 
     #[test]

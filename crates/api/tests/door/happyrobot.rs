@@ -163,6 +163,7 @@ async fn a_call_comes_back_as_it_was_asked_for() {
     let kept = server.native("GET", "/v1/calls", &Value::Null).await.json()["calls"][0]["id"].clone();
     let kept = kept.as_str().expect("an id").parse().expect("ours");
     let view = server.node.calls().reader().call(&server.node.account(), kept).await.expect("read").expect("there");
+    assert_eq!(view.plan.wait_ms, 86_400_000, "it waits for a line for a day");
     assert_eq!((view.plan.agent.limits.max_duration_s, view.plan.agent.language.as_str()), (180, "es-MX"));
     assert_eq!(view.plan.variables["age"], "7");
     assert_eq!(view.plan.due.millis(), 4_070_912_461_000);

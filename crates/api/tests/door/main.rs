@@ -30,3 +30,4 @@ mod tencent_rules;
 mod tencent_tasks;
 mod transfers;
 mod vendor_tenants;
+mod zero;

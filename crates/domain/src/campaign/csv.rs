@@ -78,6 +78,9 @@ pub enum BadLine {
     /// Not UTF-8.
     #[error("the line must be UTF-8")]
     Encoding,
+    /// A field holds what no text may.
+    #[error("no field may hold the character U+0000")]
+    Zero,
     /// A field is too long.
     #[error("a field is longer than {MAX_FIELD} bytes")]
     TooLong,
@@ -104,6 +107,7 @@ impl BadLine {
         match self {
             Self::Columns => "columns",
             Self::Encoding => "encoding",
+            Self::Zero => "zero_character",
             Self::TooLong => "too_long",
             Self::NoNumber => "number_missing",
             Self::Number(_) => "number_invalid",
@@ -212,6 +216,9 @@ impl<'a> Sheet<'a> {
                 return Err(BadLine::TooLong);
             }
             let text = std::str::from_utf8(field).map_err(|_| BadLine::Encoding)?;
+            if text.contains('\0') {
+                return Err(BadLine::Zero);
+            }
             match column {
                 Column::Number => draft.number = text.trim().to_owned(),
                 Column::Due => draft.due = Some(text.trim().to_owned()).filter(|text| !text.is_empty()),

@@ -174,7 +174,8 @@ fn a_file_is_read_line_by_line_with_its_mistakes() {
         ;Dan;;;;\r\n\
         +49301234569;Eve;;yesterday;;\r\n\
         +49301234570;Fay;;;0;\r\n\
-        +49301234571;\"Gus\nof two lines\";;;;\r\n";
+        +49301234571;\"Gus\nof two lines\";;;;\r\n\
+        +49301234572;Hal;k\08;;;\r\n";
     let lines = read(file.as_bytes(), &Mapping::default()).unwrap();
     let first = lines[0].callee.as_ref().unwrap();
     assert_eq!((lines[0].line, first.number.dial(), first.own_id.as_deref()), (2, "+49301234567", Some("k1")));
@@ -192,7 +193,8 @@ fn a_file_is_read_line_by_line_with_its_mistakes() {
             (6, "number_missing"),
             (7, "time_invalid"),
             (8, "duration_invalid"),
-            (9, "")
+            (9, ""),
+            (11, "zero_character")
         ]
     );
     assert_eq!(lines[1].given.expose(), "not a number");

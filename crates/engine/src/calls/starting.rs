@@ -298,19 +298,14 @@ impl Calls {
             given.flat_map(|number| [number.clone(), number.at_home(rules.home)]).collect();
         wanted.extend(request.callers.iter().filter_map(|number| crate::callers::meant(number, &numbers)).cloned());
         let mut lines = self.callers(&request.account, &wanted, numbers).await?;
+        let callee = crate::callers::callee_of(&request.callee, rules.home, &lines);
         let CallerLine { number: caller, trunk, spare_trunks } = lines.remove(0);
         Ok(CallPlan {
             id: CallId::from_entropy(self.node.entropy.bits128()),
             account: request.account,
             agent_id,
             agent,
-            way: Way::Telephone(Telephone {
-                callee: request.callee.at_home(rules.home.or_else(|| caller.country())),
-                caller,
-                trunk,
-                spare_trunks,
-                spare_callers: lines,
-            }),
+            way: Way::Telephone(Telephone { callee, caller, trunk, spare_trunks, spare_callers: lines }),
             variables: request.variables,
             user_data: request.user_data,
             thread: request.thread,

@@ -332,7 +332,7 @@ pub(super) enum Place {
         /// What is in its way.
         rule: Refusal,
         /// Until when it waits.
-        until: Option<Moment>,
+        until: Moment,
     },
 }
 
@@ -386,7 +386,7 @@ fn call_row(plan: &CallPlan, place: Place) -> Result<Query, StoreError> {
     let (held, waits, until) = match place {
         Place::Held => (1, None, None),
         Place::Later => (0, None, None),
-        Place::Waits { rule, until } => (0, Some(rule.id()), until.map(Moment::millis)),
+        Place::Waits { rule, until } => (0, Some(rule.id()), Some(until.millis())),
     };
     let timeline = Timeline::default().with(plan.created, &CallEvent::Created);
     Ok(query(INSERT_CALL)

@@ -32,7 +32,7 @@ pub(super) fn begin(plan: &CallPlan, rule: Refusal, now: Moment) -> Query {
     .bind(plan.account.as_str())
     .bind(plan.id.to_string())
     .bind(rule.id())
-    .bind(plan.waits_until(now).map(Moment::millis))
+    .bind(plan.waits_until(now).millis())
 }
 
 /// [`crate::Reader::waiting`].

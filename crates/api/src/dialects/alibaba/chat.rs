@@ -3,6 +3,7 @@
 //! is two requests over HTTP. A token holds until its time and as long as the key that made it.
 
 use super::{Call, VendorError, invalid, missing, wire};
+use crate::dialects::native;
 use crate::fault::Fault;
 use crate::http::{Context, Request, Response, bearer_of};
 use crate::sign;
@@ -213,7 +214,9 @@ async fn write(
 ) -> Result<Value, VendorError> {
     let malformed =
         |_| Fault::Malformed { rule: String::from("the body must be a JSON object with SessionId and Text") };
-    let said: Said = serde_json::from_slice(&request.body).map_err(malformed)?;
+    let said: Value = serde_json::from_slice(&request.body).map_err(malformed)?;
+    native::no_zero(&said)?;
+    let said: Said = serde_json::from_value(said).map_err(malformed)?;
     let thread = thread_of(said.session_id.ok_or_else(|| missing("SessionId"))?)?;
     let said = Written { account, agent, thread, user, text: text(said.text)? };
     let round = context.calls.chat(said, request.received).await?;

@@ -1,6 +1,7 @@
 //! The envelope: where a request's parameters may stand, and what answers look like. Knows no operation.
 
 use super::VendorError;
+use crate::dialects::native;
 use crate::fault::Fault;
 use crate::http::{Request, Response};
 use axum::body::Body;
@@ -55,6 +56,9 @@ impl<'a> Call<'a> {
             call.json = serde_json::from_slice(&request.body)
                 .map_err(|_| Fault::Malformed { rule: String::from("the body must be a JSON object") })?;
         }
+        native::no_zero_parameter(&call.query)?;
+        native::no_zero_parameter(&call.form)?;
+        native::no_zero_member(&call.json)?;
         Ok(call)
     }
 

@@ -205,8 +205,15 @@ impl Search {
     }
 }
 
+/// The query's parameters, decoded.
+fn parameters(asked: &Asked<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let given: Vec<_> = form_urlencoded::parse(asked.request.query.as_bytes()).into_owned().collect();
+    native::no_zero_parameter(&given)?;
+    Ok(given)
+}
+
 fn wanted(asked: &Asked<'_>) -> Result<Wanted, Complaint> {
-    let given: Vec<(String, String)> = form_urlencoded::parse(asked.request.query.as_bytes()).into_owned().collect();
+    let given = parameters(asked)?;
     let part = |name: &str| {
         let found = given.iter().find(|(given, value)| given == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
@@ -315,7 +322,7 @@ async fn scanned(asked: &Asked<'_>, wanted: &Wanted) -> Result<(Vec<CallView>, u
 
 /// GET /usage: what was talked on each day.
 pub(super) async fn usage(asked: &Asked<'_>) -> Result<Value, Complaint> {
-    let given: Vec<(String, String)> = form_urlencoded::parse(asked.request.query.as_bytes()).into_owned().collect();
+    let given = parameters(asked)?;
     let part = |name: &str| given.iter().find(|(given, value)| given == name && !value.is_empty());
     let read = |name: &str, ends| part(name).map(|(_, text)| day(name, text, ends)).transpose();
     let days = |count: u64| Duration::from_secs(count * 24 * 60 * 60);

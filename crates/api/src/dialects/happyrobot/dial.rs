@@ -27,6 +27,8 @@ const MAX_PARAMS: (usize, usize) = (200, 8192);
 const MAX_MINUTES: u64 = 24 * 60;
 /// Most calls of one request; the vendor names no limit.
 const MAX_BATCH: usize = 500;
+/// How long a call that was due later waits for a line: many are asked for at the same time, and the vendor names no end.
+const LATER_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// What the deprecated `model` may be.
 const MODELS: [&str; 3] = ["Fast", "Balanced", "Robust"];
 
@@ -180,7 +182,7 @@ pub(super) async fn decode(asked: &Asked<'_>, fields: &Fields<'_>) -> Result<Sta
         thread: None,
         due,
         deadline: None,
-        wait: Duration::ZERO,
+        wait: if due.is_some_and(|due| due > asked.request.received) { LATER_WAIT } else { Duration::ZERO },
         retry: None,
         once: None,
         origin: Origin { dialect: DIALECT.to_owned(), memo: memo.to_string() },

@@ -1,7 +1,7 @@
 //! Operations on what calls are made from: agents, caller numbers, trunks, keys. Secrets go in and never come out, except
 //! a key's, once, in the answer that made it.
 
-use super::decode::{Object, invalid, number, query, scope_word};
+use super::decode::{Object, invalid, no_zero, number, query, scope_word};
 use super::{Asked, json_response, no_content, profile};
 use crate::dialects::{judge_services, settle_voice, timestamp};
 use crate::fault::Fault;
@@ -89,6 +89,7 @@ async fn shaped_agent(asked: &Asked<'_>, (shape, id): (&str, &AgentId)) -> Resul
     let dialect = crate::dialects::named(shape);
     let file = serde_json::from_slice(&asked.request.body);
     let file: Value = file.map_err(|_| Fault::Malformed { rule: String::from("the body must be JSON") })?;
+    no_zero(&file)?;
     let agent = dialect.and_then(|dialect| dialect.agent(&file));
     let agent = agent.unwrap_or_else(|| Err(invalid("shape", "must be a dialect that has agent files")));
     let mut agent = agent?;

@@ -125,10 +125,7 @@ impl Object {
     pub(super) fn end(self) -> Result<(), Fault> {
         match self.members.keys().next() {
             None => Ok(()),
-            Some(name) => {
-                let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-                Err(Fault::Unknown { field: shown, known: self.taken.join(", ") })
-            }
+            Some(name) => Err(Fault::Unknown { field: shown(name), known: self.taken.join(", ") }),
         }
     }
 }
@@ -147,7 +144,52 @@ pub(in crate::dialects) fn json_body(request: &Request) -> Result<Option<Value>,
     let value = serde_json::from_slice(&request.body).map_err(|error| Fault::Malformed {
         rule: format!("the body is not valid JSON: line {}, column {}", error.line(), error.column()),
     })?;
+    no_zero(&value)?;
     Ok(Some(value))
+}
+
+/// What no text may hold: PostgreSQL keeps none that does, and who reads it in C hears half of it.
+pub(in crate::dialects) const NO_ZERO: &str = "must not hold the character U+0000";
+
+/// Refuses a value that holds the character in one of its texts, by the text's place.
+pub(in crate::dialects) fn no_zero(value: &Value) -> Result<(), Fault> {
+    told(zero_in(value, ""))
+}
+
+/// The same of an object's members.
+pub(in crate::dialects) fn no_zero_member(members: &Map<String, Value>) -> Result<(), Fault> {
+    told(zero_among(members, ""))
+}
+
+/// The same of parameters of a query or a form.
+pub(in crate::dialects) fn no_zero_parameter(pairs: &[(String, String)]) -> Result<(), Fault> {
+    let found = pairs.iter().find(|(name, value)| name.contains('\0') || value.contains('\0'));
+    told(found.map(|(name, _)| shown(name)))
+}
+
+fn told(place: Option<String>) -> Result<(), Fault> {
+    place.map_or(Ok(()), |place| Err(invalid(&place, NO_ZERO)))
+}
+
+fn zero_in(value: &Value, place: &str) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(|| place.to_owned()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| zero_in(item, &format!("{place}[{at}]"))),
+        Value::Object(members) => zero_among(members, place),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+fn zero_among(members: &Map<String, Value>, place: &str) -> Option<String> {
+    members.iter().find_map(|(name, member)| {
+        let place = if place.is_empty() { shown(name) } else { format!("{place}.{}", shown(name)) };
+        if name.contains('\0') { Some(place) } else { zero_in(member, &place) }
+    })
+}
+
+/// A name that somebody gave, as it may be told.
+fn shown(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
 }
 
 /// A fault of one field.
@@ -173,8 +215,10 @@ pub(super) fn query(request: &Request, known: &[&str]) -> Result<BTreeMap<String
     let mut parameters = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(request.query.as_bytes()) {
         if !known.contains(&name.as_ref()) {
-            let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-            return Err(Fault::Unknown { field: shown, known: known.join(", ") });
+            return Err(Fault::Unknown { field: shown(&name), known: known.join(", ") });
+        }
+        if value.contains('\0') {
+            return Err(invalid(&name, NO_ZERO));
         }
         if parameters.insert(name.clone().into_owned(), value.into_owned()).is_some() {
             return Err(invalid(&name, "may stand once"));

@@ -18,7 +18,7 @@ mod told;
 mod webhooks;
 
 pub(super) use browsers::base;
-pub(super) use decode::{invalid, json_body, moment, scope_word};
+pub(super) use decode::{invalid, json_body, moment, no_zero, no_zero_member, no_zero_parameter, scope_word};
 pub(super) use ids::VendorId;
 pub(super) use recordings::recording_of;
 pub(super) use refusals::{again_in, status_of};
@@ -478,6 +478,9 @@ fn matched(path: &[&str], segments: &[&str]) -> Result<Option<Vec<String>>, Faul
         if *wanted == "*" {
             let decoded = percent_decode_str(given).decode_utf8();
             let decoded = decoded.map_err(|_| Fault::Malformed { rule: String::from("the path must be UTF-8") })?;
+            if decoded.contains('\0') {
+                return Err(Fault::Malformed { rule: format!("the path {}", decode::NO_ZERO) });
+            }
             parts.push(decoded.into_owned());
         } else if wanted != given {
             return Ok(None);

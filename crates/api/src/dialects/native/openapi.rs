@@ -360,8 +360,10 @@ fn start_call(agent: &Value) -> Value {
             "variables": {"type": "object", "additionalProperties": text}, "user_data": text, "thread": text,
             "overrides": agent, "scheduled_for": time, "deadline": time,
             "wait_s": {"type": "integer", "minimum": 0, "maximum": 86400, "default": 0, "description":
-                "how long the call may wait for a place among the calls of its caller number, agent or account; 0: it is \
-                 refused when there is none. A call whose wait ends without a place ends as no_place"},
+                "how long the call may wait for a place among the calls of its caller number, agent or account, in seconds \
+                 from when it is due; 0: it is refused when there is none, and where it is due later (scheduled_for, a retry, \
+                 calling hours) it waits until its deadline, or for an hour where it has none. A call whose wait ends \
+                 without a place ends as no_place"},
             "retry": {"$ref": "#/components/schemas/Retry"}, "webhook": {"$ref": "#/components/schemas/Webhook"}}),
     )
 }

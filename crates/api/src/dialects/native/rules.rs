@@ -1,7 +1,7 @@
 //! Operations on what calls are judged by: rules of the account and of its agents, the deny list, consents, and the
 //! verdicts that were given.
 
-use super::decode::{Object, invalid, number};
+use super::decode::{NO_ZERO, Object, invalid, number};
 use super::openapi::{Words, object, shape, words};
 use super::{Asked, json_response, no_content};
 use crate::dialects::timestamp;
@@ -254,6 +254,9 @@ fn read_line<'a>(first: &str, rest: &'a str, home: Option<Country>) -> Result<((
     let room = MOST_DIGITS.checked_sub(u32::from(length)).ok_or_else(|| String::from(NEEDS_COUNTRY))?;
     let value: u64 = digits.parse().map_err(|_| String::from(NEEDS_COUNTRY))?;
     let reason = rest.trim().trim_matches('"');
+    if reason.contains('\0') {
+        return Err(format!("the reason {NO_ZERO}"));
+    }
     if reason.chars().count() > MAX_WORDS {
         return Err(format!("the reason must be at most {MAX_WORDS} characters"));
     }

@@ -2,6 +2,7 @@
 //! `application/json`: the vendor's SDKs read nothing else. Knows no operation.
 
 use super::words::VendorError;
+use crate::dialects::native;
 use crate::http::{Request, Response};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -58,6 +59,7 @@ impl<'a> Call<'a> {
         if flat.len() > MAX_FLAT {
             return Err(VendorError::wrong_type("parameters", "there are too many"));
         }
+        native::no_zero_parameter(&flat)?;
         Ok(Self { request, flat })
     }
 
@@ -132,7 +134,10 @@ impl<'a> Call<'a> {
         if self.request.body.is_empty() {
             return Ok(Map::new());
         }
-        serde_json::from_slice(&self.request.body).map_err(|_| VendorError::wrong_type("body", "must be a JSON object"))
+        let given = serde_json::from_slice(&self.request.body);
+        let given = given.map_err(|_| VendorError::wrong_type("body", "must be a JSON object"))?;
+        native::no_zero_member(&given)?;
+        Ok(given)
     }
 }
 

@@ -117,6 +117,7 @@ macro_rules! conformance {
             waiting::a_free_place_is_whose_turn_it_is,
             waiting::places_are_exact_while_many_wait,
             waiting::patience_ends_with_a_name,
+            waiting::who_was_due_later_waits_for_an_hour,
             waiting::who_waits_for_an_agent_is_in_nobody_elses_way,
             waiting::the_rules_are_asked_before_a_place_is_given,
             waiting::a_pool_waits_for_any_of_its_numbers,

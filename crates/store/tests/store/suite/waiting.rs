@@ -148,6 +148,33 @@ pub(crate) async fn patience_ends_with_a_name(opened: Opened) {
     assert_eq!(claimed(&store, later(9000)).await, [1_u128; 0]);
 }
 
+/// Who was due later and says nothing of it waits for an hour from when the place was wanted, and until a deadline where there is one.
+pub(crate) async fn who_was_due_later_waits_for_an_hour(opened: Opened) {
+    let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
+    equip_with(&store, &acme, 1).await;
+    store.admit(admission(&acme, 1), NOW).await.unwrap();
+    assert_eq!(claimed(&store, NOW).await, [1]);
+    let (at, hour) = (later(60_000), 3_600_000);
+    for (id, wait_ms, deadline) in [(2, 0, None), (3, 0, Some(later(2 * hour))), (4, 1_000, None)] {
+        let mut request = admission(&acme, id);
+        (request.plan.due, request.plan.wait_ms, request.plan.deadline) = (at, wait_ms, deadline);
+        store.admit(request, NOW).await.unwrap();
+    }
+    for plan in store.claim_due(at, 10).await.unwrap() {
+        assert_eq!(store.permit(plan, at).await.unwrap(), Permit::Waits(Refusal::CallerBusy));
+    }
+    let until = async |id| reader.call(&acme, call(id)).await.unwrap().unwrap().waits.unwrap().until;
+    let hour_after = later(60_000 + hour);
+    assert_eq!(
+        (until(2).await, until(3).await, until(4).await),
+        (Some(hour_after), Some(later(2 * hour)), Some(later(61_000)))
+    );
+    assert_eq!(seat_all(&store, &reader, later(61_000)).await, [HangupCause::NoPlace]);
+    assert_eq!(seat_all(&store, &reader, later(59_999 + hour)).await, []);
+    assert_eq!(seat_all(&store, &reader, hour_after).await, [HangupCause::NoPlace]);
+    assert_eq!(seat_all(&store, &reader, later(2 * hour)).await, [HangupCause::Expired]);
+}
+
 /// Who waits for a busy agent stands in the way of that agent's calls alone.
 pub(crate) async fn who_waits_for_an_agent_is_in_nobody_elses_way(opened: Opened) {
     let (store, reader, acme) = (opened.store, opened.reader, account("acme"));
