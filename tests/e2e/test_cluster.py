@@ -169,7 +169,12 @@ class Cluster(unittest.TestCase):
                     [str(harness.BINARY), "migrate", "--from", str(old.folder / "data"), "--to", database.url],
                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                 self.assertEqual(moved.returncode, expected, moved.stderr)
-            self.assertIn(b"it holds calls", moved.stderr)
+            self.assertIn(b"was moved to", moved.stderr)
+            # Started again as it was, it would dial what is the new one's.
+            again = subprocess.run(
+                [str(harness.BINARY), "serve", "--config", str(old.config)], stderr=subprocess.PIPE, timeout=30)
+            self.assertEqual(again.returncode, 1)
+            self.assertIn(b"--undo", again.stderr)
             a.start()
             self.assertEqual([a.must("GET", f"/v1/calls/{call}") for call in ids], views)
             self.assertEqual(a.must("GET", "/v1/agents?limit=100"), agents)

@@ -108,36 +108,36 @@ pub(crate) enum Start {
     },
 }
 
-/// The events of one call as a stream of lines, beginning after `after`.
+/// The events of one call as a stream of lines, beginning after `after`. An event's id is its `seq`.
 pub(crate) fn of_call(calls: Calls, account: AccountId, call: CallId, after: u64) -> Body {
     let feed = Feed::of_call(calls, account, call, after);
-    Body::from_stream(stream::unfold(feed, |mut feed| async move {
-        let piece = match feed.next().await.ok()? {
-            News::Event { recorded, .. } => line(Some(recorded.seq), &event_json(&recorded), &recorded),
-            News::Quiet => Bytes::from_static(b": \n\n"),
-        };
-        Some((Ok::<_, Infallible>(piece), feed))
-    }))
+    lines(feed, |_, recorded| line(&recorded.seq.to_string(), &event_json(recorded), recorded))
 }
 
-/// The events of all calls of an account from now on.
-pub(crate) fn of_account(calls: &Calls, account: AccountId) -> Body {
-    let live = calls.watch();
-    Body::from_stream(stream::unfold((live, account), |(mut live, account)| async move {
-        let piece = loop {
-            match timeout(KEEP_ALIVE, live.recv()).await {
-                Err(_) => break Bytes::from_static(b": \n\n"),
-                Ok(Ok(fed)) if fed.account == account => {
-                    break line(None, &event_of(fed.call, &fed.recorded), &fed.recorded);
-                }
-                Ok(Ok(_)) => {}
-                Ok(Err(RecvError::Lagged(missed))) => {
-                    break Bytes::from(format!("event: missed\ndata: {{\"events\":{missed}}}\n\n"));
-                }
-                Ok(Err(RecvError::Closed)) => return None,
-            }
+/// The events of all calls of an account as a stream of lines. An event's id is the place after it, see [`place_after`].
+pub(crate) fn of_account(calls: Calls, account: AccountId, start: Start, now: Moment) -> Body {
+    let feed = Feed::of_account(calls, account, start, now);
+    lines(feed, |call, recorded| {
+        let place = format!("{}-{call}-{}", recorded.at.millis(), recorded.seq);
+        line(&place, &event_of(call, recorded), recorded)
+    })
+}
+
+/// The place that the id of an event names; none: it is no such id.
+pub(crate) fn place_after(id: &str) -> Option<Start> {
+    let mut parts = id.splitn(3, '-');
+    let (at, call, seq) = (parts.next()?, parts.next()?, parts.next()?);
+    let seen = BTreeMap::from([(call.parse().ok()?, seq.parse().ok()?)]);
+    Some(Start::Place { since: Moment(at.parse().ok()?), seen })
+}
+
+fn lines(feed: Feed, line: impl Fn(CallId, &Recorded) -> Bytes + Send + 'static) -> Body {
+    Body::from_stream(stream::unfold((feed, line), |(mut feed, line)| async move {
+        let piece = match feed.next().await.ok()? {
+            News::Event { call, recorded } => line(call, &recorded),
+            News::Quiet => Bytes::from_static(b": \n\n"),
         };
-        Some((Ok::<_, Infallible>(piece), (live, account)))
+        Some((Ok::<_, Infallible>(piece), (feed, line)))
     }))
 }
 
@@ -329,9 +329,8 @@ impl AccountFeed {
     }
 }
 
-fn line(id: Option<u64>, data: &Value, recorded: &Recorded) -> Bytes {
-    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
-    Bytes::from(format!("{id}event: {}\ndata: {data}\n\n", recorded.event.name()))
+fn line(id: &str, data: &Value, recorded: &Recorded) -> Bytes {
+    Bytes::from(format!("id: {id}\nevent: {}\ndata: {data}\n\n", recorded.event.name()))
 }
 
 /// An event of a call among others: as [`event_json`], and which call.

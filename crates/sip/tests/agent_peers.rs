@@ -134,7 +134,7 @@ fn a_call_of_a_peer() {
     let bye = stage.last("BYE");
     assert_eq!(header(&bye, "CSeq").as_deref(), Some("1 BYE"));
     stage.hear(answer(&bye, "200 OK", "", "", ""));
-    assert!(matches!(stage.drain_events()[..], [Event::Ended { .. }]));
+    assert!(matches!(stage.drain_events()[..], [Event::Ended { .. }, Event::Parted { .. }]));
     nothing_left(&mut stage);
 }
 

@@ -178,6 +178,56 @@ async fn a_watcher_of_an_account_sees_its_calls_and_no_others() {
     assert!(!text.contains(theirs.json()["id"].as_str().expect("an id")));
 }
 
+/// What a stream of all calls tells until an event of that name: the id and the `seq` of each event of `call`.
+async fn all_until(server: &Server, last: Option<&str>, name: &str, call: impl AsyncFnOnce()) -> Vec<(String, u64)> {
+    let mut stream = server.connect().await;
+    let last = last.map(|last| format!("Last-Event-ID: {last}\r\n")).unwrap_or_default();
+    let request = format!("GET /v1/events HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer admin.{SECRET}\r\n{last}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut bytes = vec![0; 64 * 1024];
+    let mut text = String::new();
+    let mut read = async |text: &mut String| {
+        let length = timeout(PATIENCE, stream.read(&mut bytes)).await.expect("in time").expect("events");
+        text.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    };
+    read(&mut text).await;
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    call().await;
+    let end = format!("event: {name}\n");
+    while !text.split_once(&end).is_some_and(|(_, rest)| rest.contains("\n\n")) {
+        read(&mut text).await;
+    }
+    let field = |block: &str, name: &str| block.lines().find_map(|line| Some(line.strip_prefix(name)?.to_owned()));
+    let blocks = text.split("\n\n").filter_map(|block| Some((field(block, "id: ")?, field(block, "data: ")?)));
+    let blocks = blocks.map(|(id, data)| {
+        let data: Value = serde_json::from_str(&data).expect("JSON");
+        (id, data["seq"].as_u64().expect("a place"))
+    });
+    blocks.collect()
+}
+
+#[tokio::test]
+async fn a_watcher_of_an_account_goes_on_where_it_was_left() {
+    let callee = Callee::start(Plan { hang_up_after: Some(Duration::from_millis(300)), ..Plan::answer() }).await;
+    let server = server_over(NodeBuilder::to(&callee), Limits::default(), Rates::default()).await;
+    let mut id = String::new();
+    let call = async || {
+        let started = server.native("POST", "/v1/calls", &json!({"agent": AGENT, "to": "+15550123"})).await;
+        id = started.json()["id"].as_str().expect("an id").to_owned();
+    };
+    let before = all_until(&server, None, "answered", call).await;
+    server.node.ended(id.parse().expect("ours")).await;
+    let (last, seq) = before.last().expect("some events");
+    let after = all_until(&server, Some(last), "ended", async || {}).await;
+    let seen: Vec<u64> = before.iter().chain(&after).map(|(_, seq)| *seq).collect();
+    assert_eq!(seen, (seen[0]..seen[0] + seen.len() as u64).collect::<Vec<_>>(), "each once, after {seq}");
+    for id in ["x", "1-2", "1000-0123456789abcdef0123456789abcdef-1"] {
+        let headers = format!("Authorization: Bearer admin.{SECRET}\r\nLast-Event-ID: {id}\r\n");
+        let refused = server.send("GET", "/v1/events", &headers, b"").await;
+        assert_eq!((refused.status, refused.json()["error"]["field"].as_str()), (400, Some("Last-Event-ID")), "{id}");
+    }
+}
+
 #[tokio::test]
 async fn lists_come_in_pages_without_gap_or_repeat() {
     let server = server().await;

@@ -344,8 +344,17 @@ async fn is_told(asked: &Asked<'_>, view: &CallView, after: u64) -> Result<bool,
     Ok(more?.is_empty())
 }
 
-pub(super) fn all_events(asked: &Asked<'_>) -> Response {
-    event_stream(feed::of_account(&asked.context.calls, asked.account.clone()))
+pub(super) fn all_events(asked: &Asked<'_>) -> Result<Response, Fault> {
+    let now = asked.request.received;
+    let start = match asked.request.header("last-event-id").filter(|id| !id.is_empty()) {
+        None => Start::Now,
+        Some(id) => feed::place_after(id)
+            .ok_or_else(|| invalid("Last-Event-ID", "must be the id of an event of this stream"))?,
+    };
+    if matches!(&start, Start::Place { since, .. } if now.since(*since) > feed::BACK) {
+        return Err(invalid("Last-Event-ID", "must be of the last hour; older calls are read one by one"));
+    }
+    Ok(event_stream(feed::of_account(asked.context.calls.clone(), asked.account.clone(), start, now)))
 }
 
 /// The same events over a WebSocket, of one call or of all, from a place on or from now on.

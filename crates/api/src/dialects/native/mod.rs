@@ -351,7 +351,7 @@ async fn answer(request: &Request, context: &Context) -> Result<Response, Fault>
         Operation::Transfer => calls::transfer(&asked).await,
         Operation::Recording => recordings::recording(&asked).await,
         Operation::CallEvents => calls::events(&asked).await,
-        Operation::AllEvents => Ok(calls::all_events(&asked)),
+        Operation::AllEvents => calls::all_events(&asked),
         Operation::Feed => calls::feed(&asked).await,
         Operation::ListAgents => configuration::list_agents(&asked).await,
         Operation::ShowAgent => configuration::show_agent(&asked).await,

@@ -195,7 +195,7 @@ fn parameters(route: &Route) -> Vec<Value> {
     match route.operation {
         Operation::StartCall => all.push(one("Idempotency-Key", "header")),
         Operation::Recording => all.push(one("Range", "header")),
-        Operation::CallEvents => all.push(one("Last-Event-ID", "header")),
+        Operation::CallEvents | Operation::AllEvents => all.push(one("Last-Event-ID", "header")),
         _ => {}
     }
     all
