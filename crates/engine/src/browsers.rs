@@ -152,8 +152,8 @@ impl Calls {
         let idempotency = request.once.clone();
         let plan = self.plan_to_meet(request, now).await?;
         let patience = Patience::AnyPlace;
-        let (response, endpoint, alias) = (String::new(), None, None);
-        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
+        let (endpoint, alias) = (None, None);
+        let admission = Admission { plan, idempotency, endpoint, alias, patience };
         self.admit(admission, now).await.map_err(|error| match error {
             // Ids of calls are random: what was taken is the channel, by somebody who asked in the same moment.
             StartError::Store(StoreError::Taken { .. }) => MeetError::ChannelTaken,

@@ -79,14 +79,7 @@ fn admission(id: u128) -> Result<Admission, Box<dyn std::error::Error + Send + S
         talks_ms: None,
     };
     let idempotency = Idempotency { key: id.to_string(), body_hash: [7; 32] };
-    Ok(Admission {
-        plan,
-        idempotency: Some(idempotency),
-        response: "{\"status\":\"queued\"}".into(),
-        endpoint: None,
-        alias: None,
-        patience: Patience::AnyPlace,
-    })
+    Ok(Admission { plan, idempotency: Some(idempotency), endpoint: None, alias: None, patience: Patience::AnyPlace })
 }
 
 async fn timed(store: Store, id: u128, due: Instant) -> Result<Duration, AdmitError> {

@@ -18,9 +18,6 @@ pub struct Admission {
     pub plan: CallPlan,
     /// The requester's promise not to mean two calls by one request.
     pub idempotency: Option<Idempotency>,
-    /// The answer the requester gets, kept with the idempotency key and given back when the request is repeated.
-    /// Not kept without a key.
-    pub response: String,
     /// An endpoint that is told of this call alone; made with the call.
     pub endpoint: Option<Webhook>,
     /// The vendor's id of the call, for a dialect that cannot make ours of it again; kept with the call.
@@ -76,8 +73,8 @@ pub enum Admitted {
     Replayed {
         /// The call that exists since then.
         call: CallId,
-        /// The answer that was given then.
-        response: String,
+        /// The rule that was in its way then.
+        waits: Option<Refusal>,
     },
 }
 

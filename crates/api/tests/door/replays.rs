@@ -5,7 +5,7 @@ use crate::support::{DATE, NOW, SECRET, Server, Signed, server};
 use crate::tencent::{call, numbered};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use callwright_testkit::{AGENT, CALLER};
+use callwright_testkit::{AGENT, CALLER, TRUNK};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha1::Sha1;
@@ -114,4 +114,32 @@ async fn signed_bytes_of_tencents_make_one_call() {
         assert!(told.len() == 1 && !told.contains(&None), "{scheme}: {told:?}, such as {}", answers[0]);
         assert_eq!(calls(&server).await, 1, "{scheme}");
     }
+}
+
+/// A call that waited when it was asked for and has its place by now.
+#[tokio::test]
+async fn a_key_gets_the_same_answer_again() {
+    let server = server().await;
+    let number = json!({"trunk": TRUNK, "max_calls": 1});
+    let put = server.native("PUT", &format!("/v1/numbers/{}", coded(CALLER)), &number).await;
+    assert_eq!(put.status, 200, "{}", put.json());
+    let asked = json!({"agent": AGENT, "to": "+15550123", "from": CALLER});
+    let first = server.native("POST", "/v1/calls", &asked).await.json();
+    let mut patient = asked;
+    patient["wait_s"] = json!(600);
+    let ask = async || {
+        let headers = format!(
+            "Authorization: Bearer admin.{SECRET}\r\nContent-Type: application/json\r\nIdempotency-Key: once\r\n"
+        );
+        server.send("POST", "/v1/calls", &headers, patient.to_string().as_bytes()).await
+    };
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.json()["waiting_for"].as_str()), (202, Some("caller_busy")));
+    let path = format!("/v1/calls/{}/hangup", answer.json()["id"].as_str().expect("an id"));
+    // It is over by itself where the first one was quick.
+    assert!(matches!(server.native("POST", &path, &Value::Null).await.status, 202 | 409));
+    let again = ask().await;
+    assert_eq!((again.status, again.json()), (answer.status, answer.json()));
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_ne!(again.json()["id"], first["id"]);
 }

@@ -38,6 +38,12 @@ async fn no_door_takes_a_text_with_the_character_zero() {
     let told = server.send("POST", "/v1/denied", &head, file.as_bytes()).await.json();
     assert_eq!((&told["added"], &told["errors"][0]["line"]), (&json!(1), &json!(3)), "{told}");
 
+    let made = server.native("POST", "/v1/campaigns", &json!({"name": "x", "agent": AGENT})).await.json();
+    let rows = json!({"callees": [{"to": "+14155550123", "id": "a\0b"}, {"to": "+14155550124"}]});
+    let path = format!("/v1/campaigns/{}/callees", made["id"].as_str().expect("an id"));
+    let told = server.native("POST", &path, &rows).await.json();
+    assert_eq!((&told["added"], &told["problems"][0]["code"]), (&json!(1), &json!("zero_character")), "{told}");
+
     let query = format!("AIAgentId={AGENT}&CalledNumber=%2B15550123&CallerNumber=%2B{}&UserData=a%00b", &CALLER[1..]);
     refused(&Signed::new("StartAIAgentOutboundCall", query, "zero").send(&server).await, "UserData");
     let asked = tencent::request("DescribeAIAgentInfoList", json!({"AgentName": "a\0b"}));

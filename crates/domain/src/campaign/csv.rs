@@ -78,8 +78,8 @@ pub enum BadLine {
     /// Not UTF-8.
     #[error("the line must be UTF-8")]
     Encoding,
-    /// A field holds what no text may.
-    #[error("no field may hold the character U+0000")]
+    /// A text holds what none may.
+    #[error("no text may hold the character U+0000")]
     Zero,
     /// A field is too long.
     #[error("a field is longer than {MAX_FIELD} bytes")]
@@ -216,9 +216,6 @@ impl<'a> Sheet<'a> {
                 return Err(BadLine::TooLong);
             }
             let text = std::str::from_utf8(field).map_err(|_| BadLine::Encoding)?;
-            if text.contains('\0') {
-                return Err(BadLine::Zero);
-            }
             match column {
                 Column::Number => draft.number = text.trim().to_owned(),
                 Column::Due => draft.due = Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -269,6 +266,10 @@ impl Draft {
         }
         if self.max_duration_s.is_some_and(|seconds| !(1..=MAX_DURATION_S).contains(&seconds)) {
             return Err(BadLine::Duration);
+        }
+        let variables = self.variables.iter().flat_map(|(name, value)| [name, value]);
+        if self.own_id.iter().chain(&self.user_data).chain(variables).any(|text| text.contains('\0')) {
+            return Err(BadLine::Zero);
         }
         let due = self.due.map(|text| text.parse::<jiff::Timestamp>()).transpose().map_err(|_| BadLine::Due)?;
         Ok(Callee {

@@ -94,7 +94,7 @@ pub struct Started {
     pub id: CallId,
     /// Whether it existed before this request.
     pub repeat: Repeat,
-    /// The rule in its way when it waits for a place.
+    /// The rule in its way when it waits for a place; in a repeat, when it waited as it was accepted.
     pub waits: Option<Refusal>,
     /// What this request made it to be; none: an earlier one made it, or one of several caller numbers was chosen for it, and
     /// the store tells.
@@ -200,8 +200,8 @@ impl Calls {
             return Err(Refusal::Draining.into());
         }
         let (plan, patience) = (self.plan(request, now).await?, Patience::AnyPlace);
-        let (idempotency, response, endpoint, alias) = (None, String::new(), None, None);
-        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
+        let (idempotency, endpoint, alias) = (None, None, None);
+        let admission = Admission { plan, idempotency, endpoint, alias, patience };
         Ok(self.node.store.try_out(admission, now).await?)
     }
 
@@ -254,7 +254,7 @@ impl Calls {
             inner: id.to_string(),
         });
         let endpoint = endpoint.map(|endpoint| Webhook { whose: Whose::Call(id), ..endpoint });
-        Ok(Admission { plan, idempotency, response: String::new(), endpoint, alias, patience })
+        Ok(Admission { plan, idempotency, endpoint, alias, patience })
     }
 
     pub(crate) async fn admit(&self, admission: Admission, now: Moment) -> Result<Started, StartError> {
@@ -280,7 +280,7 @@ impl Calls {
                 self.node.bell.notify_one();
                 Started { id, repeat: Repeat::First, waits: Some(rule), plan }
             }
-            Admitted::Replayed { call, .. } => Started { id: call, repeat: Repeat::Replayed, waits: None, plan: None },
+            Admitted::Replayed { call, waits } => Started { id: call, repeat: Repeat::Replayed, waits, plan: None },
         }
     }
 

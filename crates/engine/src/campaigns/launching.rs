@@ -154,14 +154,8 @@ impl<'a> Launcher<'a> {
             attempt: row.attempts.saturating_add(1),
             pace: self.campaign.settings.pace,
         });
-        let admission = Admission {
-            plan,
-            idempotency: None,
-            response: String::new(),
-            endpoint: None,
-            alias: None,
-            patience: Patience::AnyPlace,
-        };
+        let admission =
+            Admission { plan, idempotency: None, endpoint: None, alias: None, patience: Patience::AnyPlace };
         let launch = Launch { key: self.key.clone(), row: row.row, attempts: row.attempts, admission };
         match self.node.store.launch(launch, now).await {
             Ok(Launched::Begun) => Outcome::Begun,

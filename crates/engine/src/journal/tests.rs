@@ -91,8 +91,8 @@ impl Life {
         let plan = plan(id, START);
         let call = plan.id;
         let patience = Patience::AnyPlace;
-        let (idempotency, response, endpoint, alias) = (None, String::new(), None, None);
-        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
+        let (idempotency, endpoint, alias) = (None, None, None);
+        let admission = Admission { plan, idempotency, endpoint, alias, patience };
         self.store.admit(admission, START).await.expect("admitted");
         self.commit(call, dialing()).await.expect("written");
         call

@@ -137,8 +137,8 @@ impl Rig {
     async fn admit(&self, id: u128, endpoint: Option<Webhook>) -> CallId {
         let plan = plan(id, self.now());
         let call = plan.id;
-        let (idempotency, response, alias, patience) = (None, String::new(), None, Patience::AnyPlace);
-        let admission = Admission { plan, idempotency, response, endpoint, alias, patience };
+        let (idempotency, alias, patience) = (None, None, Patience::AnyPlace);
+        let admission = Admission { plan, idempotency, endpoint, alias, patience };
         self.store.admit(admission, self.now()).await.expect("admitted");
         call
     }
@@ -487,14 +487,8 @@ impl World {
         for call in 0..calls {
             let plan = plan(life * 1000 + call, now());
             let id = plan.id;
-            let admission = Admission {
-                plan,
-                idempotency: None,
-                response: String::new(),
-                endpoint: None,
-                alias: None,
-                patience: Patience::AnyPlace,
-            };
+            let admission =
+                Admission { plan, idempotency: None, endpoint: None, alias: None, patience: Patience::AnyPlace };
             store.admit(admission, now()).await.unwrap();
             self.owed.lock().unwrap().push(format!("msg_{id}_1"));
             store.finish(id, now(), Ending::from(HangupCause::Busy)).await.unwrap();

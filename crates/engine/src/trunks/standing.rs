@@ -398,8 +398,8 @@ mod tests {
         configure(&store).await;
         for id in 0..12 {
             let plan = plan(id, start);
-            let (response, patience) = (String::new(), Patience::AnyPlace);
-            let admission = Admission { plan, idempotency: None, response, endpoint: None, alias: None, patience };
+            let patience = Patience::AnyPlace;
+            let admission = Admission { plan, idempotency: None, endpoint: None, alias: None, patience };
             store.admit(admission, start).await.expect("admitted");
         }
         let due = store.claim_due(start, 12).await.expect("readable");

@@ -78,6 +78,9 @@ pub(super) async fn carry_out(
         None if plan.due <= now => Place::Held,
         None => Place::Later,
     };
+    if let (Some(rule), Some(idempotency)) = (waits, &request.idempotency) {
+        keep_answer(conn, &plan, idempotency, rule).await?;
+    }
     let parts = [verdict].into_iter().chain(request.alias.as_ref().map(once::alias_row)).collect();
     let audience = if request.endpoint.is_none() { audience } else { Audience::Perhaps };
     let mut messages = insert_with(conn, (&plan, place), parts, audience).await?;
@@ -276,6 +279,23 @@ async fn give_key_back(conn: &mut Conn, plan: &CallPlan, idempotency: &Idempoten
     Ok(())
 }
 
+/// What of the answer cannot be told from the call any more when it is asked for again: that it waited, and for what.
+async fn keep_answer(
+    conn: &mut Conn,
+    plan: &CallPlan,
+    idempotency: &Idempotency,
+    waits: Refusal,
+) -> Result<(), StoreError> {
+    query("UPDATE idempotency_keys SET response = $3 WHERE account = $1 AND key = $2")
+        .bind(plan.account.as_str())
+        .bind(&idempotency.key)
+        .bind(waits.id())
+        .beside()
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Keeps the key for this request, or gives the answer of the earlier one that has it.
 async fn keep_key(
     conn: &mut Conn,
@@ -288,7 +308,7 @@ async fn keep_key(
         .bind(&idempotency.key)
         .bind(hex(&idempotency.body_hash))
         .bind(request.plan.id.to_string())
-        .bind(&request.response)
+        .bind("")
         .bind(now.after(Idempotency::KEPT).millis())
         .bind(now.millis())
         .beside()
@@ -317,7 +337,8 @@ async fn earlier(
         return Err(AdmitError::IdempotencyMismatch);
     }
     let call = parsed("call id", known.read("call")?)?;
-    Ok(Some(Admitted::Replayed { call, response: known.read("response")? }))
+    let waits = Some(known.read::<&str>("response")?).filter(|word| !word.is_empty());
+    Ok(Some(Admitted::Replayed { call, waits: waits.map(waiting::rule_of).transpose()? }))
 }
 
 /// A new call's place among those of its caller number, agent and account.

@@ -43,8 +43,8 @@ pub(super) fn admission(id: u128, ballast: usize) -> Admission {
         redaction: callwright_domain::Redaction::default(),
         talks_ms: None,
     };
-    let (response, patience) = (String::new(), crate::Patience::AnyPlace);
-    Admission { plan, idempotency: None, response, endpoint: None, alias: None, patience }
+    let patience = crate::Patience::AnyPlace;
+    Admission { plan, idempotency: None, endpoint: None, alias: None, patience }
 }
 
 async fn open(directory: &Path) -> Result<Opened, StoreError> {

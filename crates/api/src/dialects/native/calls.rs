@@ -50,13 +50,10 @@ pub(super) async fn start(asked: &Asked<'_>) -> Result<Response, Fault> {
         Ok(started) => started,
         Err(error) => return not_started(asked.request, &error),
     };
-    let (plan, waits) = match started.plan {
-        Some(plan) => (*plan, started.waits.map(Refusal::id)),
-        None => {
-            let view = calls.reader().call(&asked.account, started.id).await?.ok_or(Fault::Internal)?;
-            let waits = waiting_for(&view);
-            (view.plan, waits)
-        }
+    let waits = started.waits.map(Refusal::id);
+    let plan = match started.plan {
+        Some(plan) => *plan,
+        None => calls.reader().call(&asked.account, started.id).await?.ok_or(Fault::Internal)?.plan,
     };
     let mut body = json!({
         "id": plan.id,

@@ -21,7 +21,16 @@ pub(super) struct Object {
 impl Object {
     /// Reads the body of a request. An empty body is an object without members.
     pub(super) fn of(request: &Request) -> Result<Self, Fault> {
-        let Some(value) = json_body(request)? else {
+        Self::of_value(json_body(request)?)
+    }
+
+    /// The same where each of many rows is judged by itself, also by [`NO_ZERO`].
+    pub(super) fn of_rows(request: &Request) -> Result<Self, Fault> {
+        Self::of_value(any_json_body(request)?)
+    }
+
+    fn of_value(value: Option<Value>) -> Result<Self, Fault> {
+        let Some(value) = value else {
             return Ok(Self { members: Map::new(), taken: Vec::new() });
         };
         match value {
@@ -132,6 +141,12 @@ impl Object {
 
 /// The body of a request as JSON; none: there is no body.
 pub(in crate::dialects) fn json_body(request: &Request) -> Result<Option<Value>, Fault> {
+    let value = any_json_body(request)?;
+    value.as_ref().map_or(Ok(()), no_zero)?;
+    Ok(value)
+}
+
+fn any_json_body(request: &Request) -> Result<Option<Value>, Fault> {
     let content_type = request.header("content-type").unwrap_or("application/json");
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -144,7 +159,6 @@ pub(in crate::dialects) fn json_body(request: &Request) -> Result<Option<Value>,
     let value = serde_json::from_slice(&request.body).map_err(|error| Fault::Malformed {
         rule: format!("the body is not valid JSON: line {}, column {}", error.line(), error.column()),
     })?;
-    no_zero(&value)?;
     Ok(Some(value))
 }
 

@@ -3,6 +3,7 @@
 
 use super::words::VendorError;
 use crate::dialects::native;
+use crate::fault::Fault;
 use crate::http::{Request, Response};
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -136,8 +137,16 @@ impl<'a> Call<'a> {
         }
         let given = serde_json::from_slice(&self.request.body);
         let given = given.map_err(|_| VendorError::wrong_type("body", "must be a JSON object"))?;
-        native::no_zero_member(&given)?;
+        native::no_zero_member(&given).map_err(in_own_words)?;
         Ok(given)
+    }
+}
+
+/// Places in lists are told as this vendor tells them: `Callees.3`.
+fn in_own_words(fault: Fault) -> Fault {
+    match fault {
+        Fault::Invalid { field, rule } => Fault::Invalid { field: field.replace('[', ".").replace(']', ""), rule },
+        other => other,
     }
 }
 

@@ -287,7 +287,7 @@ pub(crate) async fn a_repeat_is_replayed(opened: Opened) {
     let (store, acme) = (opened.store, account("acme"));
     equip(&store, &acme).await;
     assert_eq!(store.admit(keyed(1, "k", 1), NOW).await.unwrap(), Admitted::New);
-    let replayed = Admitted::Replayed { call: call(1), response: "{\"id\":1}".into() };
+    let replayed = Admitted::Replayed { call: call(1), waits: None };
     assert_eq!(store.admit(keyed(2, "k", 1), later(1)).await.unwrap(), replayed);
     assert!(matches!(store.admit(keyed(3, "k", 2), NOW).await, Err(AdmitError::IdempotencyMismatch)));
     // A full number does not keep an accepted request from being answered again.
@@ -298,6 +298,14 @@ pub(crate) async fn a_repeat_is_replayed(opened: Opened) {
     assert!(matches!(store.admit(keyed(5, "other", 1), NOW).await, Err(AdmitError::Refused(_))));
     store.finish(call(1), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
     assert_eq!(store.admit(keyed(6, "other", 9), NOW).await.unwrap(), Admitted::New);
+    // One that waited when it was accepted is answered so for good.
+    let patient =
+        |id| Admission { plan: callwright_domain::CallPlan { wait_ms: 9, ..plan(&acme, id) }, ..keyed(id, "p", 1) };
+    assert_eq!(store.admit(patient(8), NOW).await.unwrap(), Admitted::Waiting(Refusal::CallerBusy));
+    store.finish(call(6), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    store.finish(call(8), NOW, Ending::from(HangupCause::Busy)).await.unwrap();
+    let waited = Admitted::Replayed { call: call(8), waits: Some(Refusal::CallerBusy) };
+    assert_eq!(store.admit(patient(9), later(1)).await.unwrap(), waited);
     // Another account's key of the same text is another key.
     let evil = account("evil");
     equip(&store, &evil).await;

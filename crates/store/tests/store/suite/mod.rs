@@ -200,14 +200,7 @@ pub(crate) fn rings(plan: &mut CallPlan, callee: &str) {
 }
 
 pub(crate) fn admission(owner: &AccountId, id: u128) -> Admission {
-    Admission {
-        plan: plan(owner, id),
-        idempotency: None,
-        response: format!("{{\"id\":{id}}}"),
-        endpoint: None,
-        alias: None,
-        patience: Patience::AnyPlace,
-    }
+    Admission { plan: plan(owner, id), idempotency: None, endpoint: None, alias: None, patience: Patience::AnyPlace }
 }
 
 pub(crate) fn dialing(attempt: u32) -> CallEvent {

@@ -124,7 +124,7 @@ async fn add_file(asked: &Asked<'_>) -> Result<Response, Fault> {
 
 async fn add_list(asked: &Asked<'_>) -> Result<Response, Fault> {
     query(asked.request, &[])?;
-    let mut body = Object::of(asked.request)?;
+    let mut body = Object::of_rows(asked.request)?;
     let items: Vec<Item> = body.typed("callees")?.ok_or_else(|| Fault::Missing { field: String::from("callees") })?;
     let repeats = repeats(body.text("duplicates", 16)?.as_deref())?;
     body.end()?;
