@@ -82,7 +82,7 @@ class Callees:
             self.rung[number] += 1
             dialog.turn = self.rung[number]
         dialog.invite = head
-        plan = plan_of(number)
+        plan = self.plan(dialog)
         if plan == BUSY or plan == BUSY_ONCE and dialog.turn == 1:
             dialog.outcome = "busy"
             self.send(self.reply("486 Busy Here", head), source)
@@ -94,6 +94,10 @@ class Callees:
                     f"m=audio {self.sink.getsockname()[1]} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n")
             extra = f"Contact: <sip:callee@127.0.0.1:{self.port}>\r\nContent-Type: application/sdp\r\n"
             self.send(self.reply("200 OK", head, extra, body), source)
+
+    @staticmethod
+    def plan(dialog):
+        return plan_of(dialog.number)
 
     @staticmethod
     def header(head, name, short=None):
