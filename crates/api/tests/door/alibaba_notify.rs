@@ -203,8 +203,21 @@ fn words_and_numbers(all: &[Value], instance: &Value) {
     }
 }
 
+/// In up to three rounds: a machine that stands still for a moment tears a hole into one recording, a server that cuts at
+/// the wrong place does so each time.
 #[tokio::test]
 async fn each_sentence_of_a_recorded_call_is_told_with_its_sound() {
+    let mut torn = Vec::new();
+    while torn.len() < 3 {
+        match sentences_with_their_sound().await {
+            Ok(()) => return,
+            Err(sentence) => torn.push(sentence),
+        }
+    }
+    panic!("{torn:?}");
+}
+
+async fn sentences_with_their_sound() -> Result<(), Value> {
     let mut callee = Callee::start(Plan::answer()).await;
     let brain = ScriptedBrain::new().on("table", [Reply::say("How many?")]);
     let builder = NodeBuilder::to(&callee).ears(&ScriptedEars::new(["I want a table"])).brain(&brain);
@@ -243,8 +256,11 @@ async fn each_sentence_of_a_recorded_call_is_told_with_its_sound() {
         assert!((samples.len() as u64 / 8).abs_diff(length) <= 20, "{} samples in {length} ms", samples.len());
         let loud = |samples: &[i16]| samples.iter().any(|sample| sample.unsigned_abs() > 300);
         let margin = 8 * 200;
-        assert!(loud(&samples[..margin]) && loud(&samples[samples.len().saturating_sub(margin + 8 * 50)..]), "{data}");
+        if !loud(&samples[..margin]) || !loud(&samples[samples.len().saturating_sub(margin + 8 * 50)..]) {
+            return Err((*data).clone());
+        }
     }
+    Ok(())
 }
 
 #[tokio::test]
