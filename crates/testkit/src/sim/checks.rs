@@ -116,8 +116,8 @@ fn terms(world: &World, view: &CallView, journal: &[Recorded]) {
         Some(HangupCause::Expired) if plan.deadline.is_none() || dialled.is_some() => {
             world.fault(format!("call {call} has expired and could not"));
         }
-        Some(HangupCause::NoPlace) if plan.wait_ms == 0 || dialled.is_some() => {
-            world.fault(format!("call {call} found no place and did not look for one"));
+        Some(HangupCause::NoPlace) if dialled.is_some() => {
+            world.fault(format!("call {call} found no place and had one"));
         }
         _ => {}
     }
@@ -131,7 +131,7 @@ fn terms(world: &World, view: &CallView, journal: &[Recorded]) {
         world.fault(format!("call {call} was dialled {:?} after its deadline", dialled.at.since(deadline)));
     }
     if let (Some(HangupCause::NoPlace), Some(ended)) = (view.cause, ended)
-        && ended.at < plan.due.max(plan.created).after(Duration::from_millis(plan.wait_ms))
+        && ended.at < plan.waits_until(plan.created)
     {
         world.fault(format!("call {call} did not wait for a place as long as it may"));
     }
