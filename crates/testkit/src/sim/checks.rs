@@ -192,7 +192,8 @@ fn wire(world: &World, views: &[CallView], journals: &BTreeMap<CallId, Vec<Recor
     }
 }
 
-/// Whoever answered stands in the journal, however full the disk was meanwhile. Not when the node died, or withdrew the call.
+/// Whoever answered stands in the journal, however full the disk was meanwhile. Not when the node died, or withdrew the call:
+/// for somebody, or because it had rung for long enough.
 fn answers(world: &World, journals: &BTreeMap<CallId, Vec<Recorded>>) {
     let state = world.lock();
     if !state.script.deaths.is_empty() {
@@ -209,7 +210,7 @@ fn answers(world: &World, journals: &BTreeMap<CallId, Vec<Recorded>>) {
             state.telephones.get(&id).is_some_and(|telephone| !matches!(telephone.temper, Temper::Nonsense(_)));
         let taken = journal.iter().any(|recorded| match &recorded.event {
             CallEvent::Answered { .. } => true,
-            CallEvent::Ended { cause, .. } => *cause == HangupCause::Cancelled,
+            CallEvent::Ended { cause, .. } => matches!(cause, HangupCause::Cancelled | HangupCause::NoAnswer),
             _ => false,
         });
         if useful && !taken {
