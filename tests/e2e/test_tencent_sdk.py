@@ -337,15 +337,13 @@ class TencentSdk(unittest.TestCase):
 
             server.trunk("t", trunk.port)
             server.number("+8618300000370", "t")
-            # Two of the account's currency a second: the first second of talking is more than the day's one.
-            rates = [{"prefix": "+86", "micros_per_minute": 120_000_000}]
-            quota = {"quota": {"status": "on", "cost_per_day": 1, "rates": rates}}
+            # One of the account's currency a second: the day's two are two seconds of talking, and no call has more.
+            rates = [{"prefix": "+86", "micros_per_minute": 60_000_000}]
+            quota = {"quota": {"status": "on", "cost_per_day": 2, "rates": rates}}
             server.must("PUT", "/v1/rules", quota)
             self.assertIsNone(ask(), "nothing is used yet")
             call = server.must("GET", "/v1/calls")["calls"][0]["id"]
-            harness.wait_for("greeting", lambda: server.must("GET", f"/v1/calls/{call}")["transcript"])
-            sdk.must("HangUpCall", {"SessionId": call})
-            server.ended(call)
+            self.assertEqual(server.ended(call)["cause"], "max_duration")
             server.trunk("t", silent.getsockname()[1])
             self.assertEqual(ask(), "LimitExceeded.BasePackageExpired")
             server.must("PUT", "/v1/rules", {"account": {"status": "on", "at_most": [{"calls": 1, "seconds": 3600}]}})
