@@ -156,7 +156,7 @@ def main():
         server.trunk("t1", telephones.port)
         server.number("+15550100", "t1", 1000)
         server.must("POST", "/v1/webhooks", {"url": receiver.url, "events": ["*"]})
-        clients = killloop.Clients(server)
+        clients = killloop.Clients([server])
         try:
             # At least three events a call: accepted, dialled, over.
             kills = die(server, wall, chosen.kills, chosen.events // 3, clients, dice)
